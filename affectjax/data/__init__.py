@@ -1,0 +1,1 @@
+"""Corpora on disk, their synthetic twins, batches and grouped folds."""

@@ -1,0 +1,1 @@
+"""State, devices, step makers, optimisers, checkpoints and the training loop."""

@@ -1,0 +1,16 @@
+"""The one exception for whatever a user can put right; commands print it as one line and exit with 2."""
+
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+  """A refusal in one line: names the file, id, key or flag, what was found, what was expected, what to do."""
+
+  def __init__(self, message: str):
+    super().__init__(' '.join(str(message).split()))
+
+
+def unknown(what: str, name: object, known: Iterable[object]) -> UserError:
+  """The refusal of a name that does not exist, with the names that do."""
+  listed = ', '.join(sorted(str(k) for k in known)) or 'none'
+  return UserError(f'unknown {what} {str(name)!r}; there is: {listed}')

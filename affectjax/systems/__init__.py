@@ -1,0 +1,1 @@
+"""One module per paper; the module name is its registry entry (`build(config)`)."""

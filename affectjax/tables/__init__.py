@@ -1,0 +1,1 @@
+"""Tables: rows x folds x seeds, their records, intervals, verdicts and rendering."""
