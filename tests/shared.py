@@ -1,0 +1,19 @@
+"""Where the real data packs lie; without them a test skips with its reason, in CI it fails."""
+
+import os
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def pack(name: str) -> pathlib.Path:
+  """The folder of a data pack, from AFFECTJAX_SHARED_DATA or ../shared/data beside the checkout."""
+  folder = pathlib.Path(os.environ.get('AFFECTJAX_SHARED_DATA', ROOT.parent / 'shared' / 'data')) / name
+  if not folder.is_dir():
+    message = f'data pack {name} is not at {folder}; set AFFECTJAX_SHARED_DATA'
+    if os.environ.get('CI') == 'true':
+      pytest.fail(message)
+    pytest.skip(message)
+  return folder
