@@ -55,7 +55,7 @@ def by_value(groups: Sequence[str], fold: int, order: Sequence[str] | None = Non
   Args:
     groups: [N] the group of each example.
     fold: which group is the test fold, an index into `order`; dev is the next one.
-    order: the groups in order; sorted by name if not given. It must name the groups of the data, all and only.
+    order: the groups in order; sorted by name if not given. It names all groups of the data, and no more.
   """
   names = sorted(set(map(str, groups))) if order is None else list(order)
   index = {name: i for i, name in enumerate(names)}
