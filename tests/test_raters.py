@@ -1,0 +1,74 @@
+import krippendorff
+import numpy as np
+import pandas
+import pingouin
+import pytest
+
+from affectjax import raters
+from affectjax.errors import UserError
+
+
+def ratings(seed, missing=0.0):
+  """Ratings [N, R] of raters with their own bias and noise, on five steps."""
+  rng = np.random.default_rng(seed)
+  n, r = int(rng.integers(3, 40)), int(rng.integers(2, 7))
+  x = rng.normal(size=(n, 1)) + rng.normal(size=(1, r)) * 0.5 + rng.normal(size=(n, r)) * rng.uniform(0.1, 2)
+  x = np.clip(np.round(x), -2, 2) / 2
+  x[rng.random(x.shape) < missing] = np.nan
+  return x
+
+
+def test_plurality_needs_one_winner():
+  votes = np.array([[3, 1, 0], [2, 2, 1], [0, 0, 0], [0, 0, 1]])
+  assert raters.plurality(votes).tolist() == [0, -1, -1, 2]
+  assert raters.plurality(votes.reshape(2, 2, 3)).tolist() == [[0, -1], [-1, 2]]
+
+
+def test_soft_label_is_shares_and_never_invented():
+  shares = raters.soft_label([[3, 1, 0], [0, 0, 0]])
+  np.testing.assert_array_equal(shares, [[0.75, 0.25, 0], [np.nan] * 3])
+
+
+def test_masked_mean_ignores_what_is_not_there():
+  given = np.array([[[0.2, np.nan], [0.4, 1e9]], [[5.0, 1.0], [7.0, 3.0]]])  # [N, R, A]
+  mask = np.array([[[True, False], [True, False]], [[False, True], [True, True]]])
+  np.testing.assert_allclose(raters.masked_mean(given, mask), [[0.3, np.nan], [7.0, 2.0]], rtol=1e-15)
+  first = np.array([True, False])[:, None]  # the first rater only
+  np.testing.assert_array_equal(raters.masked_mean(given, first), given[:, 0])
+
+
+@pytest.mark.parametrize('level', ['interval', 'nominal'])
+@pytest.mark.parametrize('seed', range(12))
+def test_alpha_agrees_with_krippendorff(seed, level):
+  x = ratings(seed, missing=0.3 if seed % 2 else 0.0)
+  oracle = krippendorff.alpha(x.T, level_of_measurement=level)
+  assert raters.krippendorff_alpha(x, level) == pytest.approx(oracle, abs=1e-10)
+
+
+@pytest.mark.parametrize('seed', range(12))
+def test_icc_agrees_with_pingouin(seed):
+  x = ratings(seed)
+  long = pandas.DataFrame(
+    [{'item': i, 'rater': r, 'value': v} for i, row in enumerate(x) for r, v in enumerate(row)]
+  )
+  table = pingouin.intraclass_corr(long, targets='item', raters='rater', ratings='value')
+  oracle = table.ICC.iloc[1]  # ICC2, also called ICC(A,1)
+  assert raters.icc(x) == pytest.approx(oracle, abs=1e-10)
+
+
+def test_agreement_does_not_depend_on_an_offset():
+  x = ratings(1)
+  assert raters.icc(x + 2.0**27) == pytest.approx(raters.icc(x), abs=1e-12)
+  alpha = raters.krippendorff_alpha(x, 'interval')
+  assert raters.krippendorff_alpha(x + 2.0**27, 'interval') == pytest.approx(alpha, abs=1e-12)
+
+
+def test_agreement_that_cannot_be_told_is_nan():
+  flat, alone = np.full((4, 3), 0.1), np.array([[1.0, np.nan], [np.nan, 2.0]])
+  for level in ('interval', 'nominal'):
+    assert np.isnan(raters.krippendorff_alpha(flat, level))
+    assert np.isnan(raters.krippendorff_alpha(alone, level))
+  assert np.isnan(raters.icc(flat)) and np.isnan(raters.icc(alone)) and np.isnan(raters.icc(np.ones((1, 3))))
+  assert raters.krippendorff_alpha([[0.0, 0.0], [1.0, 1.0]], 'nominal') == 1
+  with pytest.raises(UserError, match='interval, nominal'):
+    raters.krippendorff_alpha(flat, 'ratio')
