@@ -1,0 +1,172 @@
+"""Intervals by drawing groups (speakers, videos, dyads) with replacement, whole.
+
+A row's statistic is the mean over seeds of the mean over folds of the fold's metric. A replicate draws as
+many groups as there are, from all folds together. Fold f is then scored on what was drawn of it, with
+multiplicity, and weighs
+
+  w_f = (groups drawn of fold f) / (groups of fold f),
+
+so an ordinary fold weighs about 1, and a fold that is one group (leave one speaker out) is drawn as a whole:
+with groups drawn within folds it could not vary at all. All seeds share the draw, and in a paired difference
+both rows do, so what makes a group hard for both cancels. Draws depend on the sorted names of the groups
+alone, hence neither on the order of rows and cells nor on what else is in the table.
+
+What the interval says: how the number would vary with other groups of people or films, for the systems as
+trained. The spread over seeds is printed beside it and is not in it. Percentile intervals lean on the number
+of groups: simulated, those meant to cover 95 % covered 76 % of the time with 4 groups, 87 % with 12 and 92 %
+with 60. A correlation over few groups is also drawn low more often than high. The table marks fewer than 20;
+one group allows no interval.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from affectjax import metrics
+
+REPLICATES = 2000
+SEED = 0
+LEVEL = 0.95
+FEW = 20  # groups below which an interval is marked
+
+
+@dataclasses.dataclass(frozen=True)
+class Sums:
+  """One cell's statistics, added up per group.
+
+  Attributes:
+    groups: [G] str, sorted; those with anything scored.
+    sums: [G, k] float64.
+    units: [G] int, scored units of the metric.
+  """
+
+  groups: np.ndarray
+  sums: np.ndarray
+  units: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sample:
+  """One row's metric over its cells, keyed by (fold, seed)."""
+
+  metric: str
+  cells: Mapping[tuple[Any, Any], Sums]
+  _drawn: dict[tuple[str, ...], np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
+
+  @functools.cached_property
+  def groups(self) -> tuple[str, ...]:
+    return tuple(np.unique(np.concatenate([s.groups for s in self.cells.values()])).tolist())
+
+  @functools.cached_property
+  def units(self) -> dict[str, int]:
+    """Scored units of each group in one cell."""
+    return {
+      g: n for s in self.cells.values() for g, n in zip(s.groups.tolist(), s.units.tolist(), strict=True)
+    }
+
+  @functools.cached_property
+  def seeds(self) -> np.ndarray:
+    """The statistic of each seed [S]: its mean over folds."""
+    values = {}
+    for (_, seed), s in sorted(self.cells.items(), key=lambda item: str(item[0])):
+      values.setdefault(seed, []).append(metrics.value(self.metric, s.sums.sum(0)))
+    return np.array([np.mean(v) for v in values.values()])
+
+  def replicates(self, universe: tuple[str, ...]) -> np.ndarray:
+    """The statistic in each draw [REPLICATES] of `universe`; NaN where no group of this row was drawn."""
+    if universe not in self._drawn:
+      counts = draws(universe)
+      total = {}
+      for (_, seed), s in sorted(self.cells.items(), key=lambda item: str(item[0])):
+        drawn = counts[:, np.searchsorted(universe, s.groups)] if s.groups.tolist() != [*universe] else counts
+        weight = drawn.sum(1) / max(len(s.groups), 1)  # [R]
+        value = np.where(weight > 0, metrics.value(self.metric, drawn @ s.sums), 0)
+        above, below = total.get(seed, (0, 0))
+        total[seed] = above + weight * value, below + weight
+      with np.errstate(invalid='ignore'):
+        self._drawn[universe] = np.mean([above / below for above, below in total.values()], axis=0)
+    return self._drawn[universe]
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+  """A row's metric.
+
+  Attributes:
+    mean: over seeds, of the mean over folds.
+    sd: over seeds (population); NaN with one seed.
+    low, high: the 95 % interval; NaN where there is none.
+    groups: the number drawn from.
+  """
+
+  mean: float
+  sd: float
+  low: float
+  high: float
+  groups: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """One row minus another, drawn together.
+
+  Attributes:
+    mean, low, high, groups: as in `Interval`.
+    alike: both rows scored as many units in each group.
+  """
+
+  mean: float
+  low: float
+  high: float
+  groups: int
+  alike: bool
+
+
+def reduce(name: str, predictions: metrics.Predictions) -> Sums:
+  """Adds a cell's statistics up per group; `predictions` need what the metric reads, and `group` [N] str."""
+  owner, stats = metrics.units(name, predictions)
+  names, code = metrics.codes(np.asarray(predictions['group']))
+  code = code[owner]  # [M]
+  order = np.argsort(code, kind='stable')
+  present, start, units = np.unique(code[order], return_index=True, return_counts=True)
+  sums = np.add.reduceat(stats[order], start, axis=0) if len(start) else np.zeros((0, stats.shape[1]))
+  return Sums(names[present], sums, units)
+
+
+@functools.lru_cache(maxsize=8)
+def draws(universe: tuple[str, ...]) -> np.ndarray:
+  """How often each group is drawn in each replicate, [REPLICATES, G] float64; the same for the same names."""
+  rng = np.random.default_rng(SEED)
+  return rng.multinomial(len(universe), np.full(len(universe), 1 / len(universe)), REPLICATES).astype(float)
+
+
+def _percentiles(replicates: np.ndarray, point: float) -> tuple[float, float]:
+  """The interval of replicates [R]; a NaN among them is a draw without groups, unless the point is NaN."""
+  if np.isnan(point):
+    return float('nan'), float('nan')
+  tail = 50 * (1 - LEVEL)
+  low, high = np.nanpercentile(replicates, [tail, 100 - tail])
+  return float(low), float(high)
+
+
+def interval(sample: Sample) -> Interval:
+  """Mean, sd over seeds and interval of one row."""
+  mean, groups = float(sample.seeds.mean()), sample.groups
+  sd = float(sample.seeds.std()) if len(sample.seeds) > 1 else float('nan')
+  low, high = (float('nan'),) * 2
+  if len(groups) > 1:
+    low, high = _percentiles(sample.replicates(groups), mean)
+  return Interval(mean, sd, low, high, len(groups))
+
+
+def paired(ours: Sample, theirs: Sample) -> Difference:
+  """Ours minus theirs, in the metric's own direction, with the interval of draws that both rows share."""
+  universe = tuple(sorted({*ours.groups, *theirs.groups}))
+  mean = float(ours.seeds.mean() - theirs.seeds.mean())
+  low, high = (float('nan'),) * 2
+  if len(universe) > 1:
+    low, high = _percentiles(ours.replicates(universe) - theirs.replicates(universe), mean)
+  return Difference(mean, low, high, len(universe), ours.units == theirs.units)
