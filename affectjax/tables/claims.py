@@ -92,8 +92,8 @@ def beside_published(
 ) -> str:
   """The verdict on a row beside its published values, None where one is not known (n/k).
 
-  On synthetic data there is nothing to reach. Else a row holds if its interval reaches the best known value or
-  lies beyond it, and is contradicted if it is wholly worse; without value or interval it is undecided.
+  On synthetic data there is nothing to reach. Else a row holds if its interval reaches the best known value
+  or lies beyond it, and is contradicted if it is wholly worse; without value or interval it is undecided.
   """
   if kind == 'synthetic':
     return SYNTHETIC
