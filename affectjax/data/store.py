@@ -1,0 +1,218 @@
+"""Prepared corpora on disk: ArrayRecord shards in TFDS format, written and read without TensorFlow.
+
+    <data_dir>/<corpus>/<version>/
+        <corpus>-<split>.array_record-00000, ...      the examples, in the order of the source
+        features.json  dataset_info.json              what TFDS needs to read them
+        affectjax.json                                what we know of them: metadata, hashes, counts, ranges
+
+All is written to `<version>.incomplete` and renamed when complete, so a folder without that suffix is whole.
+An interrupted preparation goes on with the shard it was at, if source, options and adapter are still the same.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from affectjax import errors
+from affectjax.data import corpora, records, schema, shards, twins
+from affectjax.data.corpus import Corpus, Reading
+from affectjax.data.records import RecordSource
+
+__all__ = ['RecordSource', 'adapter', 'folder', 'manifest', 'names', 'open_corpus', 'prepare']
+
+
+def names(package: Any = corpora) -> list[str]:
+  """The corpora that have an adapter (or, of package `twins`, a synthetic twin)."""
+  return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith('_'))
+
+
+def open_corpus(name: str, data_dir: Path | None = None, **knobs: Any) -> Corpus:
+  """The prepared corpus below `data_dir`, or without one its synthetic twin.
+
+  Reads only affectjax.json; examples are read when `columns(split)` is called.
+
+  Args:
+    name: of the corpus.
+    data_dir: where corpora are prepared.
+    knobs: of the twin (`seed` and sizes of effects); none with a data_dir.
+
+  Raises:
+    UserError: unknown name or knob; not prepared (with the command that does it), incomplete or damaged.
+  """
+  if data_dir is None:
+    return _twin(name, knobs)
+  if knobs:
+    raise errors.UserError(f'{name}: {", ".join(sorted(knobs))} can be set for the synthetic twin only')
+  where = folder(name, data_dir)
+  info = manifest(name, data_dir)
+  counts = {split: s['examples'] for split, s in info['splits'].items()}
+
+  def columns(split: str):
+    if split not in counts:
+      raise errors.unknown(f'split of {name}', split, counts)
+    return records.read_columns(where, info, split)
+
+  return Corpus(name, 'prepared', info['version'], info['sha256'], counts, info['meta'], columns)
+
+
+def folder(name: str, data_dir: Path) -> Path:
+  """Where the prepared corpus lies, whether or not it is there."""
+  return Path(data_dir).expanduser() / name / adapter(name).VERSION
+
+
+def manifest(name: str, data_dir: Path) -> dict[str, Any]:
+  """What affectjax.json says; files that are missing or of another size are refused."""
+  where = folder(name, data_dir)
+  command = f'python -m affectjax.prepare {name} --source=... --data_dir={data_dir}'
+  again = f'remove {where} and run: {command}'
+  if not where.is_dir():
+    if _incomplete(where).is_dir():
+      raise errors.UserError(f'{name}: its preparation in {where} was interrupted; to continue, run: {command}')
+    others = sorted(p.name for p in where.parent.glob('*') if p.is_dir())
+    have = f' (there is version {", ".join(others)}, this code reads {where.name})' if others else ''
+    raise errors.UserError(f'{name} is not prepared in {data_dir}{have}; run: {command}')
+  try:
+    info = json.loads((where / records.MANIFEST).read_text('utf-8'))
+    splits = {split: s['shards'] for split, s in info['splits'].items()}
+    sizes = {where / shard['file']: shard['size'] for shards in splits.values() for shard in shards}
+  except (OSError, ValueError, KeyError, TypeError) as e:
+    raise errors.UserError(f'{where / records.MANIFEST}: missing or damaged ({type(e).__name__}); {again}') from e
+  for path, size in sizes.items():
+    found = path.stat().st_size if path.is_file() else None
+    if found != size:
+      what = 'missing' if found is None else f'{found} bytes'
+      raise errors.UserError(f'{path}: {what}, expected {size} bytes; {again}')
+  return info
+
+
+def adapter(name: str) -> Any:
+  """The module affectjax.data.corpora.<name>."""
+  if name not in names():
+    raise errors.unknown('corpus', name, names())
+  return importlib.import_module(f'{corpora.__name__}.{name}')
+
+
+def _twin(name: str, knobs: Mapping[str, Any]) -> Corpus:
+  if name not in names(twins):
+    if name in names():
+      raise errors.UserError(f'{name} has no synthetic twin; say where it is prepared with --data_dir')
+    raise errors.unknown('corpus', name, {*names(), *names(twins)})
+  make = importlib.import_module(f'{twins.__name__}.{name}').make
+  _refuse_unknown(f'knob of the twin {name}', make, knobs)
+  return make(**knobs)
+
+
+def _refuse_unknown(what: str, function: Callable, given: Mapping[str, Any]) -> None:
+  """Refuses keywords that the function does not have (`source` is not one to choose)."""
+  parameters = inspect.signature(function).parameters
+  if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    return
+  known = set(parameters) - {'source'}
+  for key in given:
+    if key not in known:
+      raise errors.unknown(what, key, known)
+
+
+def prepare(
+  name: str,
+  source: Path,
+  data_dir: Path,
+  *,
+  nonfinite: str = 'error',
+  options: Mapping[str, Any] | None = None,
+  workers: int = 1,
+  progress: Callable[[int, int], None] | None = None,
+) -> Corpus:
+  """Reads a corpus in its distributed layout and writes it below `data_dir`.
+
+  Args:
+    name: of the corpus; `affectjax.data.corpora.<name>` reads it.
+    source: the folder as distributed.
+    data_dir: where prepared corpora go.
+    nonfinite: what to do about non-finite features: 'error', 'drop' the example, or 'mask' the frame.
+    options: of the adapter, by name.
+    workers: threads that read ahead of the writer; 1 reads in turn.
+    progress: called with (done, total) after every example.
+
+  Returns:
+    The prepared corpus; if it was prepared before, from the same source in the same way, as it is.
+
+  Raises:
+    UserError: for anything wrong with the source. Nothing is left behind that counts as prepared.
+  """
+  module, source, options = adapter(name), Path(source).expanduser(), dict(options or {})
+  if nonfinite not in schema.POLICIES:
+    raise errors.unknown('policy for non-finite features', nonfinite, schema.POLICIES)
+  if not source.exists():
+    raise errors.UserError(f'{source}: no such folder; expected {name} as distributed (--source)')
+  _refuse_unknown(f'option of {name}', module.read, options)
+  reading = module.read(source, **options)
+  _check_reading(name, reading)
+  identity = {'options': options, 'nonfinite': nonfinite, 'files': _fingerprint(source, reading.files)}
+  final = folder(name, data_dir)
+  if final.exists():
+    have = manifest(name, data_dir)['created']
+    if have != identity:
+      differs = ', '.join(k for k in identity if have.get(k) != identity[k])
+      raise errors.UserError(f'{final}: already prepared from other {differs}; remove it to prepare it again')
+    return open_corpus(name, data_dir)
+  work = _incomplete(final)
+  job = shards.Job(name, module.VERSION, reading, work, identity, workers, progress or (lambda *_: None))
+  try:
+    work.mkdir(parents=True, exist_ok=True)
+    with _locked(work):
+      try:
+        shards.write(job)
+      except errors.UserError:  # another source or policy will be needed: nothing here is of use
+        shutil.rmtree(work)
+        raise
+      os.replace(work, final)
+  except OSError as e:
+    raise errors.UserError(f'{work}: cannot write ({e}); check space and permissions') from e
+  return open_corpus(name, data_dir)
+
+
+def _incomplete(final: Path) -> Path:
+  return final.with_name(f'{final.name}.incomplete')
+
+
+def _check_reading(name: str, reading: Reading) -> None:
+  if not reading.keys or not any(map(len, reading.keys.values())):
+    raise errors.UserError(f'{name}: the source holds no examples')
+  for split, keys in reading.keys.items():
+    if not re.fullmatch(r'[a-z][a-z0-9_]*', split):
+      raise errors.UserError(f'{name}: split {split!r}, expected a name of small letters, digits and underscores')
+    if not len(keys):
+      raise errors.UserError(f'{name}: split {split!r} holds no examples')
+
+
+def _fingerprint(source: Path, files: Any) -> dict[str, Any]:
+  """Number of source files and a hash over their names, sizes and times of change."""
+  lines = []
+  for path in sorted({Path(f) for f in files}):
+    stat = path.stat()
+    lines.append(f'{os.path.relpath(path, source)} {stat.st_size} {stat.st_mtime_ns}')
+  return {'count': len(lines), 'sha256': hashlib.sha256('\n'.join(lines).encode()).hexdigest()}
+
+
+@contextlib.contextmanager
+def _locked(work: Path) -> Iterator[None]:
+  """Holds a lock that dies with its process, so that two preparations never write into one folder."""
+  handle = os.open(work.parent, os.O_RDONLY)
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    yield
+  except BlockingIOError as e:
+    raise errors.UserError(f'{work}: another preparation is writing there; wait for it') from e
+  finally:
+    os.close(handle)
