@@ -37,9 +37,7 @@ class Ragged:
 
   def take(self, rows: np.ndarray) -> 'Ragged':
     """The examples at `rows` [M], in that order."""
-    return (
-      Ragged.stack([self[i] for i in rows]) if len(rows) else Ragged(self.values[:0], np.zeros(1, np.int64))
-    )
+    return Ragged.stack([self[i] for i in rows]) if len(rows) else Ragged(self.values[:0], np.zeros(1, np.int64))
 
   def owners(self) -> np.ndarray:
     """The example each step belongs to, [sum of T] int64."""

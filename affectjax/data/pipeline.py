@@ -1,0 +1,70 @@
+"""Batches by Grain: indices move, numpy (or a record source) gathers. State is one integer; resuming is exact.
+
+Every host computes the same global batch of indices and gathers only its own slice of it, so that the batches do
+not depend on how many hosts share the work.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import grain
+import jax
+import numpy as np
+
+Gather = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+_INLINE = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)  # threads cost more than a gather from memory
+_STEPS = 2**31 - 1
+
+
+def _own_slice(n: int) -> slice:
+  if n % jax.process_count():
+    raise ValueError(f'a global batch of {n} does not divide among {jax.process_count()} hosts')
+  own = n // jax.process_count()
+  return slice(jax.process_index() * own, (jax.process_index() + 1) * own)
+
+
+def _real(batch: Mapping[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
+  return {**batch, 'mask': np.ones(n, np.float32)}
+
+
+def shuffled(rows: np.ndarray, gather: Gather, batch_size: int, seed: int) -> Iterator[Mapping[str, np.ndarray]]:
+  """Endless batches over `rows` [N], every epoch in a new order; no row is dropped, a batch may span epochs.
+
+  Args:
+    rows: what `gather` is asked for.
+    gather: rows [b] -> arrays [b, ...].
+    batch_size: examples per global batch.
+    seed: of the order.
+  """
+  own = _own_slice(batch_size)
+  indices = grain.MapDataset.range(len(rows)).seed(seed).shuffle().repeat().batch(batch_size, drop_remainder=True)
+  take = lambda i: _real(gather(rows[np.asarray(i)[own]]), own.stop - own.start)
+  return iter(indices.map(take).to_iter_dataset(_INLINE))
+
+
+def drawn(
+  draw: Callable[[np.random.Generator, int], Mapping[str, np.ndarray]],
+  gather: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]],
+  batch_size: int,
+  seed: int,
+) -> Iterator[Mapping[str, np.ndarray]]:
+  """Endless batches drawn with replacement: `draw(rng, n)` gives index arrays [n], `gather` what they stand for.
+
+  The generator of batch i depends on (seed, i) alone.
+  """
+  own = _own_slice(batch_size)
+
+  def make(step: int):
+    drawn_ = draw(np.random.default_rng((seed, int(step))), batch_size)
+    return _real(gather({k: v[own] for k, v in drawn_.items()}), own.stop - own.start)
+
+  return iter(grain.MapDataset.range(_STEPS).map(make).to_iter_dataset(_INLINE))
+
+
+def ordered(rows: np.ndarray, gather: Gather, batch_size: int) -> Iterator[Mapping[str, np.ndarray]]:
+  """One pass over `rows` in their order; the last batch is filled up with its first row and masked."""
+  for start in range(0, len(rows), batch_size):
+    piece = rows[start : start + batch_size]
+    missing = batch_size - len(piece)
+    batch = dict(gather(np.concatenate([piece, np.repeat(piece[:1], missing)])))
+    batch['mask'] = (np.arange(batch_size) < len(piece)).astype(np.float32)
+    yield batch

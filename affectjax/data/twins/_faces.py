@@ -1,0 +1,80 @@
+"""What the face twins share: a pretend face network that sees valence, arousal, identity and nuisances.
+
+x = tanh(signal * E(v, a) + identity * I(person) + nuisance * J(pose, light)) + noise, with fixed random maps E, I, J.
+The maps are the same for every twin, as one face network would be; a corpus shift adds an offset and turns J.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from affectjax.data.corpus import Columns, Corpus
+
+WIDTH = 256
+IDENTITY = 16
+NUISANCE = 8
+EMOTIONS = ('neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'anger', 'contempt')
+# Where each expression lies in the valence-arousal plane: inside the regions of EmoNet's cleaning rules
+# (face-analysis/emonet, emonet/data/affecnet.py), the sheet's section 8.
+CENTRES = np.array([
+  [0.0, 0.0], [0.65, 0.1], [-0.6, -0.25], [0.15, 0.65], [-0.25, 0.75], [-0.65, 0.3], [-0.45, 0.6], [-0.4, 0.1],
+])  # fmt: skip
+_MAPS = 20230804  # seed of the maps: one network for all twins
+
+
+def _expand(va: np.ndarray) -> np.ndarray:
+  """(v, a) [N, 2] -> smooth functions of them [N, 7]: linear, quadratic and a little of either sign."""
+  v, a = va[:, 0], va[:, 1]
+  return np.stack([v, a, v * a, v * v, a * a, np.sin(2 * v), np.sin(2 * a)], 1)
+
+
+def features(
+  va: np.ndarray,
+  identity: np.ndarray,
+  nuisance: np.ndarray,
+  rng: np.random.Generator,
+  *,
+  signal: float,
+  identity_strength: float,
+  noise: float,
+  shift: float = 0.0,
+) -> np.ndarray:
+  """Features [N, 256] float32 of faces.
+
+  Args:
+    va: [N, 2] true valence and arousal.
+    identity: [N, 16] of the person; nuisance: [N, 8] pose, light.
+    rng: for the noise.
+    signal: how strongly valence and arousal show; 0 hides them altogether.
+    identity_strength: how strongly the person shows.
+    noise: sd of independent noise per feature and frame.
+    shift: corpus shift, 0 for the corpus the network was "trained" on.
+  """
+  maps = np.random.default_rng(_MAPS)
+  e = maps.normal(0, 0.5, (7, WIDTH))
+  i = maps.normal(0, 1 / np.sqrt(IDENTITY), (IDENTITY, WIDTH))
+  j = maps.normal(0, 1 / np.sqrt(NUISANCE), (NUISANCE, WIDTH))
+  turned, offset = maps.normal(0, 1 / np.sqrt(NUISANCE), (NUISANCE, WIDTH)), maps.normal(0, 0.5, WIDTH)
+  drive = signal * _expand(va) @ e + identity_strength * identity @ i + 0.6 * nuisance @ (j + shift * turned)
+  x = np.tanh(drive + shift * offset)
+  return (x + rng.normal(0, noise, x.shape)).astype(np.float32)
+
+
+def twin(
+  name: str,
+  module: Any,
+  version: str,
+  knobs: Mapping[str, Any],
+  counts: Mapping[str, int],
+  meta: Mapping[str, Any],
+  make: Callable[[str], Columns],
+) -> Corpus:
+  """A synthetic corpus; its hash covers the generators' code and the knobs."""
+  code = [inspect.getsource(m) for m in (module, inspect.getmodule(twin))]
+  told = json.dumps({'code': code, 'knobs': dict(knobs), 'version': version}, sort_keys=True)
+  sha256 = hashlib.sha256(told.encode()).hexdigest()
+  return Corpus(name, 'synthetic', version, sha256, counts, {**meta, 'knobs': dict(knobs)}, make)

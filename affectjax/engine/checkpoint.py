@@ -1,0 +1,136 @@
+"""Checkpoints by Orbax: the latest to go on from, the selected one to report, and final parameters to reuse."""
+
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from affectjax.engine.types import TrainState
+from affectjax.errors import UserError
+
+FINAL = 'final'
+
+
+def _pack(state: TrainState) -> dict[str, Any]:
+  # numpy leaves: every host holds the same, Orbax writes them once; typed keys have no numpy form
+  state = state.replace(key=jax.random.key_data(state.key))
+  return jax.tree.map(np.asarray, state)
+
+
+def _unpack(packed: TrainState, like: TrainState) -> TrainState:
+  return packed.replace(key=jax.random.wrap_key_data(packed.key, impl=jax.random.key_impl(like.key)))
+
+
+class Checkpoints:
+  """The checkpoints of one cell, under `<cell>/checkpoints/`.
+
+  Args:
+    folder: the cell's folder.
+    select: the score whose best step is kept beside the latest, or 'last'.
+    mode: 'min' or 'max', which value of `select` is best.
+  """
+
+  def __init__(self, folder: pathlib.Path, select: str = 'last', mode: str = 'min'):
+    self._root = folder.absolute() / 'checkpoints'
+    self._select = select
+    rules: list[Any] = [ocp.checkpoint_managers.LatestN(1)]
+    if select != 'last':
+      rules.append(
+        ocp.checkpoint_managers.BestN(
+          get_metric_fn=lambda m: m[select], n=1, reverse=mode == 'min', keep_checkpoints_without_metrics=False
+        )
+      )
+    options = ocp.CheckpointManagerOptions(
+      preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(rules),
+      best_fn=None if select == 'last' else (lambda m: m[select]),
+      best_mode=mode,
+    )
+    self._manager = ocp.CheckpointManager(self._root / 'steps', options=options)
+
+  def save(self, step: int, state: TrainState, data: dict, scores: dict[str, float] | None) -> None:
+    """Writes in the background; what is being written becomes visible only when it is whole."""
+    saved = self._manager.save(
+      step,
+      metrics=scores if self._select != 'last' else None,
+      args=ocp.args.Composite(state=ocp.args.StandardSave(_pack(state)), data=ocp.args.JsonSave(data)),
+    )
+    if not saved:
+      raise RuntimeError(f'checkpoint of step {step} was not written to {self._root}')
+
+  def latest(self) -> int | None:
+    """The last whole step on disk."""
+    return self._manager.latest_step()
+
+  def selected(self) -> int | None:
+    """The step to report: the best by `select`, or the last."""
+    return self._manager.latest_step() if self._select == 'last' else self._manager.best_step()
+
+  def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict]:
+    """State and data position of a step; `like` gives structure, shapes and types."""
+    out = self._manager.restore(
+      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(_pack(like)), data=ocp.args.JsonRestore())
+    )
+    return _unpack(out.state, like), out.data
+
+  def finish(self, state: TrainState) -> None:
+    """Keeps only what prediction and warm starts need (parameters and `extra`), and drops the steps."""
+    self.close()
+    save_final(self._root.parent, state)
+    if jax.process_index() == 0:
+      shutil.rmtree(self._root / 'steps')
+
+  def close(self) -> None:
+    self._manager.wait_until_finished()
+    self._manager.close()
+
+
+def save_final(folder: pathlib.Path, state: TrainState) -> None:
+  """Parameters and `extra` of a finished cell, under `<cell>/checkpoints/final`."""
+  with ocp.StandardCheckpointer() as writer:
+    tree = {'params': state.params, 'extra': state.extra}
+    writer.save(folder.absolute() / 'checkpoints' / FINAL, jax.tree.map(np.asarray, tree), force=True)
+
+
+def load_final(folder: pathlib.Path) -> dict[str, Any]:
+  """{'params', 'extra'} of a finished cell as nested dicts of arrays."""
+  path = folder.absolute() / 'checkpoints' / FINAL
+  if not path.is_dir():
+    raise UserError(f'{folder} holds no finished parameters (checkpoints/{FINAL}); run that cell to its end first')
+  with ocp.StandardCheckpointer() as reader:
+    return jax.tree.map(np.asarray, reader.restore(path))
+
+
+def warm(state: TrainState, source: dict[str, Any], modules: tuple[str, ...]) -> TrainState:
+  """`state` with another cell's parameters.
+
+  Args:
+    state: a fresh state.
+    source: from `load_final`.
+    modules: top-level names within `params` or `extra` to take over; () takes all of both.
+
+  Raises:
+    UserError: when a name is missing on either side or a shape differs.
+  """
+  names = modules or (*state.params, *state.extra)
+  trees = {'params': dict(state.params), 'extra': dict(state.extra)}
+  for name in names:
+    kind = 'params' if name in trees['params'] else 'extra'
+    if name not in trees[kind] or name not in (source[kind] or {}):
+      there, here = ([*(t['params'] or {}), *(t['extra'] or {})] for t in (source, trees))
+      raise UserError(f'warm start: {name!r} is not on both sides; there: {sorted(there)}, here: {sorted(here)}')
+    fresh, given = _shapes(trees[kind][name]), _shapes(source[kind][name])
+    if fresh != given:
+      wrong = min(k for k in fresh.keys() | given.keys() if fresh.get(k) != given.get(k))
+      raise UserError(
+        f'warm start: {name}{wrong} has shape {given.get(wrong)} there and {fresh.get(wrong)} here; the model or the '
+        "features' width differs"
+      )
+    trees[kind][name] = source[kind][name]
+  return state.replace(params=trees['params'], extra=trees['extra'])
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+  return {jax.tree_util.keystr(k): np.shape(v) for k, v in jax.tree_util.tree_leaves_with_path(tree)}

@@ -1,0 +1,101 @@
+"""Optimisers from config. Weight decay is coupled (added to the gradient before Adam) or decoupled, by name."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from affectjax.errors import unknown
+
+
+class PlateauState(NamedTuple):
+  """Learning-rate factor, best value seen and evaluations since; changed on the host by `observe`."""
+
+  scale: jax.Array
+  best: jax.Array
+  since: jax.Array
+
+
+def scale_by_plateau() -> optax.GradientTransformation:
+  """Multiplies updates by a factor that `observe` lowers when a dev value no longer falls."""
+
+  def init(params):
+    del params
+    return PlateauState(np.float32(1.0), np.float32(np.inf), np.int32(0))
+
+  def update(updates, state, params=None):
+    del params
+    return jax.tree.map(lambda u: u * state.scale, updates), state
+
+  return optax.GradientTransformation(init, update)
+
+
+def observe(opt_state: Any, value: float, factor: float, patience: int, threshold: float = 1e-4) -> Any:
+  """Tells every plateau within `opt_state` (on the host) a dev value, lower being better.
+
+  The rule of PyTorch's ReduceLROnPlateau, relative threshold: after more than `patience` evaluations without
+  an improvement the factor is multiplied by `factor` and counting starts anew.
+  """
+
+  def change(node):
+    if not isinstance(node, PlateauState):
+      return node
+    if value < float(node.best) * (1 - threshold) or np.isinf(node.best):
+      return PlateauState(node.scale, np.float32(value), np.int32(0))
+    if int(node.since) + 1 > patience:
+      return PlateauState(np.float32(node.scale * factor), node.best, np.int32(0))
+    return PlateauState(node.scale, node.best, np.int32(node.since + 1))
+
+  return jax.tree.map(change, opt_state, is_leaf=lambda n: isinstance(n, PlateauState))
+
+
+def _schedule(config: Mapping[str, Any], steps: int) -> optax.Schedule:
+  if config['schedule'] in ('constant', 'plateau'):
+    return optax.constant_schedule(1.0)
+  if config['schedule'] == 'cosine':
+    return optax.cosine_decay_schedule(1.0, max(steps, 1))
+  if config['schedule'] == 'step':  # `drops` equal pieces, each `factor` times the one before
+    piece = max(steps // (config['drops'] + 1), 1)
+    return optax.exponential_decay(1.0, piece, config['factor'], staircase=True)
+  raise unknown('schedule', config['schedule'], ('constant', 'plateau', 'cosine', 'step'))
+
+
+def make(config: Mapping[str, Any], steps: int, frozen: tuple[str, ...] = ()) -> optax.GradientTransformation:
+  """The optimiser of a run.
+
+  Args:
+    config: `name` adam or sgd, `lr`, `l2` (coupled), `decay` (decoupled), `clip` (global norm, 0 for none),
+      `schedule` constant, plateau, step or cosine; `factor`, `patience` (plateau), `drops` (step).
+    steps: length of the run, for schedules.
+    frozen: top-level modules whose parameters stay as they are (no decay either).
+  """
+  if config['name'] not in ('adam', 'sgd'):
+    raise unknown('optimizer', config['name'], ('adam', 'sgd'))
+  parts = []
+  if config['clip']:
+    parts.append(optax.clip_by_global_norm(config['clip']))
+  if config['l2']:
+    parts.append(optax.add_decayed_weights(config['l2']))  # before Adam's scaling: the L2 of torch.optim.Adam
+  if config['name'] == 'adam':
+    parts.append(optax.scale_by_adam())
+  if config['decay']:
+    parts.append(optax.add_decayed_weights(config['decay']))
+  schedule = _schedule(config, steps)
+  parts.append(optax.scale_by_schedule(lambda count: -config['lr'] * schedule(count)))
+  if config['schedule'] == 'plateau':
+    parts.append(scale_by_plateau())
+  tx = optax.chain(*parts)
+  if not frozen:
+    return tx
+  label = lambda params: {k: 'frozen' if k in frozen else 'trained' for k in params}
+  return optax.multi_transform({'trained': tx, 'frozen': optax.set_to_zero()}, label)
+
+
+def learning_rate_scale(opt_state: Any) -> float:
+  """The product of all plateau factors within a host state (1 without any)."""
+  is_plateau = lambda n: isinstance(n, PlateauState)
+  nodes = jax.tree.leaves(opt_state, is_leaf=is_plateau)
+  return float(jnp.prod(jnp.array([n.scale for n in nodes if is_plateau(n)] or [1.0])))

@@ -1,0 +1,75 @@
+"""Step makers: from a per-example loss to one synchronous update on all devices."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from affectjax.engine import parallel
+from affectjax.engine.types import Batch, TrainState
+
+
+class Keys(NamedTuple):
+  """Per-step randomness: `shared` is the same on all devices, `device` differs between them."""
+
+  shared: jax.Array
+  device: jax.Array
+
+
+class Losses(NamedTuple):
+  """What a loss function returns: losses [B] per example, scalars to log (means), and the new `extra`."""
+
+  losses: jax.Array
+  scalars: Mapping[str, jax.Array]
+  extra: Any
+
+
+def step_keys(state: TrainState) -> Keys:
+  """Keys of this step, a function of the state alone, so that a resumed run draws the same."""
+  step = jax.random.fold_in(state.key, state.step)
+  return Keys(jax.random.fold_in(step, 0), jax.random.fold_in(step, 1 + jax.lax.axis_index(parallel.AXIS)))
+
+
+def keep_if(finite: jax.Array, new: Any, old: Any) -> Any:
+  """`new` where `finite` [] holds, else `old`, leaf by leaf."""
+  return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
+
+
+def gradient_step(
+  loss_fn: Callable[[Any, TrainState, Batch, Keys], Losses], tx: optax.GradientTransformation
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
+  """One update by the mean loss over the real examples of all devices.
+
+  `loss_fn(params, state, batch, keys)` sees one device's examples and runs under `parallel.AXIS`. An update
+  whose loss or gradient is not finite is skipped: only `step` and `skipped` change, and `finite` is logged.
+  """
+
+  def step(state: TrainState, batch: Batch):
+    keys = step_keys(state)
+    count = parallel.total(batch['mask'].sum())  # real examples, all devices
+
+    def objective(params):
+      out = loss_fn(params, state, batch, keys)
+      # where, not times: a padded row may hold anything, infinities included
+      return jnp.sum(jnp.where(batch['mask'] > 0, out.losses, 0.0)) / count, out
+
+    (loss, out), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+    grads, loss = parallel.total((grads, loss))  # sums, for the objective is already divided
+    norm = optax.tree.norm(grads)
+    finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    kept = keep_if(finite, (params, opt_state, out.extra), (state.params, state.opt_state, state.extra))
+    state = state.replace(
+      step=state.step + 1,
+      params=kept[0],
+      opt_state=kept[1],
+      extra=kept[2],
+      skipped=jnp.where(finite, 0, state.skipped + 1),
+    )
+    scalars = jax.lax.pmean(dict(out.scalars), parallel.AXIS)
+    return state, {'loss': loss, 'grad_norm': norm, 'finite': finite, 'skipped': state.skipped, **scalars}
+
+  return step

@@ -1,0 +1,214 @@
+"""The loop, from top to bottom: init or resume, train, select on dev, predict dev and test once, store."""
+
+import importlib
+import json
+import os
+import pathlib
+import pkgutil
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from affectjax import systems
+from affectjax.engine import checkpoint, optim, parallel
+from affectjax.engine.types import Experiment, TrainState
+from affectjax.errors import UserError, unknown
+
+MAX_SKIPPED = 5  # updates skipped in a row before a cell gives up
+
+Watch = Callable[[int, int, float], None]  # (step, steps, examples per second)
+
+
+class Result(NamedTuple):
+  """What a finished cell is worth: scores on test and dev, steps taken, the step that was selected."""
+
+  scores: dict[str, float]
+  dev: dict[str, float]
+  steps: int
+  selected_step: int
+
+
+def system(name: str):
+  """The module of a paper, found by its name."""
+  known = [m.name for m in pkgutil.iter_modules(systems.__path__)]
+  if name not in known:
+    raise unknown('system', name, known)
+  return importlib.import_module(f'affectjax.systems.{name}')
+
+
+def run(
+  config: Mapping[str, Any],
+  folder: pathlib.Path,
+  data_dir: str | None = None,
+  warm_start: pathlib.Path | None = None,
+  watch: Watch = lambda step, steps, rate: None,
+) -> Result:
+  """Runs one cell to its end, or goes on where an interrupted one stopped.
+
+  Args:
+    config: `system`, `seed`, `fold`, `log_every`, `eval_every` (0: only at the end), `select` ('last' or a dev
+      score), `select_mode`, `optim`, `warm_modules`, and what the system reads.
+    folder: the cell's folder; metrics.jsonl, predictions.npz and checkpoints/ go there.
+    data_dir: prepared corpora; None for the synthetic twins.
+    warm_start: folder of the finished cell whose parameters this one starts from.
+    watch: told of progress after every step.
+
+  Raises:
+    UserError: for input the user can put right, and when training diverges.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  experiment = system(config['system']).build(config, data_dir)
+  first = next(iter(experiment.batches('train' if experiment.steps else 'test', config['seed'])))
+  state = experiment.init(jax.random.key(config['seed']), first)
+  if warm_start is not None:
+    state = checkpoint.warm(state, checkpoint.load_final(warm_start), tuple(config['warm_modules']))
+  selected = 0
+  if experiment.steps:
+    kept = checkpoint.Checkpoints(folder, config['select'], config['select_mode'])
+    try:
+      state = _train(experiment, state, kept, config, folder, watch)
+      selected = kept.selected()
+      if selected != int(state.step):
+        state, _ = kept.restore(selected, state)
+    finally:
+      kept.close()
+  replicated = parallel.replicate(state)
+  outputs = {split: predict(experiment, replicated, split, config['seed']) for split in ('dev', 'test')}
+  scores = {split: _scored(experiment, out) for split, out in outputs.items()}
+  if jax.process_index() == 0:
+    store_predictions(folder / 'predictions.npz', outputs)
+  if experiment.steps:
+    checkpoint.Checkpoints(folder, config['select'], config['select_mode']).finish(state)
+  return Result(scores['test'], scores['dev'], experiment.steps, selected)
+
+
+def _train(experiment, state, kept, config, folder, watch) -> TrainState:
+  """Trains to the last step, saving and evaluating on the way; returns the last state, on the host."""
+  step_fn = parallel.pmap(experiment.step, True)
+  batches = experiment.batches('train', config['seed'])
+  log = _Log(folder, config['log_every'])
+  if (latest := kept.latest()) is not None:
+    state, position = kept.restore(latest, state)
+    batches.set_state(position['batches'])
+  log.rewind(int(state.step))
+  replicated, pending = parallel.replicate(state), None
+  for step in range(int(state.step) + 1, experiment.steps + 1):
+    began = time.perf_counter()
+    numbers, strings = parallel.split_strings(next(batches))
+    waited = time.perf_counter() - began
+    replicated, scalars = step_fn(replicated, parallel.shard(numbers))
+    # Looked at one step late: the device works while the host makes the next batch, and never more than two
+    # steps are in flight (virtual CPU devices deadlock on more).
+    if pending:
+      log.step(*pending)
+    pending = (step, scalars, strings, len(numbers['mask']), waited)
+    watch(step, experiment.steps, log.rate)
+    if step == experiment.steps or (config['eval_every'] and step % config['eval_every'] == 0):
+      log.step(*pending)
+      pending = None
+      replicated = _evaluate_and_save(experiment, replicated, kept, config, batches, log, step)
+  return jax.device_get(parallel.unreplicate(replicated))
+
+
+def _evaluate_and_save(experiment, replicated, kept, config, batches, log, step):
+  scores = _scored(experiment, predict(experiment, replicated, 'dev', config['seed']))
+  state = jax.device_get(parallel.unreplicate(replicated))
+  plateau = config['optim']
+  if plateau['schedule'] == 'plateau':
+    opt_state = optim.observe(state.opt_state, scores['loss'], plateau['factor'], plateau['patience'])
+    state = state.replace(opt_state=opt_state)
+    replicated = parallel.replicate(state)
+  log.write({'step': step, **{f'dev/{k}': v for k, v in scores.items()}})
+  kept.save(step, state, {'batches': batches.get_state()}, scores)
+  return replicated
+
+
+def predict(experiment: Experiment, replicated: TrainState, split: str, seed: int) -> dict[str, np.ndarray]:
+  """Predictions over a whole split, real examples only, with the batches' strings; [N, ...] each.
+
+  Every host predicts the whole split on its own devices: evaluation is light, and each can then score it.
+  """
+  predict_fn = parallel.pmap(experiment.predict)
+  pieces: list[dict[str, np.ndarray]] = []
+  pending = None
+
+  def collect(outputs, strings, mask):
+    real = np.asarray(mask) > 0
+    flat = {k: v.reshape(-1, *v.shape[2:])[real] for k, v in jax.device_get(local(outputs)).items()}
+    pieces.append({**{k: np.asarray(v)[real] for k, v in strings.items()}, **flat})
+
+  local = lambda tree: jax.tree.map(lambda x: np.concatenate([s.data for s in x.addressable_shards]), tree)
+  for batch in experiment.batches(split, seed):
+    numbers, strings = parallel.split_strings(batch)
+    outputs = predict_fn(replicated, parallel.shard(numbers))
+    if pending:
+      collect(*pending)
+    pending = (outputs, strings, numbers['mask'])
+  if pending is None:
+    raise UserError(f'split {split!r} has no examples; check folds and the corpus with affectjax.doctor')
+  collect(*pending)
+  return {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
+
+
+def _scored(experiment: Experiment, outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+  return {k: float(v) for k, v in experiment.score(outputs).items()}
+
+
+def store_predictions(path: pathlib.Path, outputs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+  """`<split>/<name>` arrays, compressed, written whole or not at all."""
+  temporary = path.with_name(path.name + '.tmp')
+  with open(temporary, 'wb') as file:
+    np.savez_compressed(file, **{f'{s}/{k}': v for s, out in outputs.items() for k, v in out.items()})
+  temporary.replace(path)
+
+
+class _Log:
+  """metrics.jsonl and nonfinite.jsonl of a cell, written by the first host."""
+
+  def __init__(self, folder: pathlib.Path, every: int):
+    self._path, self._nonfinite = folder / 'metrics.jsonl', folder / 'nonfinite.jsonl'
+    self._every = every
+    self._examples, self._waited, self._since = 0, 0.0, time.perf_counter()
+    self.rate = 0.0
+
+  def rewind(self, step: int) -> None:
+    """Drops lines past the step that is resumed from."""
+    for path in (self._path, self._nonfinite):
+      lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+      whole = [line for line in lines if line.endswith('\n') and json.loads(line)['step'] <= step]
+      if whole != lines and jax.process_index() == 0:
+        temporary = path.with_name(path.name + '.tmp')
+        temporary.write_text(''.join(whole))
+        temporary.replace(path)
+
+  def write(self, line: Mapping[str, Any], path: pathlib.Path | None = None) -> None:
+    if jax.process_index() == 0:
+      with open(path or self._path, 'a') as file:
+        file.write(json.dumps(line) + '\n')
+        file.flush()
+        os.fsync(file.fileno())
+
+  def step(self, step: int, scalars, strings, examples: int, waited: float) -> None:
+    """Waits for a step's scalars; notes a skipped update with its ids, and gives up after too many."""
+    values = {k: float(v.addressable_shards[0].data[0]) for k, v in scalars.items()}
+    self._examples += examples
+    self._waited += waited
+    if not values.pop('finite', 1.0):
+      ids = [str(i) for i in strings.get('id', [])]
+      self.write({'step': step, 'ids': ids, 'loss': str(values['loss'])}, self._nonfinite)
+      if values['skipped'] >= MAX_SKIPPED:
+        raise UserError(
+          f'training diverged: loss or gradient not finite in {MAX_SKIPPED} updates in a row up to step {step}; '
+          f'their ids are in {self._nonfinite.name}, the last good checkpoint is kept; lower run.optim.lr or '
+          'look at these examples with affectjax.doctor'
+        )
+    values.pop('skipped', None)
+    if step % self._every == 0 or step == 1:
+      seconds = time.perf_counter() - self._since
+      self.rate = self._examples / max(seconds, 1e-9)
+      self.write({'step': step, **values, 'examples_per_s': round(self.rate, 1),
+                  'input_wait': round(self._waited / max(seconds, 1e-9), 4)})  # fmt: skip
+      self._examples, self._waited, self._since = 0, 0.0, time.perf_counter()

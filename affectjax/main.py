@@ -1,0 +1,136 @@
+"""Runs an experiment's table: every cell without a record, then prints it with intervals, verdicts and claims.
+
+python -m affectjax.main --config=experiments/mtclar.py [--data_dir=DIR] [--workdir=runs/mtclar] [--rows=a,b]
+  [--folds=0,1] [--seeds=0,1,2] [--config.run.steps=200] [--list] [--dry_run]
+
+Exit status: 0 all cells done; 1 some cell failed; 2 usage.
+"""
+
+import os
+import pathlib
+import sys
+import time
+
+from absl import flags
+from ml_collections import config_flags
+
+from affectjax import files
+from affectjax import flags as command
+from affectjax.errors import UserError
+from affectjax.progress import Progress
+from affectjax.tables import cells as cells_lib
+from affectjax.tables import render
+
+_CONFIG = config_flags.DEFINE_config_file('config', None, 'Experiment file, e.g. experiments/mtclar.py[:table].')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where results go; runs/<experiment>[-<table>] if not given.')
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Prepared corpora; without it synthetic twins are used.')
+_ROWS = flags.DEFINE_list('rows', [], 'Only these rows (and what they start from).')
+_FOLDS = flags.DEFINE_list('folds', [], 'Only these folds.')
+_SEEDS = flags.DEFINE_list('seeds', [], "These seeds instead of the table's.")
+_LIST = flags.DEFINE_bool('list', False, 'Print rows, folds, seeds and the other tables, and stop.')
+_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print which cells would run, and stop.')
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'Several hosts: address of the first, host:port, or "auto".')
+_PROCESSES = flags.DEFINE_integer('processes', None, 'Several hosts: how many.')
+_PROCESS = flags.DEFINE_integer('process', None, 'Several hosts: which one this is, from 0.')
+
+
+def _table() -> cells_lib.Table:
+  config = _CONFIG.value
+  if config is None:
+    raise UserError('--config is missing; name an experiment file, e.g. --config=experiments/mtclar.py')
+  given = config_flags.get_override_values(flags.FLAGS['config'])
+  path = pathlib.Path(config_flags.get_config_filename(flags.FLAGS['config'])).name
+  outside = [k for k in given if not k.startswith('run.')]
+  if outside:
+    raise UserError(f'--config.{outside[0]} cannot be set by flag; set --config.run.*, or --rows, --folds, --seeds')
+  plain = config.copy_and_resolve_references().to_dict()
+  keys = frozenset(k.removeprefix('run.') for k in given)
+  return cells_lib.Table(plain, path.partition(':')[0], _DATA_DIR.value, keys)
+
+
+def _seeds() -> list[int]:
+  try:
+    return [int(s) for s in _SEEDS.value]
+  except ValueError as error:
+    raise UserError(f'--seeds={",".join(_SEEDS.value)}: {error}; expected whole numbers') from error
+
+
+def _workdir(table: cells_lib.Table) -> pathlib.Path:
+  if _WORKDIR.value:
+    return pathlib.Path(_WORKDIR.value)
+  name, default = pathlib.Path(table.experiment).stem, table.config['tables'][0]
+  name += '' if table.config['table'] == default else f'-{table.config["table"]}'
+  return pathlib.Path('runs') / (name + ('' if table.data_dir is None else '-prepared'))
+
+
+def _print_list(table: cells_lib.Table) -> None:
+  config = table.config
+  print(f'{config["title"]}\ntable: {config["table"]} (of {", ".join(config["tables"])})')
+  print(f'folds: {", ".join(config["folds"])}\nseeds: {", ".join(map(str, config["seeds"]))}\nrows:')
+  for name in config['rows']:
+    run = table.row(name)
+    start = f', starts from {run["warm_start"]}' if run['warm_start'] else ''
+    folds = '' if run['per_fold'] else ', one for all folds'
+    print(f'  {name}: {run["stage"] if "stage" in run else run["system"]} on {", ".join(run["corpora"])}{start}{folds}')
+
+
+def _start_jax() -> bool:
+  """Compilation cache and, where asked for, the other hosts; returns whether this is the first host."""
+  import jax
+
+  cache = pathlib.Path(os.environ.get('XDG_CACHE_HOME', pathlib.Path.home() / '.cache')) / 'affectjax' / 'jax'
+  if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+    jax.config.update('jax_compilation_cache_dir', str(cache))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+  if _COORDINATOR.value:
+    from affectjax.engine import parallel
+
+    address = None if _COORDINATOR.value == 'auto' else _COORDINATOR.value
+    parallel.initialize(address, _PROCESSES.value, _PROCESS.value)
+  return jax.process_index() == 0
+
+
+def main(arguments: list[str]) -> int:
+  if arguments:
+    raise UserError(f'unexpected argument {arguments[0]!r}; everything is a flag, see --help')
+  table = _table()
+  if _LIST.value:
+    return _print_list(table)
+  cells = cells_lib.plan(table, _ROWS.value, _FOLDS.value, _seeds())
+  workdir = _workdir(table)
+  finished = cells_lib.done(workdir, cells)
+  if _DRY_RUN.value:
+    for cell in cells:
+      print(f'{"done" if cell.key in finished else "to run"}  {cell.folder}')
+    return 0
+  todo = [c for c in cells if c.key not in finished]
+  first_host = _start_jax() if todo or _COORDINATOR.value else True
+  workdir.mkdir(parents=True, exist_ok=True)
+  definition = cells_lib.definition(table, cells)
+  unchanged = not todo and render.is_current(workdir, definition)
+  if first_host and not unchanged:
+    files.write_json(workdir / 'table.json', definition)
+  failed = _run(table, todo, len(cells), workdir, first_host)
+  if first_host:
+    markdown = (workdir / 'table.md').read_text() if unchanged else render.write(workdir)
+    print(markdown)
+    print(f'{workdir}/table.md, {workdir}/table.csv; {len(todo) - failed} cells run, {len(finished)} were done, '
+          f'{failed} failed')  # fmt: skip
+  return 1 if failed else 0
+
+
+def _run(table, todo, total: int, workdir: pathlib.Path, first_host: bool) -> int:
+  failed = 0
+  with Progress(total, total - len(todo), enabled=first_host) as progress:
+    for cell in todo:
+      progress.cell(cell.row, cell.fold, cell.seed)
+      began = time.monotonic()
+      reason = cells_lib.run_cell(table, cell, workdir, progress.step, first_host)
+      failed += reason is not None
+      progress.finished(reason, time.monotonic() - began)
+  return failed
+
+
+if __name__ == '__main__':
+  sys.exit(command.run(main))

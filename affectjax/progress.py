@@ -1,0 +1,76 @@
+"""Progress of a table: a live line on a terminal, plain lines otherwise."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+_PLAIN_SECONDS = 15.0  # between plain lines of one cell
+_LIVE_SECONDS = 0.25
+
+
+class Progress:
+  """Says which cell of how many runs, its step, examples per second and the time left.
+
+  Args:
+    total: cells of the table; finished: those that were done before.
+    enabled: False on all hosts but the first.
+  """
+
+  def __init__(self, total: int, finished: int, enabled: bool = True):
+    self._total, self._number, self._enabled = total, finished, enabled
+    self._console = Console(file=sys.stderr)
+    self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+    self._name, self._began, self._said, self._first = '', 0.0, 0.0, True
+    self._start = time.monotonic()
+
+  def __enter__(self) -> 'Progress':
+    if self._console.is_terminal and self._enabled:
+      self._live.start()
+    return self
+
+  def __exit__(self, *error) -> None:
+    if self._live.is_started:
+      self._live.stop()
+
+  def _say(self, text: str, final: bool) -> None:
+    if not self._enabled:
+      return
+    if self._live.is_started and not final:
+      self._live.update(Text(text))
+    elif self._live.is_started:
+      self._live.console.print(Text(text), highlight=False, soft_wrap=True)
+    else:
+      print(text, file=sys.stderr, flush=True)
+
+  def cell(self, row: str, fold: str, seed: int) -> None:
+    """A cell begins."""
+    self._number += 1
+    self._name = f'cell {self._number} of {self._total}: {row}, fold {fold}, seed {seed}'
+    self._began = self._said = time.monotonic()
+    self._first_step = 0
+    if self._live.is_started:
+      self._say(self._name, final=False)
+
+  def step(self, step: int, steps: int, rate: float) -> None:
+    """A step was taken; `rate` in examples per second, 0 while unknown."""
+    now = time.monotonic()
+    if self._first:
+      self._first = False
+      self._say(f'first training step {now - self._start:.1f} s after the cells began', final=True)
+    if not self._first_step:
+      self._first_step, self._began = step, now
+    if now - self._said < (_LIVE_SECONDS if self._live.is_started else _PLAIN_SECONDS):
+      return
+    self._said = now
+    done = step - self._first_step
+    left = (now - self._began) / done * (steps - step) if done else 0.0
+    clock = f'{int(left) // 60}:{int(left) % 60:02d}'
+    self._say(f'{self._name}, step {step} of {steps}, {rate:,.0f} examples/s, eta {clock}', final=False)
+
+  def finished(self, reason: str | None, seconds: float) -> None:
+    """A cell ended; `reason` says why it failed."""
+    result = f'done in {seconds:.1f} s' if reason is None else f'FAILED: {reason}'
+    self._say(f'{self._name}: {result}', final=True)

@@ -1,0 +1,23 @@
+"""MT-CLAR: Siamese multi-task contrastive learning of faces, few-shot labelling of videos, supervised heads.
+
+Parameshwara et al., "Efficient Labelling of Affective Video Datasets via Few-Shot & Multi-Task Contrastive
+Learning", ACM MM 2023, arXiv 2308.02173. Method and hyperparameters follow the released code (GitHub
+ravikiranrao/MTCLAR-FSL); the paper's result tables were not at hand. On precomputed features a small adapter stands
+where the paper trains the upper part of EmoNet on a frozen trunk.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from affectjax.engine.types import Experiment
+from affectjax.errors import unknown
+from affectjax.systems.mtclar import heads, labelling, siamese
+
+STAGES = {'siamese': siamese.build, 'label': labelling.build, 'head': heads.build}
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """The experiment of one cell; `config['stage']` is 'siamese', 'label' or 'head'."""
+  if config['stage'] not in STAGES:
+    raise unknown('stage', config['stage'], STAGES)
+  return STAGES[config['stage']](config, data_dir)

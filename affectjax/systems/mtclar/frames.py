@@ -1,0 +1,170 @@
+"""Faces, frames or seconds as rows: what MT-CLAR trains on and labels, whatever the corpus."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from affectjax.data import folds, store
+from affectjax.data.corpus import Corpus, Ragged
+from affectjax.errors import UserError, unknown
+
+SUMMARIES = {'mean': np.mean, 'std': np.std, 'max': np.max}
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+  """All rows of one or more splits of a corpus, videos contiguous and oldest first.
+
+  Attributes:
+    x: [N, D] float32 features.
+    present: [N] bool, False where no face was found.
+    labels: [N, 2] float32 valence and arousal in [-1, 1], NaN where unlabelled.
+    emotion: [N] int32 class, -1 for none.
+    id, group, item: [N] str; `item` is the video, `group` the person (or whatever must not leak).
+    split: [N] str, the corpus's own split.
+  """
+
+  x: np.ndarray
+  present: np.ndarray
+  labels: np.ndarray
+  emotion: np.ndarray
+  id: np.ndarray
+  group: np.ndarray
+  item: np.ndarray
+  split: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.x)
+
+  @property
+  def labelled(self) -> np.ndarray:
+    """[N] bool, both labels there."""
+    return np.isfinite(self.labels).all(1)
+
+
+def open_corpus(config: Mapping[str, Any], data_dir: str | None) -> Corpus:
+  """The corpus of a config, prepared or twin (whose knobs are `twins[corpus]`)."""
+  name = config['corpora'][0]
+  return store.open_corpus(name, data_dir, **({} if data_dir else dict(config['twins'].get(name, {}))))
+
+
+def load(config: Mapping[str, Any], data_dir: str | None) -> Frames:
+  """The frames of a config's corpus; cached, for a table's cells share them."""
+  name = config['corpora'][0]
+  knobs = {} if data_dir else dict(config['twins'].get(name, {}))
+  data = config['data']
+  return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(data['modalities']),
+               tuple(data['summary']), data['context'])  # fmt: skip
+
+
+@functools.lru_cache(maxsize=4)
+def _load(name, data_dir, knobs, modalities, summary, context) -> Frames:
+  corpus = store.open_corpus(name, data_dir, **json.loads(knobs))
+  parts = [_split(corpus, split, modalities, summary, context) for split in corpus.counts]
+  return Frames(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Frames)))
+
+
+def _split(corpus: Corpus, split: str, modalities, summary, context) -> Frames:
+  columns = corpus.columns(split)
+  for name in (*modalities, 'valence', 'arousal', 'group', 'item'):
+    if name not in columns:
+      raise UserError(f'corpus {corpus.name!r} has no {name!r}; it has {sorted(columns)}')
+  streams = [columns[m] for m in modalities]
+  masks = [columns.get(f'{m}_mask') for m in modalities]
+  n, per_frame = len(columns['id']), isinstance(columns['valence'], Ragged)
+  if per_frame:  # one label per frame: rows are frames
+    owner = columns['valence'].owners()
+    x = np.concatenate([s.values for s in streams], 1)
+    present = np.all([m.values for m in masks if m is not None] or [np.ones(len(x), bool)], axis=0)
+    position = np.arange(len(owner)) - columns['valence'].offsets[:-1][owner]
+    number = columns['frame'].values if 'frame' in columns else position
+    ids = np.char.add(np.char.add(columns['id'][owner], '/'), np.char.zfill(number.astype(str), 5))
+  else:  # one label per example: rows are images, or moments summarised over the recent past
+    owner, ids = np.arange(n), columns['id']
+    x, present = _moments(streams, masks, columns['item'], summary, context)
+  label = lambda k: columns[k].values if isinstance(columns[k], Ragged) else columns[k]
+  labels = np.stack([label('valence'), label('arousal')], 1).astype(np.float32)  # [N, 2]
+  emotion = label('emotion') if 'emotion' in columns else np.full(len(owner), -1)
+  emotion = emotion if len(emotion) == len(owner) else emotion[owner]
+  order = np.lexsort((np.arange(len(owner)), _first_seen(columns['item'][owner])))
+  return Frames(
+    *(v[order] for v in (
+      x.astype(np.float32), present, labels, emotion.astype(np.int32), ids, columns['group'][owner],
+      columns['item'][owner], np.full(len(owner), split),
+    ))
+  )  # fmt: skip
+
+
+def _first_seen(values: np.ndarray) -> np.ndarray:
+  """Integer codes in order of first appearance, [N]."""
+  _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+  return np.argsort(np.argsort(first))[inverse]
+
+
+def _moments(streams, masks, items, summary, context):
+  """Streams of T_i steps per example -> [N, D * summaries] over the last `context` examples of the same item.
+
+  A single step per example (an image) is passed on as it is.
+  """
+  if all(len(s.values) == len(s) for s in streams):
+    present = np.all([m.values for m in masks if m is not None] or [np.ones(len(items), bool)], axis=0)
+    return np.concatenate([s.values for s in streams], 1), present
+  for name in summary:
+    if name not in SUMMARIES:
+      raise unknown('summary', name, SUMMARIES)
+  if not summary:
+    raise UserError('run.data.summary is empty, but examples hold many steps and one label each; name mean, std or max')
+  starts = np.maximum.accumulate(np.where(np.r_[True, items[1:] != items[:-1]], np.arange(len(items)), 0))
+  first = np.maximum(np.arange(len(items)) - context + 1, starts)  # never reaches into the item before
+  features, present = [], np.ones(len(items), bool)
+  for stream, mask in zip(streams, masks, strict=True):
+    good = np.ones(len(stream.values), bool) if mask is None else mask.values
+    for i in range(len(items)):
+      window = slice(stream.offsets[first[i]], stream.offsets[i + 1])
+      rows = stream.values[window][good[window]]
+      present[i] &= len(rows) > 0
+      rows = rows if len(rows) else np.zeros((1, stream.values.shape[1]), np.float32)
+      features.append(np.concatenate([SUMMARIES[s](rows, 0) for s in summary]))
+  width = len(items)
+  blocks = [np.stack(features[k * width : (k + 1) * width]) for k in range(len(streams))]
+  return np.concatenate(blocks, 1), present
+
+
+def split_rows(frames: Frames, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Rows of 'train', 'dev' and 'test', groups apart; a leak is refused with its ids.
+
+  `data.split` is 'folds' (grouped k folds: test is `fold`, dev the next), 'values' (every group its own fold) or
+  'official' (dev is a stratified share `data.dev` of train; test the corpus's own 'val').
+  """
+  data, fold = config['data'], config['fold']
+  if data['split'] == 'official':
+    rows = _official(frames, data['dev'], data['seed'])
+  elif data['split'] == 'folds':
+    rows = folds.split(frames.group, data['folds'], int(fold), data['seed'])
+  elif data['split'] == 'values':
+    rows = folds.by_value(frames.group, int(fold))
+  else:
+    raise unknown('run.data.split', data['split'], ('folds', 'values', 'official'))
+  folds.refuse_leak({k: frames.group[v] for k, v in rows.items()}, 'group')
+  return rows
+
+
+def _official(frames: Frames, share: float, seed: int) -> dict[str, np.ndarray]:
+  train, test = np.flatnonzero(frames.split == 'train'), np.flatnonzero(frames.split == 'val')
+  rng, dev = np.random.default_rng(seed), []
+  for label in np.unique(frames.emotion[train]):
+    rows = train[frames.emotion[train] == label]
+    dev.append(rng.permutation(rows)[: max(1, round(share * len(rows)))])
+  dev = np.sort(np.concatenate(dev))
+  return {'train': np.setdiff1d(train, dev), 'dev': dev, 'test': test}
+
+
+def standardiser(x: np.ndarray) -> dict[str, np.ndarray]:
+  """Mean and scale [D] of training rows; a constant feature keeps scale 1."""
+  std = x.std(0, dtype=np.float64)
+  return {'mean': x.mean(0, dtype=np.float64).astype(np.float32),
+          'scale': np.where(std > 1e-6, std, 1.0).astype(np.float32)}  # fmt: skip

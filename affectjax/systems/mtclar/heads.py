@@ -1,0 +1,171 @@
+"""Supervised heads on the frozen representation: valence and arousal, or categories (sheet sections 3.5, 4.3)."""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from affectjax import metrics
+from affectjax.data import pipeline
+from affectjax.engine import optim, parallel
+from affectjax.engine.steps import Losses, gradient_step
+from affectjax.engine.types import Experiment, TrainState
+from affectjax.errors import UserError, unknown
+from affectjax.objectives import regression
+from affectjax.systems.mtclar import frames as frames_lib
+from affectjax.systems.mtclar import network, ridge, siamese
+
+VA = tuple(f'{m}.pooled.{d}' for d in ('valence', 'arousal') for m in ('ccc', 'pcc', 'rmse', 'sagr'))
+CATEGORIES = tuple(f'{m}.emotion' for m in ('acc', 'uar', 'f1.macro', 'f1.weighted'))
+METHODS = ('head', 'ridge')
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """Trains `head.target` ('va' or 'emotion') on `corpora[0]`; with `head.method` 'ridge' a linear map instead."""
+  head = config['head']
+  if head['target'] not in ('va', 'emotion'):
+    raise unknown('head target', head['target'], ('va', 'emotion'))
+  if head['method'] not in METHODS:
+    raise unknown('head method', head['method'], METHODS)
+  frames = frames_lib.load(config, data_dir)
+  usable = frames.present & (frames.labelled if head['target'] == 'va' else frames.emotion >= 0)
+  rows = {k: v[usable[v]] for k, v in frames_lib.split_rows(frames, config).items()}
+  for split, kept in rows.items():
+    if not len(kept):
+      raise UserError(
+        f'{config["corpora"][0]}: no {split} example has a label for head target {head["target"]!r}; prepare the '
+        'corpus with these labels, or leave the row out with --rows'
+      )
+  batch_size = parallel.round_up(config['batch_size'] // jax.process_count()) * jax.process_count()
+  steps = 0 if head['method'] == 'ridge' else _steps(config, rows, batch_size)
+  gather = functools.partial(_gather, frames)
+
+  def batches(split, seed):
+    if split != 'train':
+      return pipeline.ordered(rows[split], gather, batch_size)
+    if head['balanced']:
+      draw = lambda rng, n: {'row': _balanced(frames.emotion[rows['train']], rows['train'], rng, n)}
+      return pipeline.drawn(draw, lambda d: gather(d['row']), batch_size, seed)
+    return pipeline.shuffled(rows['train'], gather, batch_size, seed)
+
+  score = functools.partial(_score, head['target'])
+  if head['method'] == 'ridge':
+    init = functools.partial(_fit, frames, rows, head['target'], len(config['emotions']))
+    return Experiment(batches, init, None, _ridge_predict(head['target']), score)
+  tx = optim.make(config['optim'], steps, frozen=('encoder',))
+  net = module(config)
+  init = functools.partial(_init, net, tx, frames_lib.standardiser(frames.x[rows['train']]), head)
+  step = gradient_step(_loss(net, config, steps), tx)
+  return Experiment(batches, init, step, _predict(net, head['target']), score, steps)
+
+
+def _steps(config, rows, batch_size: int) -> int:
+  return config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
+
+
+def module(config: Mapping[str, Any]) -> network.Supervised:
+  """The network of a config."""
+  head = config['head']
+  out = 2 if head['target'] == 'va' else len(config['emotions'])
+  return network.Supervised(out, head['target'] == 'va', head['on_features'], head['dropout'], parallel.AXIS)
+
+
+def _balanced(classes: np.ndarray, rows: np.ndarray, rng: np.random.Generator, n: int) -> np.ndarray:
+  """n rows drawn with inverse class frequency: the class uniform, then uniform within it."""
+  order = np.argsort(classes, kind='stable')
+  _, starts, counts = np.unique(classes[order], return_index=True, return_counts=True)
+  drawn = rng.integers(len(counts), size=n)
+  return rows[order[starts[drawn] + (rng.random(n) * counts[drawn]).astype(np.int64)]]
+
+
+def _gather(frames, row: np.ndarray) -> dict[str, np.ndarray]:
+  return {
+    'id': frames.id[row], 'group': frames.group[row], 'item': frames.item[row],
+    'x': frames.x[row], 'label': frames.labels[row], 'emotion': frames.emotion[row],
+  }  # fmt: skip
+
+
+def _init(net, tx, standard, head, key: jax.Array, batch) -> TrainState:
+  x = jnp.zeros((2, batch['x'].shape[1]))
+  variables = jax.jit(net.init)(jax.random.fold_in(key, 2**31 - 1), x)
+  return TrainState.create(variables['params'], tx, key, {'batch_stats': variables['batch_stats'], 'input': standard})
+
+
+def _loss(net, config, steps: int):
+  target, exponent = config['head']['target'], config['loss']['exponent']
+
+  def loss_fn(params, state, batch, keys) -> Losses:
+    variables = {'params': params, 'batch_stats': state.extra['batch_stats']}
+    out, updated = net.apply(
+      variables, siamese.normalise(state.extra, batch['x']), batch['mask'], True, mutable=['batch_stats'],
+      rngs={'dropout': keys.device},
+    )  # fmt: skip
+    share = siamese.progress(state.step, steps, config['epochs'], exponent)
+    if target == 'emotion':
+      losses = optax.softmax_cross_entropy_with_integer_labels(out, jnp.maximum(batch['emotion'], 0))
+    else:  # s (MSE_v + MSE_a) + (1 - s) (1 - (CCC_v + CCC_a) / 2), sheet 3.5
+      squared = regression.squared_error(out, batch['label']).sum(-1)
+      rows = [parallel.gather(v) for v in (out, batch['label'], batch['mask'])]
+      both = [regression.ccc(rows[0][:, i], rows[1][:, i], rows[2]) for i in range(2)]
+      losses = regression.scheduled(squared, sum(both) / 2, share)
+    return Losses(losses, {'s': share}, {**state.extra, 'batch_stats': updated['batch_stats']})
+
+  return loss_fn
+
+
+def _outputs(target: str, batch, out) -> dict[str, jax.Array]:
+  if target == 'emotion':
+    return {'emotion': batch['emotion'], 'emotion_hat': jnp.argmax(out, -1), 'emotion_logits': out}
+  return {'valence': batch['label'][:, 0], 'valence_hat': out[:, 0],
+          'arousal': batch['label'][:, 1], 'arousal_hat': out[:, 1]}  # fmt: skip
+
+
+@functools.lru_cache(maxsize=32)
+def _predict(net, target: str):
+  def predict(state, batch):
+    variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}
+    return _outputs(target, batch, net.apply(variables, siamese.normalise(state.extra, batch['x'])))
+
+  return predict
+
+
+def _fit(frames, rows, target: str, classes: int, key, batch) -> TrainState:
+  """The ridge baseline: fitted on train, penalty by dev, kept as one affine map."""
+  del batch
+  y = frames.labels if target == 'va' else np.eye(classes, dtype=np.float32)[np.maximum(frames.emotion, 0)]
+  x, train, dev = frames.x, rows['train'], rows['dev']
+  fitted = ridge.Ridge(x[train], y[train], ridge.best_penalty(x[train], y[train], x[dev], y[dev]))
+  zero = np.zeros((1, x.shape[1]))
+  bias = fitted(zero)[0]
+  weights = fitted(np.eye(x.shape[1])) - bias
+  params = {'weights': weights.astype(np.float32), 'bias': bias.astype(np.float32)}
+  return TrainState.create(params, optax.identity(), key)
+
+
+@functools.lru_cache(maxsize=2)
+def _ridge_predict(target: str):
+  def predict(state, batch):
+    out = batch['x'] @ state.params['weights'] + state.params['bias']
+    return _outputs(target, batch, jnp.clip(out, -1, 1) if target == 'va' else out)
+
+  return predict
+
+
+def _score(target: str, out: Mapping[str, np.ndarray]) -> dict[str, float]:
+  """Named metrics and the selection loss (sheet 3.4: s = 1/4 for V/A; cross-entropy for categories)."""
+  scores = {name: metrics.compute(name, out) for name in (VA if target == 'va' else CATEGORIES)}
+  if target == 'va':
+    squared = sum(scores[f'rmse.pooled.{d}'] ** 2 for d in ('valence', 'arousal'))
+    concordance = sum(scores[f'ccc.pooled.{d}'] for d in ('valence', 'arousal')) / 2
+    scores['loss'] = 0.25 * squared + 0.75 * (1 - concordance)
+  else:
+    logits = out['emotion_logits'].astype(np.float64)
+    high = logits.max(1)
+    log_sum = high + np.log(np.exp(logits - high[:, None]).sum(1))
+    scores['loss'] = float((log_sum - logits[np.arange(len(logits)), out['emotion']]).mean())
+  return scores

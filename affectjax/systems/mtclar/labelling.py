@@ -1,0 +1,213 @@
+"""Few-shot video labelling, and the baselines that need no network: every frame from a few labelled ones.
+
+v(t) = clip(sum over anchors of weight * (label + delta), -1, 1); sheet section 5 (code: fsl_mtclar.py,
+src/tools/test.py). Baselines keep the labels and leave the delta out, or fit a ridge on the supports.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from affectjax import metrics
+from affectjax.data import pipeline
+from affectjax.engine import parallel
+from affectjax.engine.types import Experiment, TrainState
+from affectjax.errors import UserError, unknown
+from affectjax.systems.mtclar import frames as frames_lib
+from affectjax.systems.mtclar import network, siamese, supports
+from affectjax.systems.mtclar.ridge import ridge_by_dev
+
+METHODS = ('mtclar', 'carry_forward', 'interpolation', 'support_mean', 'ridge')
+_PAIRS_PER_BATCH = 2000
+METRICS = tuple(
+  f'{m}.{d}{subset}'
+  for d in ('valence', 'arousal')
+  for m in ('ccc.pooled', 'pcc.pooled', 'rmse.pooled', 'sagr.pooled', 'ccc.per_video')
+  for subset in ('', '.queries')
+)
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """Labels dev and test of `corpora[0]`; trains nothing. `label` holds rule, k, anchors, method and options."""
+  label = config['label']
+  if label['method'] not in METHODS:
+    raise unknown('labelling method', label['method'], METHODS)
+  frames = frames_lib.load(config, data_dir)
+  rows = frames_lib.split_rows(frames, config)
+  plans = _plans(frames, rows, label, config['seed'])
+  uses_network = label['method'] == 'mtclar'
+
+  def batches(split, seed):
+    del seed  # supports are drawn once, from the cell's seed
+    plan = plans[split]
+    size = parallel.round_up(max(1, _PAIRS_PER_BATCH // plan['anchor'].shape[1]), label['smooth_block'])
+    return pipeline.ordered(np.arange(len(plan['row'])), functools.partial(_gather, frames, plan, uses_network), size)
+
+  predict = _network_predict(_key(config)) if uses_network else _label_predict
+  return Experiment(
+    batches=batches,
+    init=functools.partial(_init, config, uses_network),
+    step=None,
+    predict=predict,
+    score=lambda out: {name: metrics.compute(name, out) for name in METRICS},
+  )
+
+
+def _init(config, uses_network: bool, key: jax.Array, batch) -> TrainState:
+  if not uses_network:
+    return TrainState.create({}, _NoOptimiser, key)
+  if not config['warm_start']:
+    raise UserError('labelling by the network needs trained parameters: name a Siamese row in run.warm_start')
+  x = jax.ShapeDtypeStruct((2, batch['x'].shape[1]), jnp.float32)
+  shapes = jax.eval_shape(siamese.module(config).init, jax.random.key(0), x, x)
+  zeros = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)  # to be replaced by the warm start
+  extra = {'batch_stats': zeros['batch_stats'], 'input': frames_lib.standardiser(np.zeros((1, x.shape[1])))}
+  return TrainState.create(zeros['params'], _NoOptimiser, key, extra)
+
+
+class _NoOptimiser:
+  @staticmethod
+  def init(params):
+    del params
+    return ()
+
+
+def _plans(frames, rows, label, seed) -> dict[str, dict[str, np.ndarray]]:
+  """Anchors, weights and base labels for the frames of dev and test."""
+  plans = {}
+  for number, split in enumerate(('dev', 'test')):
+    rng = np.random.default_rng((seed, number))
+    plans[split] = plan(frames, rows[split], rows['train'], label, rng)
+  if label['method'] == 'ridge':
+    estimates = ridge_by_dev(frames, plans['dev'], plans['test'])
+    for split in plans:
+      plans[split]['base'] = estimates[split]
+  return plans
+
+
+def plan(frames, rows: np.ndarray, train: np.ndarray, label: Mapping[str, Any], rng) -> dict[str, np.ndarray]:
+  """Who is labelled by whom.
+
+  Returns:
+    row [N] into frames; anchor [N, A] rows of frames; weight [N, A]; base [N, 2] the weighted anchors' labels (or
+    the baseline's estimate); support [N] bool; support_rows [S].
+  """
+  pool = supports.Pool.of(frames, rows)
+  if label['rule'] == 'train_bins':
+    train = train[frames.labelled[train]]
+    rows_ = train[supports.train_bins(frames.labels[train, 0], label['k'], rng)]
+    anchor = np.broadcast_to(rows_, (len(pool), len(rows_)))
+    weight = np.full(anchor.shape, 1 / len(rows_), np.float32)
+    is_support, pooled, label_rows = np.zeros(len(pool), bool), (anchor, weight), rows_
+  else:
+    support = supports.choose(pool, label['rule'], label['k'], rng)
+    local, weight = supports.anchors(pool, support, label['rule'], label['anchors'], rng)
+    anchor, label_rows = pool.row[local], pool.row[support]
+    is_support = np.isin(np.arange(len(pool)), support)
+    pooled = None
+  if label['method'] in ('interpolation', 'support_mean') and pooled is None:
+    local, weight = _baseline_anchors(pool, support, label, local, weight)
+    anchor = pool.row[local]
+  base = (frames.labels[anchor] * weight[..., None]).sum(1)  # [N, 2]
+  return {'row': pool.row, 'anchor': anchor, 'weight': weight, 'base': base.astype(np.float32),
+          'support': is_support, 'support_rows': label_rows}  # fmt: skip
+
+
+def _baseline_anchors(pool, support, label, local, weight):
+  if label['method'] == 'support_mean':
+    return supports.anchors(pool, support, label['rule'], 'all', None)
+  past, future = supports.neighbours(pool, support)
+  known = (past >= 0) | (future >= 0)
+  both, share = supports.two_sided(pool, np.where(known, past, support[0]), np.where(known, future, support[0]))
+  if known.all():
+    return both, share
+  # a rule that leaves some videos without a support: those keep the anchors they have
+  return np.where(known[:, None], both, local[:, :1]), np.where(known[:, None], share, [[1.0, 0.0]]).astype(np.float32)
+
+
+def _gather(frames, plan_, uses_network: bool, i: np.ndarray) -> dict[str, np.ndarray]:
+  row = plan_['row'][i]
+  batch = {
+    'id': frames.id[row],
+    'group': frames.group[row],
+    'item': frames.item[row],
+    'label': frames.labels[row],
+    'base': plan_['base'][i],
+    'support': plan_['support'][i],
+  }
+  if uses_network:
+    anchor = plan_['anchor'][i]
+    usable = frames.present[row][:, None] & frames.present[anchor]  # no face: the anchor's label is carried over
+    batch |= {'x': frames.x[row], 'anchor': frames.x[anchor], 'weight': plan_['weight'][i], 'usable': usable,
+              'anchor_label': frames.labels[anchor]}  # fmt: skip
+  return batch
+
+
+def _outputs(batch, estimate: jax.Array) -> dict[str, jax.Array]:
+  estimate = jnp.clip(estimate, -1.0, 1.0)
+  return {
+    'valence': batch['label'][:, 0],
+    'valence_hat': estimate[:, 0],
+    'arousal': batch['label'][:, 1],
+    'arousal_hat': estimate[:, 1],
+    'support': batch['support'],
+  }
+
+
+def _label_predict(state: TrainState, batch) -> dict[str, jax.Array]:
+  del state
+  return _outputs(batch, batch['base'])
+
+
+def _key(config) -> tuple:
+  """What the traced prediction depends on, hashable: equal cells share one compilation."""
+  label = config['label']
+  return (siamese.module(config), label['smooth_block'], label['antisymmetric'], label['zeroed'], label['temperature'])
+
+
+@functools.lru_cache(maxsize=32)
+def _network_predict(key: tuple):
+  net, block, antisymmetric, zeroed, temperature = key
+  apply = lambda state, method, *args: net.apply(
+    {'params': state.params, 'batch_stats': state.extra['batch_stats']}, *args, method=method
+  )
+
+  def predict(state: TrainState, batch):
+    b, a = batch['weight'].shape
+    encode = lambda x: apply(state, network.Siamese.encode, siamese.normalise(state.extra, x))
+    query, anchor = encode(batch['x']), encode(batch['anchor'].reshape(b * a, -1))
+    repeated = jnp.repeat(query, a, 0)  # [B * A, H]
+    delta = lambda z1, z2: apply(state, network.Siamese.deltas, z1, z2)
+    difference = delta(repeated, anchor)
+    if antisymmetric:
+      difference = (difference - delta(anchor, repeated)) / 2
+    if zeroed:  # a frame does not differ from itself
+      difference = difference - delta(anchor, anchor)
+    difference = difference.reshape(b, a, 2) * batch['usable'][..., None]
+    weight = batch['weight']
+    if temperature:
+      weight = _by_similarity(query, anchor.reshape(b, a, -1), weight, temperature)
+    if block > 1:
+      difference = _blocks(difference, batch['mask'], block)
+    return _outputs(batch, (weight[..., None] * (batch['anchor_label'] + difference)).sum(1))
+
+  return predict
+
+
+def _by_similarity(query, anchor, weight, temperature: float) -> jax.Array:
+  """softmax(cos(z_query, z_anchor) / temperature) over the anchors in use, [B, A]."""
+  unit = lambda z: z / jnp.maximum(jnp.linalg.norm(z, axis=-1, keepdims=True), 1e-6)
+  cosine = jnp.einsum('bh,bah->ba', unit(query), unit(anchor))
+  return jax.nn.softmax(jnp.where(weight > 0, cosine / temperature, -jnp.inf), -1)
+
+
+def _blocks(difference: jax.Array, mask: jax.Array, block: int) -> jax.Array:
+  """Differences [B, A, 2] averaged over blocks of consecutive real rows, as the released routine does (test5)."""
+  weight = mask.reshape(-1, block, 1, 1)
+  grouped = difference.reshape(-1, block, *difference.shape[1:])
+  mean = (grouped * weight).sum(1, keepdims=True) / jnp.maximum(weight.sum(1, keepdims=True), 1.0)
+  return jnp.broadcast_to(mean, grouped.shape).reshape(difference.shape)

@@ -1,0 +1,212 @@
+"""Siamese training: differences of valence and arousal, same or different expression, contrast of embeddings.
+
+Sheet sections 3 and 4 (code: src/tools/train.py, src/tools/loss.py, src/data/affectnet.py).
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from affectjax import metrics
+from affectjax.data import pipeline
+from affectjax.engine import optim, parallel
+from affectjax.engine.steps import Losses, gradient_step
+from affectjax.engine.types import Experiment, TrainState
+from affectjax.errors import unknown
+from affectjax.objectives import contrastive, regression
+from affectjax.systems.mtclar import frames as frames_lib
+from affectjax.systems.mtclar import network, pairs
+
+TASKS = ('valence', 'similarity', 'arousal', 'contrast')  # order of the random weights: dV, sim, dA, cos
+
+
+def module(config: Mapping[str, Any]) -> network.Siamese:
+  """The network of a config."""
+  model = config['model']
+  return network.Siamese(model['fusion'], model['dropout'], model['adapter_dropout'], parallel.AXIS)
+
+
+def normalise(extra: Mapping[str, Any], x: jax.Array) -> jax.Array:
+  """Features [B, D] by the training split's mean and scale, which travel with the parameters."""
+  return (x - extra['input']['mean']) / extra['input']['scale']
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """Siamese training on pairs of one corpus, `corpora[0]`."""
+  frames = frames_lib.load(config, data_dir)
+  rows = frames_lib.split_rows(frames, config)
+  batch_size = parallel.round_up(config['batch_size'] // jax.process_count(), 2) * jax.process_count()
+  steps = config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
+  tx = optim.make(config['optim'], steps)
+
+  def gather(drawn):
+    a, b = drawn['first'], drawn['second']
+    delta = frames.labels[a] - frames.labels[b]  # [B, 2], NaN where a label is missing
+    return {
+      'id': np.char.add(np.char.add(frames.id[a], '|'), frames.id[b]),
+      'group': frames.group[a],
+      'item': frames.item[a],
+      'first': frames.x[a],
+      'second': frames.x[b],
+      'delta': delta,
+      'same': drawn['same'],
+      'emotion_first': frames.emotion[a],
+      'emotion_second': frames.emotion[b],
+    }
+
+  def batches(split, seed):
+    sampler = pairs.sampler(frames, rows[split], config['pairs']['rule'], config['pairs']['same_video'])
+    draw = lambda rng, n: vars(sampler.draw(rng, n))
+    if split == 'train':
+      return pipeline.drawn(draw, gather, batch_size, seed)
+    # as many pairs as frames, the same ones at every evaluation: a selection that is noisy by its draw is no selection
+    fixed = draw(np.random.default_rng((seed, {'dev': 1, 'test': 2}[split])), len(rows[split]))
+    return pipeline.ordered(
+      np.arange(len(rows[split])), lambda i: gather({k: v[i] for k, v in fixed.items()}), batch_size
+    )
+
+  standard = frames_lib.standardiser(frames.x[rows['train']])
+  return Experiment(
+    batches=batches,
+    init=functools.partial(_init, config, tx, standard),
+    step=gradient_step(_loss(config, steps), tx),
+    predict=_predict(module(config)),
+    score=functools.partial(score, config['emotions']),
+    steps=steps,
+  )
+
+
+def _init(config, tx, standard, key: jax.Array, batch) -> TrainState:
+  net = module(config)
+  x = jnp.zeros((2, batch['first'].shape[1]))
+  variables = jax.jit(net.init)(jax.random.fold_in(key, 2**31 - 1), x, x)
+  extra = {'batch_stats': variables['batch_stats'], 'input': standard}
+  return TrainState.create(variables['params'], tx, key, extra)
+
+
+def progress(step: jax.Array, steps: int, epochs: int, exponent: float) -> jax.Array:
+  """s = (e / E)^p with epoch e = 1 .. E of a run of `steps` (sheet 3.1)."""
+  epoch = jnp.minimum(jnp.floor(step * (epochs / max(steps, 1))) + 1, epochs)
+  return (epoch / epochs) ** exponent
+
+
+def task_weights(key: jax.Array, tasks: tuple[str, ...], kind: str) -> jax.Array:
+  """Weights [4] over TASKS, summing to 1: drawn from the batch's key ('random') or 'equal'; 0 for tasks left out."""
+  chosen = jnp.array([float(t in tasks) for t in TASKS])
+  drawn = jax.random.uniform(key, (len(TASKS),)) if kind == 'random' else jnp.ones(len(TASKS))
+  drawn = jnp.maximum(drawn, 1e-6) * chosen
+  return drawn / drawn.sum()
+
+
+def augment(key: jax.Array, x: jax.Array, dropout: float, noise: float) -> jax.Array:
+  """Feature dropout (rescaled) and Gaussian noise on standardised features [B, D] (sheet, section 9)."""
+  if dropout:
+    kept = jax.random.bernoulli(jax.random.fold_in(key, 0), 1 - dropout, x.shape)
+    x = jnp.where(kept, x / (1 - dropout), 0.0)
+  return x + noise * jax.random.normal(jax.random.fold_in(key, 1), x.shape) if noise else x
+
+
+def _delta_losses(prediction, target, mask, share, kind):
+  """Per-example loss [B] of one difference; rows without a target do not count, nor dilute the others."""
+  known = mask * jnp.isfinite(target)
+  target = jnp.where(known > 0, target, 0.0)
+  count = jnp.maximum(parallel.total(known.sum()), 1.0)
+  scale = parallel.total(mask.sum()) / count  # the step divides by all real examples
+  squared = jnp.where(known > 0, regression.squared_error(prediction, target), 0.0) * scale
+  if kind == 'mse':
+    return squared
+  concordance = regression.ccc(*(parallel.gather(v) for v in (prediction, target, known)))
+  share = jnp.zeros(()) if kind == 'ccc' else share
+  return regression.scheduled(squared, jnp.broadcast_to(concordance, squared.shape), share)
+
+
+def _classified(losses, same, mask):
+  """Losses of pairs whose `same` is defined, scaled as in `_delta_losses`."""
+  known = mask * (same >= 0)
+  scale = parallel.total(mask.sum()) / jnp.maximum(parallel.total(known.sum()), 1.0)
+  return jnp.where(known > 0, losses, 0.0) * scale
+
+
+def _loss(config, steps: int):
+  net, pairs_, loss = module(config), config['augment'], config['loss']
+  if loss['delta'] not in ('scheduled', 'mse', 'ccc'):
+    raise unknown('run.loss.delta', loss['delta'], ('scheduled', 'mse', 'ccc'))
+  for task in loss['tasks']:
+    if task not in TASKS:
+      raise unknown('task', task, TASKS)
+
+  def loss_fn(params, state, batch, keys) -> Losses:
+    variables = {'params': params, 'batch_stats': state.extra['batch_stats']}
+    first, second = (
+      augment(jax.random.fold_in(keys.device, i), normalise(state.extra, batch[name]), **pairs_)
+      for i, name in enumerate(('first', 'second'))
+    )
+    (z1, z2, logits, delta), updated = net.apply(
+      variables, first, second, batch['mask'], True, mutable=['batch_stats'],
+      rngs={'dropout': jax.random.fold_in(keys.device, 2)},
+    )  # fmt: skip
+    share = progress(state.step, steps, config['epochs'], loss['exponent'])
+    same = batch['same']
+    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(same, 0))
+    parts = {
+      'valence': _delta_losses(delta[:, 0], batch['delta'][:, 0], batch['mask'], share, loss['delta']),
+      'similarity': _classified(entropy, same, batch['mask']),
+      'arousal': _delta_losses(delta[:, 1], batch['delta'][:, 1], batch['mask'], share, loss['delta']),
+      'contrast': _classified(contrastive.cosine_embedding(z1, z2, same, loss['margin']), same, batch['mask']),
+    }
+    weights = task_weights(keys.shared, tuple(loss['tasks']), loss['weights'])
+    total = sum(w * parts[t] for w, t in zip(weights, TASKS, strict=True))
+    extra = {**state.extra, 'batch_stats': updated['batch_stats']}
+    return Losses(total, {'s': share}, extra)
+
+  return loss_fn
+
+
+@functools.lru_cache(maxsize=16)
+def _predict(net: network.Siamese):
+  def predict(state, batch):
+    variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}
+    z1, z2, logits, delta = net.apply(variables, *(normalise(state.extra, batch[k]) for k in ('first', 'second')))
+    return {
+      'delta_valence': batch['delta'][:, 0],
+      'delta_valence_hat': delta[:, 0],
+      'delta_arousal': batch['delta'][:, 1],
+      'delta_arousal_hat': delta[:, 1],
+      'same': batch['same'],
+      'same_hat': jnp.argmax(logits, -1),
+      'same_logit': logits[:, 1] - logits[:, 0],
+      'cosine': contrastive.cosine_similarity(z1, z2),
+      'emotion_first': batch['emotion_first'],
+      'emotion_second': batch['emotion_second'],
+    }
+
+  return predict
+
+
+def score(emotions: tuple[str, ...], out: Mapping[str, np.ndarray]) -> dict[str, float]:
+  """Named metrics, the selection loss (all weights 1/4, s = 1/2; sheet 3.4) and accuracy per pair of classes."""
+  names = [f'{m}.pooled.delta_{d}' for d in ('valence', 'arousal') for m in ('ccc', 'rmse')] + ['acc.same']
+  scores = {n: metrics.compute(n, out) for n in names}
+  known = out['same'] >= 0
+  margin = np.where(out['same'] == 1, 1.0, -1.0) * out['same_logit'].astype(np.float64)
+  cosine = out['cosine'].astype(np.float64)
+  contrast = np.where(out['same'] == 1, 1 - cosine, np.maximum(0, cosine - 0.25))
+  deltas = [
+    0.5 * scores[f'rmse.pooled.delta_{d}'] ** 2 + 0.5 * (1 - scores[f'ccc.pooled.delta_{d}'])
+    for d in ('valence', 'arousal')
+  ]
+  scores['loss'] = float(0.25 * (sum(deltas) + np.logaddexp(0, -margin)[known].mean() + contrast[known].mean()))
+  low = np.minimum(out['emotion_first'], out['emotion_second'])
+  high = np.maximum(out['emotion_first'], out['emotion_second'])
+  for i, j in sorted(set(zip(low.tolist(), high.tolist(), strict=True))):
+    if i >= 0 and j < len(emotions):
+      rows = (low == i) & (high == j)
+      hit = out['same'][rows] == out['same_hat'][rows]
+      scores[f'acc.same.{emotions[i]}-{emotions[j]}'] = float(hit.mean())
+  return scores

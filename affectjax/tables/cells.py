@@ -1,0 +1,239 @@
+"""A table is rows x folds x seeds: which cells there are, which are done, and how the rest is run."""
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+import time
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from affectjax import files
+from affectjax.data import store
+from affectjax.errors import UserError, unknown
+from affectjax.tables import records
+
+ALL = 'all'  # the fold of a row that does not depend on folds
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """One training (or prediction): a row on a fold with a seed.
+
+  Attributes:
+    config: fully resolved, plain values.
+    fingerprint: of config, data, the code that matters, and of the cell it starts from.
+    warm: the cell whose parameters it starts from.
+  """
+
+  row: str
+  fold: str
+  seed: int
+  config: Mapping[str, Any]
+  fingerprint: str
+  warm: 'Cell | None' = None
+
+  @property
+  def key(self) -> tuple[str, str, int, str]:
+    return self.row, self.fold, self.seed, self.fingerprint
+
+  @property
+  def folder(self) -> str:
+    """Relative to the workdir."""
+    return f'cells/{self.row}/{self.fold}-{self.seed}-{self.fingerprint[:8]}'
+
+
+def merge(base: Mapping[str, Any], change: Mapping[str, Any], where: str) -> dict[str, Any]:
+  """`base` with what `change` names; a key that base does not have is refused."""
+  out = dict(base)
+  for key, value in change.items():
+    if key not in base:
+      raise unknown(f'key in {where}', key, base)
+    if isinstance(base[key], Mapping) and key != 'twins':
+      out[key] = merge(base[key], value, f'{where}.{key}')
+    else:
+      out[key] = value
+  return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """An experiment file's table, resolved.
+
+  Attributes:
+    config: what `get_config` returned, as plain values.
+    experiment: name of the file, for the record.
+    data_dir: prepared corpora; None for twins.
+    given: dotted keys under `run` that were set by flag.
+  """
+
+  config: Mapping[str, Any]
+  experiment: str
+  data_dir: str | None
+  given: frozenset[str] = frozenset()
+
+  @property
+  def kind(self) -> str:
+    return 'prepared' if self.data_dir else 'synthetic'
+
+  def row(self, name: str) -> dict[str, Any]:
+    """The resolved run config of a row, without fold and seed."""
+    rows = self.config['rows']
+    if name not in rows:
+      raise unknown('row', name, rows)
+    clash = {k for k, _ in records.flatten(rows[name])} & self.given
+    if clash:
+      raise UserError(f'row {name!r} sets {", ".join(sorted(clash))} itself; it cannot also be set by --config.run')
+    run = merge(self.config['run'], rows[name], f'row {name}')
+    if self.data_dir is None:
+      twin = {k: v for k, v in self.config['on_twins'].get(name, {}).items() if k not in self.given}
+      run = merge(run, twin, f'on_twins {name}')
+    else:
+      run['twins'] = {}
+    return run
+
+  def folds(self, run: Mapping[str, Any]) -> Sequence[str]:
+    return self.config['folds'] if run['per_fold'] else (ALL,)
+
+
+def plan(table: Table, rows: Sequence[str] = (), folds: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Cell]:
+  """The cells asked for, in the order in which they run: whatever a cell starts from comes before it.
+
+  Args:
+    table: the table.
+    rows, folds, seeds: which; empty for all. Rows that others start from are added.
+
+  Raises:
+    UserError: unknown rows, folds or seeds, with those there are.
+  """
+  for fold in folds:
+    if fold not in table.config['folds']:
+      raise unknown('fold', fold, table.config['folds'])
+  for seed in seeds:
+    if seed < 0:
+      raise UserError(f'seed {seed} is negative; expected 0 or more')
+  found: dict[tuple, Cell] = {}
+  make = functools.partial(_cell, table, found)
+  for name, seed in itertools.product(rows or table.config['rows'], seeds or table.config['seeds']):
+    for fold in table.folds(table.row(name)):
+      if not folds or fold in folds or fold == ALL:
+        make(name, fold, seed, ())
+  return list(found.values())
+
+
+def _cell(table: Table, found: dict, row: str, fold: str, seed: int, above: tuple[str, ...]) -> Cell:
+  if row in above:
+    raise UserError(f'rows {" -> ".join((*above, row))} start from each other')
+  run = table.row(row)
+  fold = fold if run['per_fold'] else ALL
+  if (row, fold, seed) in found:
+    return found[row, fold, seed]
+  warm = None
+  if run['warm_start']:
+    source = table.row(run['warm_start'])
+    if fold == ALL and source['per_fold']:
+      raise UserError(f'row {row!r} has no folds, so it cannot start from {run["warm_start"]!r}, which has')
+    warm = _cell(table, found, run['warm_start'], fold, seed, (*above, row))
+  config = {**run, 'fold': fold, 'seed': seed}
+  identity = {
+    'config': config,
+    'data': {name: _corpus(config, name, table.data_dir).sha256 for name in config['corpora']},
+    'code': records.code_hash(config['system']),
+    'warm': warm.fingerprint if warm else None,
+  }
+  cell = Cell(row, fold, seed, config, records.fingerprint(identity), warm)
+  found[row, fold, seed] = cell
+  return cell
+
+
+def _corpus(config: Mapping[str, Any], name: str, data_dir: str | None):
+  return store.open_corpus(name, data_dir, **({} if data_dir else config['twins'].get(name, {})))
+
+
+def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
+  """table.json: all that rendering needs besides the records."""
+  config, cells = table.config, list(cells)
+  names = [r for r in config['rows'] if any(c.row == r for c in cells)]
+  return {
+    'title': config['title'],
+    'table': config['table'],
+    'experiment': table.experiment,
+    'kind': table.kind,
+    'rows': names,
+    'metrics': list(config['metrics']),
+    'folds': {r: list(dict.fromkeys(c.fold for c in cells if c.row == r)) for r in names},
+    'seeds': sorted({c.seed for c in cells}),
+    'baselines': {r: config['baselines'].get(r) for r in names},
+    'published': list(config['published']),
+    'claims': list(config['claims']),
+    'notes': list(config['notes']),
+    'cells': [
+      {'row': c.row, 'fold': c.fold, 'seed': c.seed, 'fingerprint': c.fingerprint, 'dir': c.folder} for c in cells
+    ],
+  }
+
+
+def done(workdir: pathlib.Path, cells: Iterable[Cell]) -> set[tuple]:
+  """The cells whose record and predictions are there."""
+  known = records.load(workdir)
+  return {c.key for c in cells if c.key in known and (workdir / c.folder / 'predictions.npz').is_file()}
+
+
+def run_cell(table: Table, cell: Cell, workdir: pathlib.Path, watch, first_host: bool) -> str | None:
+  """Runs one cell and records it; a failure is written down (FAILED) and returned as one line."""
+  from affectjax.engine import train  # JAX starts only when something is to be trained
+
+  folder, began = workdir / cell.folder, time.time()
+  if cell.warm is not None and (workdir / cell.warm.folder / 'FAILED').is_file():
+    return _failed(folder, f'UserError: not run: row {cell.warm.row!r}, from which it starts, failed', first_host)
+  folder.mkdir(parents=True, exist_ok=True)
+  try:
+    if first_host:
+      (folder / 'FAILED').unlink(missing_ok=True)
+      files.write_json(folder / 'config.json', {
+        'config': cell.config, 'fingerprint': cell.fingerprint, 'row': cell.row, 'kind': table.kind,
+        'warm_start': cell.warm.folder if cell.warm else None,
+      })  # fmt: skip
+    warm = workdir / cell.warm.folder if cell.warm else None
+    result = train.run(cell.config, folder, table.data_dir, warm, watch)
+  except Exception:  # one cell's failure must not stop the others; it is kept whole in FAILED
+    return _failed(folder, traceback.format_exc(), first_host)
+  if first_host:
+    records.append(workdir, _record(table, cell, result, time.time() - began))
+  return None
+
+
+def _failed(folder: pathlib.Path, text: str, first_host: bool) -> str:
+  if first_host:
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_text(folder / 'FAILED', text)
+  return text.strip().splitlines()[-1]
+
+
+def _record(table: Table, cell: Cell, result, seconds: float) -> dict[str, Any]:
+  import jax
+
+  devices = jax.devices()
+  corpora = {name: _corpus(cell.config, name, table.data_dir) for name in cell.config['corpora']}
+  return {
+    'row': cell.row,
+    'fold': cell.fold,
+    'seed': cell.seed,
+    'fingerprint': cell.fingerprint,
+    'config': cell.config,
+    'scores': result.scores,
+    'dev': result.dev,
+    'data': {name: {**c.describe(), 'nonfinite': c.meta.get('nonfinite', {})} for name, c in corpora.items()},
+    'revision': _revision(),
+    'packages': _packages(),
+    'device': f'{len(devices)} x {devices[0].device_kind}',
+    'seconds': round(seconds, 3),
+    'steps': result.steps,
+    'selected_step': result.selected_step,
+    'cell': cell.folder,
+  }
+
+
+_revision = functools.lru_cache(maxsize=1)(records.revision)
+_packages = functools.lru_cache(maxsize=1)(records.packages)
