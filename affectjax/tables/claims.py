@@ -60,9 +60,7 @@ def _compare(row: str, against: str, metric: str, found: bootstrap.Difference | 
   return Comparison(row, against, metric, improvement, of_interval(improvement.low, improvement.high), reason)
 
 
-def judge(
-  claim: Mapping[str, Any], difference: Callable[[str, str, str], bootstrap.Difference | str]
-) -> Claim:
+def judge(claim: Mapping[str, Any], difference: Callable[[str, str, str], bootstrap.Difference | str]) -> Claim:
   """Judges a claim.
 
   Args:
@@ -87,9 +85,7 @@ def judge(
   return Claim(claim['id'], claim['text'], tuple(comparisons), whole)
 
 
-def beside_published(
-  metric: str, values: Iterable[float | None], interval: bootstrap.Interval, kind: str
-) -> str:
+def beside_published(metric: str, values: Iterable[float | None], interval: bootstrap.Interval, kind: str) -> str:
   """The verdict on a row beside its published values, None where one is not known (n/k).
 
   On synthetic data there is nothing to reach. Else a row holds if its interval reaches the best known value
