@@ -12,9 +12,7 @@ def _write(path, x, **kwargs):
     np.savez(path, x=x)
   else:
     path.write_text(
-      ','.join(f'f{i}' for i in range(x.shape[1]))
-      + '\n'
-      + '\n'.join(','.join(map(repr, r)) for r in x.tolist())
+      ','.join(f'f{i}' for i in range(x.shape[1])) + '\n' + '\n'.join(','.join(map(repr, r)) for r in x.tolist())
     )
   return path
 
@@ -36,9 +34,7 @@ def test_a_single_vector_is_one_frame(tmp_path):
 def test_nonfinite_values_pass_for_the_policy_to_decide(tmp_path):
   x = np.array([[np.nan, 1.0], [np.inf, 2.0]])
   for suffix in features.SUFFIXES:
-    np.testing.assert_array_equal(
-      features.load_array(_write(tmp_path / f'a{suffix}', x)), x.astype(np.float32)
-    )
+    np.testing.assert_array_equal(features.load_array(_write(tmp_path / f'a{suffix}', x)), x.astype(np.float32))
 
 
 def test_named_arrays_of_an_npz(tmp_path):

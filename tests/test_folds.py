@@ -79,7 +79,5 @@ def test_refusals(call, message):
 def test_a_leak_names_the_first_five_and_the_count():
   folds.refuse_leak({'train': ['a'], 'dev': ['b'], 'test': ['c']})
   names = [f'spk{i}' for i in range(7)]
-  with pytest.raises(
-    UserError, match='7 speakers in both train and test: spk0, spk1, spk2, spk3, spk4, ...;'
-  ):
+  with pytest.raises(UserError, match='7 speakers in both train and test: spk0, spk1, spk2, spk3, spk4, ...;'):
     folds.refuse_leak({'train': names, 'dev': ['x'], 'test': [*names, 'y']}, what='speaker')

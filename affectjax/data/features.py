@@ -68,13 +68,9 @@ def load_array(
   if x.ndim == 1 and path.suffix != '.csv':
     x = x[None]  # [1, D]
   if x.ndim != 2:
-    raise errors.UserError(
-      f'{path}: array of shape {list(x.shape)}; expected [frames, features] or [features]'
-    )
+    raise errors.UserError(f'{path}: array of shape {list(x.shape)}; expected [frames, features] or [features]')
   if not x.size:
-    raise errors.UserError(
-      f'{path}: empty array of shape {list(x.shape)}; expected at least one frame and feature'
-    )
+    raise errors.UserError(f'{path}: empty array of shape {list(x.shape)}; expected at least one frame and feature')
   for axis, what, wanted in ((1, 'features per frame', width), (0, 'frames', frames)):
     if wanted is not None and x.shape[axis] != wanted:
       raise errors.UserError(f'{path}: {x.shape[axis]} {what}, expected {wanted} (array {list(x.shape)})')
@@ -106,9 +102,7 @@ def load_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, np.nda
         raise ValueError('it is not a zip archive')
       for name in names or ():
         if name not in z.files:
-          raise errors.UserError(
-            f'{path}: no array {name!r}; there is: {", ".join(sorted(z.files)) or "none"}'
-          )
+          raise errors.UserError(f'{path}: no array {name!r}; there is: {", ".join(sorted(z.files)) or "none"}')
       return {name: z[name] for name in (z.files if names is None else names)}
   except errors.UserError:
     raise
@@ -131,9 +125,7 @@ def load_csv(path: Path, delimiter: str = ',') -> tuple[list[str], np.ndarray]:
     raise errors.UserError(f'{path}: line {i + 2}, column {names[c]!r}: {cell!r} is not a number') from None
 
 
-def load_rows(
-  path: Path, delimiter: str = ',', columns: Sequence[str] = ()
-) -> tuple[list[str], list[list[str]]]:
+def load_rows(path: Path, delimiter: str = ',', columns: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
   """A table of text: (names of the columns, rows); `columns` must be among the names, every row must be full.
 
   Row i stands on line i + 2 of the file.
@@ -189,9 +181,7 @@ def _pick(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 def _require(path: Path) -> None:
   if not path.is_file():
-    raise errors.UserError(
-      f'{path}: no such file' if not path.exists() else f'{path}: a folder, expected a file'
-    )
+    raise errors.UserError(f'{path}: no such file' if not path.exists() else f'{path}: a folder, expected a file')
 
 
 def _is_number(cell: str) -> bool:
@@ -203,6 +193,4 @@ def _is_number(cell: str) -> bool:
 
 
 def _unreadable(path: Path, what: str, e: Exception) -> errors.UserError:
-  return errors.UserError(
-    f'{path}: cannot be read as {what} (damaged or of another kind): {e or type(e).__name__}'
-  )
+  return errors.UserError(f'{path}: cannot be read as {what} (damaged or of another kind): {e or type(e).__name__}')

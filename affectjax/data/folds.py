@@ -61,9 +61,7 @@ def by_value(groups: Sequence[str], fold: int, order: Sequence[str] | None = Non
   index = {name: i for i, name in enumerate(names)}
   missing = sorted(set(map(str, groups)) - set(index))
   if missing:
-    raise errors.UserError(
-      f'folds: group {missing[0]!r} of the data is not among the folds {", ".join(names)}'
-    )
+    raise errors.UserError(f'folds: group {missing[0]!r} of the data is not among the folds {", ".join(names)}')
   absent = sorted(set(index) - set(map(str, groups)))
   if absent:
     raise errors.UserError(f'folds: fold {absent[0]!r} has no examples; drop it from the folds')
@@ -73,9 +71,7 @@ def by_value(groups: Sequence[str], fold: int, order: Sequence[str] | None = Non
 def rows(assigned: np.ndarray, k: int, fold: int) -> dict[str, np.ndarray]:
   """Turns fold indices [N] into the rows of train, dev (fold + 1 mod k) and test (fold)."""
   if k < 3:
-    raise errors.UserError(
-      f'folds: {k} folds leave nothing to train on beside dev and test; expected 3 or more'
-    )
+    raise errors.UserError(f'folds: {k} folds leave nothing to train on beside dev and test; expected 3 or more')
   if not 0 <= fold < k:
     raise errors.unknown('fold', fold, range(k))
   dev = (fold + 1) % k

@@ -65,17 +65,11 @@ def _complete_modality(out: Example, name: str, width: int, where: str) -> None:
   mask = np.asarray(out.get(f'{name}_mask', np.full(len(x), np.all(out.get(f'{name}_present', True)))))
   present = np.asarray(out.get(f'{name}_present', mask.any()))
   if present.shape or present.dtype != np.bool_:
-    raise errors.UserError(
-      f'{where}: {name}_present is {present.dtype.name} {list(present.shape)}, expected a bool'
-    )
+    raise errors.UserError(f'{where}: {name}_present is {present.dtype.name} {list(present.shape)}, expected a bool')
   if mask.shape != (len(x),) or mask.dtype != np.bool_:
-    raise errors.UserError(
-      f'{where}: {name}_mask is {mask.dtype.name} {list(mask.shape)}, expected bool [{len(x)}]'
-    )
+    raise errors.UserError(f'{where}: {name}_mask is {mask.dtype.name} {list(mask.shape)}, expected bool [{len(x)}]')
   if present != mask.any():
-    raise errors.UserError(
-      f'{where}: {name}_present is {bool(present)}, but {mask.sum()} frames are unmasked'
-    )
+    raise errors.UserError(f'{where}: {name}_present is {bool(present)}, but {mask.sum()} frames are unmasked')
   out[f'{name}_mask'], out[f'{name}_present'] = mask, present
 
 
@@ -84,9 +78,7 @@ def _check_labels(out: Example, meta: Mapping[str, Any], where: str) -> None:
     if isinstance(x, str) or key in meta['modalities'] or x.dtype != np.float32:
       continue
     if np.isinf(x).any():
-      raise errors.UserError(
-        f'{where}: {key} is infinite; expected a number, or NaN where nothing is labelled'
-      )
+      raise errors.UserError(f'{where}: {key} is infinite; expected a number, or NaN where nothing is labelled')
     if key in LABELS and (np.abs(x) > 1).any():
       worst = x[np.abs(x) > 1][0]
       raise errors.UserError(f'{where}: {key} is {worst:g}, expected a value in [-1, 1], or NaN')
@@ -100,9 +92,7 @@ def _check_labels(out: Example, meta: Mapping[str, Any], where: str) -> None:
   if 'emotion' in out:
     emotion = np.asarray(out['emotion'])
     if emotion.dtype.kind not in 'iu' or ((emotion < -1) | (emotion >= classes)).any():
-      raise errors.UserError(
-        f'{where}: emotion {emotion.tolist()}, expected classes 0 to {classes - 1}, or -1'
-      )
+      raise errors.UserError(f'{where}: emotion {emotion.tolist()}, expected classes 0 to {classes - 1}, or -1')
 
 
 def _check_ratings(out: Example, attributes: int, where: str) -> None:
@@ -141,9 +131,7 @@ def check(example: Example, fields: Fields) -> None:
     dtype, shape = _field(x, bool(fields[key][1]) and fields[key][1][0] is not None)
     if (dtype, shape) != fields[key]:
       found, wanted = f'{dtype} {list(shape)}', f'{fields[key][0]} {list(fields[key][1])}'
-      raise errors.UserError(
-        f'id {example["id"]!r}: {key} is {found}, expected {wanted} as in the first example'
-      )
+      raise errors.UserError(f'id {example["id"]!r}: {key} is {found}, expected {wanted} as in the first example')
 
 
 def treat(example: Example, modalities: Mapping[str, int], policy: str) -> dict[str, dict[str, int]]:

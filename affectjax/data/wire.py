@@ -41,9 +41,7 @@ def encode(example: Example) -> bytes:
   return b''.join([_head(0x0A, sum(map(len, entries))), *entries])
 
 
-def decode(
-  record: bytes, fields: Mapping[str, tuple[str, tuple[int | None, ...]]]
-) -> dict[str, np.ndarray | str]:
+def decode(record: bytes, fields: Mapping[str, tuple[str, tuple[int | None, ...]]]) -> dict[str, np.ndarray | str]:
   """Reads an example back.
 
   Args:
@@ -127,14 +125,10 @@ def _pack_ints(value: np.ndarray) -> bytes:
   if v.dtype == np.bool_ or not v.size or (v.min() >= 0 and v.max() < 0x80):
     return v.astype(np.uint8).tobytes()
   v = v.astype(np.int64).view(np.uint64)
-  groups = v[:, None] >> (
-    np.arange(10, dtype=np.uint64) * np.uint64(7)
-  )  # [N, 10] seven bits each, low ones first
+  groups = v[:, None] >> (np.arange(10, dtype=np.uint64) * np.uint64(7))  # [N, 10] seven bits each, low ones first
   used = np.maximum((groups > 0).sum(1), 1)  # [N] bytes needed
   rank = np.arange(10)
-  out = (groups & np.uint64(0x7F)).astype(np.uint8) | np.where(rank < used[:, None] - 1, 0x80, 0).astype(
-    np.uint8
-  )
+  out = (groups & np.uint64(0x7F)).astype(np.uint8) | np.where(rank < used[:, None] - 1, 0x80, 0).astype(np.uint8)
   return out[rank < used[:, None]].tobytes()
 
 
