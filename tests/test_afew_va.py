@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from affectjax import prepare
 from affectjax.data import store
 from affectjax.data.corpora import afew_va
 from affectjax.errors import UserError
@@ -174,3 +175,18 @@ def test_prepared_is_what_was_written(tmp_path, zips):
   for i, clip in enumerate(str(k) for k in columns['id']):
     check({k: columns[k][i] for k in ('id', 'item', 'group', 'frame', 'valence', 'arousal')}, clip)
     np.testing.assert_array_equal(columns['visual'][i], rows(clip))
+
+
+def test_landmarks_and_expressions_from_the_command(tmp_path):
+  source = write(tmp_path / 'source', kind='none')
+  (source / 'expressions.csv').write_text('video_id,frame,expression\n002,11,Fear\n')
+  where = [f'--source={source}', f'--data_dir={tmp_path / "data"}']
+  assert prepare.main(['afew_va', *where, '--option=features=landmarks']) == 0
+  prepared = store.open_corpus('afew_va', tmp_path / 'data')
+  assert prepared.meta['features'] == 'landmarks' and prepared.meta['clips'] == 4
+  columns = prepared.columns('all')
+  i = list(columns['id']).index('002')
+  np.testing.assert_array_equal(columns['emotion'][i], [-1, 4])
+  wanted = afew_va.shape_features(points('002'), np.array(frames('002')))
+  np.testing.assert_array_equal(columns['visual'][i], wanted)
+  assert columns['visual_mask'].values.all()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from affectjax import prepare
 from affectjax.data import store
 from affectjax.data.corpora import affectnet
 from affectjax.errors import UserError
@@ -235,3 +236,26 @@ def test_prepared_is_what_was_written(tmp_path, layout):
       i = where[key]
       check({k: columns[k][i] for k in ('visual', 'valence', 'arousal', 'emotion')}, *row)
       assert columns['group'][i] == columns['item'][i] == key
+
+
+def test_options_reach_the_adapter_from_the_command(tmp_path):
+  write(tmp_path / 'source', kind='npz')
+  where = [f'--source={tmp_path / "source"}', f'--data_dir={tmp_path / "data"}']
+  assert prepare.main(['affectnet', *where, '--option=classes=7', '--option=cleaned=true']) == 0
+  prepared = store.open_corpus('affectnet', tmp_path / 'data')
+  assert dict(prepared.counts) == {'train': 3, 'val': 2}
+  assert prepared.meta['classes'] == 7 and prepared.meta['cleaned'] is True
+  assert prepared.meta['dropped']['train'] == {
+    'contempt': 1, 'none': 2, 'uncertain': 1, 'no-face': 1, 'not cleaned': 3,
+  }  # fmt: skip
+
+
+def test_an_image_without_a_face_is_masked_by_policy(tmp_path):
+  source = write(tmp_path / 'source', kind='csv')
+  x = np.load(source / 'features.npy')
+  x[0] = np.nan
+  np.save(source / 'features.npy', x)
+  columns = store.prepare('affectnet', source, tmp_path / 'data', nonfinite='mask').columns('train')
+  i = list(columns['id']).index('7/a')
+  assert not columns['visual_present'][i] and not columns['visual_mask'][i].any()
+  assert columns['visual_present'].sum() == len(columns['id']) - 1

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from affectjax import prepare
 from affectjax.data import store
 from affectjax.errors import UserError
 from tests import test_afew_va, test_affectnet
@@ -312,6 +313,16 @@ def test_refused_in_one_line(tmp_path, fault):
   with pytest.raises(UserError) as refusal:
     store.prepare(name, tmp_path / 'source', data, nonfinite='error', options=options)
   check(name, str(refusal.value), wanted, data)
+
+
+def test_the_command_prints_it_and_exits_with_2(tmp_path, fault, capsys):
+  name, options, wanted = fault
+  data = tmp_path / 'data'
+  given = [f'--option={key}={x}' for key, x in options.items()]
+  assert prepare.main([name, f'--source={tmp_path / "source"}', f'--data_dir={data}', *given]) == 2
+  out, err = capsys.readouterr()
+  assert out == '' and err.startswith('error: ') and err.endswith('\n')
+  check(name, err[:-1], wanted, data)
 
 
 def test_every_layout_has_its_faults():
