@@ -200,7 +200,10 @@ def _fingerprint(source: Path, files: Any) -> dict[str, Any]:
   """Number of source files and a hash over their names, sizes and times of change."""
   lines = []
   for path in sorted({Path(f) for f in files}):
-    stat = path.stat()
+    try:
+      stat = path.stat()
+    except OSError as e:
+      raise errors.UserError(f'{path}: cannot be read ({e.strerror})') from e
     lines.append(f'{os.path.relpath(path, source)} {stat.st_size} {stat.st_mtime_ns}')
   return {'count': len(lines), 'sha256': hashlib.sha256('\n'.join(lines).encode()).hexdigest()}
 
