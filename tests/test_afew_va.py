@@ -91,6 +91,7 @@ def test_clips(tmp_path, kind, zips):
     assert example['visual'].dtype == np.float32 and 'emotion' not in example
   assert reading.meta['modalities'] == {'visual': WIDTH} and reading.meta['emotions'] == []
   assert (reading.meta['clips'], reading.meta['clips_expected']) == (4, 600)
+  assert reading.meta['labels'].endswith('4 of 600 clips')
   json.dumps(reading.meta)
   assert all(Path(p).is_file() for p in reading.files)
 

@@ -119,6 +119,9 @@ def test_lists(tmp_path, kind):
   assert reading.meta['dropped'] == {
     'train': {'none': 2, 'uncertain': 1, 'no-face': 1}, 'val': {'none': 0, 'uncertain': 1, 'no-face': 0},
   }  # fmt: skip
+  assert reading.meta['labels'].endswith(
+    'dropped: train none 2, uncertain 1, no-face 1; val none 0, uncertain 1, no-face 0'
+  )
   json.dumps(reading.meta)
   assert all(Path(p).exists() for p in reading.files)
 

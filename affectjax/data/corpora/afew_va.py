@@ -110,7 +110,7 @@ def read(source: Path, *, features: str = 'arrays') -> corpus.Reading:
     'rate_hz': {'visual': None},
     'attributes': ['valence', 'arousal'],
     'emotions': [] if emotions is None else list(EMOTIONS),
-    'labels': 'per frame, the released integers -10..10 divided by 10',
+    'labels': f'per frame, the released integers -10..10 divided by 10; {len(clips)} of {CLIPS} clips',
     'groups': 'actors',
     'licence': 'AFEW-VA agreement, research only, no redistribution',
     'features': features,

@@ -129,7 +129,7 @@ def read(source: Path, *, classes: int | str = 8, cleaned: bool | str = False) -
     'rate_hz': {'visual': None},
     'attributes': ['valence', 'arousal'],
     'emotions': list(EMOTIONS[:classes]),
-    'labels': 'one human annotator per image, as released',
+    'labels': f'one human annotator per image, as released; {_told(dropped)}',
     'groups': 'no identities in AffectNet; every image is its own group',
     'licence': 'AffectNet agreement, research only, no redistribution',
     'layout': layout,
@@ -163,6 +163,11 @@ def _keep(rows: Mapping[str, Label], classes: int, cleaned: bool) -> tuple[dict[
     else:
       kept[key] = label
   return kept, dropped
+
+
+def _told(dropped: Mapping[str, Mapping[str, int]]) -> str:
+  each = (f'{s} {", ".join(f"{k} {n}" for k, n in counts.items())}' for s, counts in dropped.items())
+  return f'dropped: {"; ".join(each)}'
 
 
 # Labels
