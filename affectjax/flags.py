@@ -10,6 +10,12 @@ from affectjax.errors import UserError
 USAGE = 2
 
 
+def _said(error: Exception) -> str:
+  """The line of an error that says what is wrong: a config file's own failure arrives as a whole traceback."""
+  text = str(error.args[0] if error.args else error).replace("\\'", "'").replace('\\n', ' ').strip("'")
+  return text.strip().splitlines()[-1] if 'Traceback (most recent call last)' in text else text
+
+
 def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
   """Parses flags, runs `main(positional arguments)` and returns the exit status; 2 with one line for bad input."""
   argv = list(sys.argv if argv is None else argv)
@@ -17,7 +23,7 @@ def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = No
     try:
       rest = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, ImportError, SyntaxError, OSError) as error:
-      raise UserError(f'flags: {error}') from error
+      raise UserError(f'flags: {_said(error)}') from error
     for argument in rest:
       if '=' in argument:
         raise UserError(f'argument {argument!r} is not a flag; flags begin with two dashes: --{argument}')

@@ -36,16 +36,21 @@ _PROCESS = flags.DEFINE_integer('process', None, 'Several hosts: which one this 
 
 def _table() -> cells_lib.Table:
   config = _CONFIG.value
+  path = pathlib.Path(
+    '' if config is None else config_flags.get_config_filename(flags.FLAGS['config']).partition(':')[0]
+  )
+  if config is not None and not path.is_file():
+    here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
+    raise UserError(f'--config={path}: no such experiment file; in ./experiments there is: {", ".join(here) or "none"}')
   if config is None:
     raise UserError('--config is missing; name an experiment file, e.g. --config=experiments/mtclar.py')
   given = config_flags.get_override_values(flags.FLAGS['config'])
-  path = pathlib.Path(config_flags.get_config_filename(flags.FLAGS['config'])).name
   outside = [k for k in given if not k.startswith('run.')]
   if outside:
     raise UserError(f'--config.{outside[0]} cannot be set by flag; set --config.run.*, or --rows, --folds, --seeds')
   plain = config.copy_and_resolve_references().to_dict()
   keys = frozenset(k.removeprefix('run.') for k in given)
-  return cells_lib.Table(plain, path.partition(':')[0], _DATA_DIR.value, keys)
+  return cells_lib.Table(plain, path.name, _DATA_DIR.value, keys)
 
 
 def _seeds() -> list[int]:

@@ -1,6 +1,10 @@
 """What the face twins share: a pretend face network that sees valence, arousal, identity and nuisances.
 
-x = tanh(signal * E(v, a) + identity * I(person) + nuisance * J(pose, light)) + noise, with fixed random maps E, I, J.
+x = tanh(signal * E(v', a') + identity * I(person) + nuisance * J(pose, light)) + noise, with fixed random maps E, I, J.
+A face shows v' = v + bias of the person + error of the moment: some people look more positive, or calmer, than they are
+said to be. No regression from one face can undo the bias; a difference between two faces of one person can. That is the
+effect the paper claims, with a knob for its size.
+
 The maps are the same for every twin, as one face network would be; a corpus shift adds an offset and turns J.
 """
 

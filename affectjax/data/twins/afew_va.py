@@ -19,7 +19,8 @@ SHORTEST, LONGEST = 10, 145
 
 def make(
   seed: int = 0, clips: int = CLIPS, speed: float = 0.05, signal: float = 1.0, identity: float = 1.0,
-  noise: float = 0.3, shift: float = 0.25, missing: float = 0.01,
+  noise: float = 0.3, shift: float = 0.25, missing: float = 0.01, bias: float = 0.3,
+  error: float = 0.1,
 ) -> Corpus:  # fmt: skip
   """The twin.
 
@@ -32,9 +33,11 @@ def make(
     noise: sd of independent feature noise.
     shift: corpus shift of the features against the `affectnet` twin.
     missing: share of frames without a detected face.
+    bias: sd of an actor's look against the label, in label units.
+    error: sd of a moment's look against the label, from frame to frame, in label units.
   """
   knobs = dict(seed=seed, clips=clips, speed=speed, signal=signal, identity=identity, noise=noise, shift=shift,
-               missing=missing)  # fmt: skip
+               missing=missing, bias=bias, error=error)  # fmt: skip
 
   def columns(split: str) -> Columns:
     del split
@@ -47,7 +50,10 @@ def make(
     va = np.concatenate([_walk(rng, n, speed) for n in lengths])  # [N, 2]
     people = rng.normal(size=(actors, _faces.IDENTITY))[actor][owner]
     nuisance = np.concatenate([_drift(rng, n) for n in lengths])
-    x = _faces.features(va, people, nuisance, rng, signal=signal, identity_strength=identity, noise=noise, shift=shift)
+    shown = va + rng.normal(0, bias, (actors, 2))[actor][owner] + rng.normal(0, error, va.shape)
+    x = _faces.features(
+      shown, people, nuisance, rng, signal=signal, identity_strength=identity, noise=noise, shift=shift
+    )
     found = rng.random(len(x)) >= missing
     x[~found] = 0.0
     labels = (np.round(va * 10) / 10).astype(np.float32)

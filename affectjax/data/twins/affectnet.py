@@ -17,7 +17,7 @@ TRAIN_COUNTS = (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)  # sheet, 
 
 def make(
   seed: int = 0, train: int = 24000, val: int = 4000, signal: float = 1.0, identity: float = 1.0,
-  noise: float = 0.3, spread: float = 0.15,
+  noise: float = 0.3, spread: float = 0.15, bias: float = 0.3,
 ) -> Corpus:  # fmt: skip
   """The twin.
 
@@ -29,8 +29,9 @@ def make(
     identity: how strongly the person shows.
     noise: sd of independent feature noise.
     spread: sd of valence and arousal around an expression's place.
+    bias: sd of a person's look against the label, in label units.
   """
-  knobs = dict(seed=seed, train=train, val=val, signal=signal, identity=identity, noise=noise, spread=spread)
+  knobs = dict(seed=seed, train=train, val=val, signal=signal, identity=identity, noise=noise, spread=spread, bias=bias)
   shares = np.array(TRAIN_COUNTS) / sum(TRAIN_COUNTS)
   per_class = np.maximum(2, np.round(shares * train)).astype(int)
   counts = {'train': int(per_class.sum()), 'val': 8 * (val // 8)}
@@ -42,7 +43,8 @@ def make(
     n = len(emotion)
     va = np.clip(_faces.CENTRES[emotion] + rng.normal(0, spread, (n, 2)), -1, 1)
     people, nuisance = rng.normal(size=(n, _faces.IDENTITY)), rng.normal(size=(n, _faces.NUISANCE))
-    x = _faces.features(va, people, nuisance, rng, signal=signal, identity_strength=identity, noise=noise)
+    shown = va + rng.normal(0, bias, (n, 2))
+    x = _faces.features(shown, people, nuisance, rng, signal=signal, identity_strength=identity, noise=noise)
     ids = np.array([f'{split}{i:06d}' for i in range(n)])
     one = np.arange(n + 1)
     return {
