@@ -78,7 +78,7 @@ def _centred(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
 def _moments(y: np.ndarray, yhat: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
   """Statistics [M, 7]: 1, y, yhat, y^2, yhat^2, y yhat (centred), y - yhat (as it is)."""
   a, b = _centred(y, unit), _centred(yhat, unit)
-  return np.stack([np.ones_like(a), a, b, a * a, b * b, a * b, y - yhat], axis=-1)
+  return np.stack([np.ones_like(a), a, b, a * a, b * b, a * b, y - yhat]).T
 
 
 def _divide(above: np.ndarray, below: np.ndarray, empty: float) -> np.ndarray:
@@ -120,7 +120,7 @@ def _mean_of(per_unit: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callab
 
   def stats(y, yhat, unit):
     x = np.asarray(per_unit(y, yhat), np.float64)
-    return np.stack([x, np.ones_like(x)], axis=-1)
+    return np.stack([x, np.ones_like(x)]).T
 
   return stats
 
@@ -132,8 +132,8 @@ def _same_sign(y: np.ndarray, yhat: np.ndarray) -> np.ndarray:
 def _confusions(y: np.ndarray, yhat: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
   """Statistics [M, 3 K]: per class of truth or prediction, whether it is hit, true, predicted."""
   classes = np.unique(np.concatenate([y, yhat]))
-  true, predicted = (np.equal.outer(x, classes).astype(np.float64) for x in (y, yhat))  # [M, K]
-  return np.concatenate([true * predicted, true, predicted], axis=-1)
+  true, predicted = classes[:, None] == y, classes[:, None] == yhat  # [K, M]
+  return np.concatenate([true & predicted, true, predicted]).astype(np.float64).T
 
 
 def _per_class(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -248,9 +248,7 @@ def units(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
     if len(torn):
       here = unit[torn[0]]
       found = sorted({str(g) for g in group[unit == here]})
-      raise UserError(
-        f'metric {name!r}: {metric.per} {str(names[here])!r} must lie in one group, not in {found}'
-      )
+      raise UserError(f'metric {name!r}: {metric.per} {str(names[here])!r} must lie in one group, not in {found}')
   stats = metric.stats(y, yhat, unit)
   sums = np.stack([np.bincount(unit, column, len(names)) for column in stats.T], axis=-1)  # [videos, k]
   value = metric.value(sums)

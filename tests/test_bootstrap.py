@@ -20,8 +20,12 @@ def predictions(rng, groups=12, n=10, name='g', spread=0.5, noise=0.5):
   }  # fmt: skip
 
 
+def reduced(name, cell):
+  return bootstrap.reduce([name], cell)[name]
+
+
 def sample(name, cells):
-  return bootstrap.Sample(name, {key: bootstrap.reduce(name, cell) for key, cell in cells.items()})
+  return bootstrap.Sample(name, {key: reduced(name, cell) for key, cell in cells.items()})
 
 
 def folds(seed=0, count=4, **options):
@@ -32,10 +36,10 @@ def folds(seed=0, count=4, **options):
 @pytest.mark.parametrize('name', NAMES)
 def test_reduce_keeps_the_sum_whatever_the_order(name):
   given = predictions(np.random.default_rng(0))
-  sums = bootstrap.reduce(name, given)
+  sums = reduced(name, given)
   assert metrics.value(name, sums.sums.sum(0)) == pytest.approx(metrics.compute(name, given), abs=1e-12)
   order = np.random.default_rng(1).permutation(120)
-  shuffled = bootstrap.reduce(name, {key: column[order] for key, column in given.items()})
+  shuffled = reduced(name, {key: column[order] for key, column in given.items()})
   assert shuffled.groups.tolist() == sums.groups.tolist() == sorted(set(given['group'].tolist()))
   np.testing.assert_allclose(shuffled.sums, sums.sums, atol=1e-12)
   np.testing.assert_array_equal(shuffled.units, sums.units)
@@ -44,7 +48,7 @@ def test_reduce_keeps_the_sum_whatever_the_order(name):
 def test_groups_without_anything_scored_are_not_drawn():
   given = predictions(np.random.default_rng(0))
   given['v'][given['group'] == 'g003'] = np.nan
-  assert 'g003' not in bootstrap.reduce('ccc.pooled.v', given).groups
+  assert 'g003' not in reduced('ccc.pooled.v', given).groups
   given['v'][:] = np.nan
   nothing = bootstrap.interval(sample('ccc.pooled.v', {(0, 0): given}))
   assert nothing.groups == 0 and np.isnan([nothing.mean, nothing.low, nothing.high]).all()
@@ -58,9 +62,7 @@ def test_a_replicate_is_the_metric_of_the_drawn_groups(name):
   counts = bootstrap.draws(ours.groups)[7].astype(int)
   by_hand = []
   for cell in cells.values():
-    rows = [
-      np.flatnonzero(cell['group'] == g) for g, c in zip(ours.groups, counts, strict=True) for _ in range(c)
-    ]
+    rows = [np.flatnonzero(cell['group'] == g) for g, c in zip(ours.groups, counts, strict=True) for _ in range(c)]
     again = {key: column[np.concatenate(rows)] for key, column in cell.items()}
     again['item'] = np.repeat(np.arange(len(rows)), 10)  # a video drawn twice is two videos
     again.pop('group')
@@ -153,9 +155,7 @@ def test_rows_with_other_folds_are_paired_by_group():
   in_folds = {(f, 0): {k: v[keep] for k, v in whole.items()} for f, keep in cut.items()}
   difference = bootstrap.paired(sample('mae.pooled.v', {(0, 0): whole}), sample('mae.pooled.v', in_folds))
   assert difference.groups == 24 and difference.alike
-  assert (
-    abs(difference.mean) < 1e-12 and max(abs(difference.low), abs(difference.high)) < 1e-12
-  )  # folds are equal
+  assert abs(difference.mean) < 1e-12 and max(abs(difference.low), abs(difference.high)) < 1e-12  # folds are equal
   fewer = {(0, 0): {k: v[20:] for k, v in whole.items()}}
   assert not bootstrap.paired(sample('mae.pooled.v', {(0, 0): whole}), sample('mae.pooled.v', fewer)).alike
 

@@ -20,7 +20,7 @@ one group allows no interval.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ REPLICATES = 2000
 SEED = 0
 LEVEL = 0.95
 FEW = 20  # groups below which an interval is marked
+BLOCKS = tuple(b for b in range(REPLICATES, 0, -1) if REPLICATES % b == 0)  # replicates per matrix product
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +64,7 @@ class Sample:
   @functools.cached_property
   def units(self) -> dict[str, int]:
     """Scored units of each group in one cell."""
-    return {
-      g: n for s in self.cells.values() for g, n in zip(s.groups.tolist(), s.units.tolist(), strict=True)
-    }
+    return {g: n for s in self.cells.values() for g, n in zip(s.groups.tolist(), s.units.tolist(), strict=True)}
 
   @functools.cached_property
   def seeds(self) -> np.ndarray:
@@ -78,12 +77,10 @@ class Sample:
   def replicates(self, universe: tuple[str, ...]) -> np.ndarray:
     """The statistic in each draw [REPLICATES] of `universe`; NaN where no group of this row was drawn."""
     if universe not in self._drawn:
-      counts = draws(universe)
       total = {}
       for (_, seed), s in sorted(self.cells.items(), key=lambda item: str(item[0])):
-        drawn = counts[:, np.searchsorted(universe, s.groups)] if s.groups.tolist() != [*universe] else counts
-        weight = drawn.sum(1) / max(len(s.groups), 1)  # [R]
-        value = np.where(weight > 0, metrics.value(self.metric, drawn @ s.sums), 0)
+        drawn, weight = _draws_of(universe, tuple(s.groups.tolist()))
+        value = np.where(weight > 0, metrics.value(self.metric, _product(drawn, s.sums)), 0)
         above, below = total.get(seed, (0, 0))
         total[seed] = above + weight * value, below + weight
       with np.errstate(invalid='ignore'):
@@ -125,15 +122,20 @@ class Difference:
   alike: bool
 
 
-def reduce(name: str, predictions: metrics.Predictions) -> Sums:
-  """Adds a cell's statistics up per group; `predictions` need what the metric reads, and `group` [N] str."""
-  owner, stats = metrics.units(name, predictions)
-  names, code = metrics.codes(np.asarray(predictions['group']))
-  code = code[owner]  # [M]
-  order = np.argsort(code, kind='stable')
-  present, start, units = np.unique(code[order], return_index=True, return_counts=True)
-  sums = np.add.reduceat(stats[order], start, axis=0) if len(start) else np.zeros((0, stats.shape[1]))
-  return Sums(names[present], sums, units)
+def reduce(names: Iterable[str], predictions: metrics.Predictions) -> dict[str, Sums]:
+  """Adds a cell's statistics up per group, for each metric; `predictions` need what they read, and `group` [N]."""
+  groups, of_row = metrics.codes(np.asarray(predictions['group']))
+  out = {}
+  for name in names:
+    owner, stats = metrics.units(name, predictions)
+    code = of_row[owner]  # [M]
+    if (code[1:] < code[:-1]).any():
+      order = np.argsort(code, kind='stable')
+      code, stats = code[order], stats[order]
+    present, start, units = np.unique(code, return_index=True, return_counts=True)
+    sums = np.add.reduceat(stats, start, axis=0) if len(start) else np.zeros((0, stats.shape[1]))
+    out[name] = Sums(groups[present], sums, units)
+  return out
 
 
 @functools.lru_cache(maxsize=8)
@@ -141,6 +143,26 @@ def draws(universe: tuple[str, ...]) -> np.ndarray:
   """How often each group is drawn in each replicate, [REPLICATES, G] float64; the same for the same names."""
   rng = np.random.default_rng(SEED)
   return rng.multinomial(len(universe), np.full(len(universe), 1 / len(universe)), REPLICATES).astype(float)
+
+
+@functools.lru_cache(maxsize=64)
+def _draws_of(universe: tuple[str, ...], groups: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+  """The draws of some groups [REPLICATES, len(groups)], and the weight w_f of a fold that has them [REPLICATES]."""
+  place = {group: i for i, group in enumerate(universe)}
+  drawn = draws(universe)
+  if groups != universe:
+    drawn = np.ascontiguousarray(drawn[:, [place[group] for group in groups]])
+  return drawn, drawn.sum(1) / max(len(groups), 1)
+
+
+def _product(drawn: np.ndarray, sums: np.ndarray) -> np.ndarray:
+  """drawn [R, G] @ sums [G, k] in blocks so small that BLAS starts no threads for them.
+
+  Threads would make the last digits depend on the machine's cores, and on a busy machine they cost far more than
+  they bring.
+  """
+  block = next((b for b in BLOCKS if b * sums.size <= 2**17), 1)
+  return (drawn.reshape(-1, block, drawn.shape[1]) @ sums).reshape(len(drawn), -1)
 
 
 def _percentiles(replicates: np.ndarray, point: float) -> tuple[float, float]:

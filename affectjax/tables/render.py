@@ -1,0 +1,194 @@
+"""A workdir's table as Markdown and CSV, from its records alone and the same to the byte every time."""
+
+import csv
+import io
+import math
+import pathlib
+import sys
+from collections.abc import Iterable, Sequence
+
+from affectjax import metrics
+from affectjax.tables import bootstrap
+from affectjax.tables.summary import Entry, Summary, summarise
+
+NOTHING = '-'
+FEW = f'few: less than {bootstrap.FEW} groups; such an interval tends to be too narrow.'
+UNLIKE = 'other: the two rows were not scored on the same examples.'
+COLUMNS = (
+  'type', 'id', 'row', 'against', 'metric', 'better', 'kind', 'cells', 'expected', 'groups', 'mean', 'sd', 'low',
+  'high', 'difference', 'difference_low', 'difference_high', 'improvement', 'improvement_low', 'improvement_high',
+  'published', 'source', 'verdict', 'text',
+)  # fmt: skip
+
+
+def _number(x: float, sign: str = '') -> str:
+  if math.isnan(x):
+    return 'n/a'
+  text = f'{x:{sign}.3f}'
+  return text if float(text) else text.lstrip('+-')
+
+
+def _range(low: float, high: float, sign: str = '') -> str:
+  return 'n/a' if math.isnan(low) else f'[{_number(low, sign)}, {_number(high, sign)}]'
+
+
+def _escape(text: str) -> str:
+  return ' '.join(str(text).replace('|', r'\|').split())
+
+
+def _grid(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+  """A Markdown table whose columns are padded, so that it also reads as plain text."""
+  lines = [[_escape(cell) for cell in line] for line in (head, *lines)]
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  lines.insert(1, ['-' * width for width in widths])
+  return [f'| {" | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))} |' for line in lines]
+
+
+def _groups(count: int) -> str:
+  return f'{count} (few)' if count < bootstrap.FEW else str(count)
+
+
+def _signed(d: bootstrap.Difference) -> str:
+  return f'{_number(d.mean, "+")} {_range(d.low, d.high, "+")}{"" if d.alike else " (other)"}'
+
+
+def _line(entry: Entry, sources: dict[str, int]) -> list[str]:
+  """One row of a metric's table; sources met for the first time are numbered."""
+  published = []
+  for value, source in entry.published:
+    number = sources.setdefault(source or 'no source given', len(sources) + 1)
+    published.append(f'{"n/k" if value is None else _number(value)} [{number}]')
+  tail = ['; '.join(published) or NOTHING, entry.verdict or NOTHING]
+  if entry.interval is None:
+    return [entry.row, NOTHING, 'published only', NOTHING, NOTHING, *tail]
+  i, difference = entry.interval, NOTHING
+  if entry.done < entry.expected:
+    mean, interval = f'{_number(i.mean)} ({entry.done} of {entry.expected} cells)', NOTHING
+  else:
+    mean, interval = f'{_number(i.mean)} ± {_number(i.sd)}', _range(i.low, i.high)
+  if entry.difference is not None:
+    difference = f'{_signed(entry.difference)} to {entry.baseline}'
+  return [entry.row, _groups(i.groups), mean, interval, difference, *tail]
+
+
+def _metric(metric: str, entries: Sequence[Entry], mark: str, sources: dict[str, int]) -> list[str]:
+  head = ['row', 'groups', 'mean ± sd', '95 % interval', 'difference to baseline', 'published', 'verdict']
+  out = ['', f'## {metric}, {metrics.better(metric)} is better{mark}', '']
+  if not entries:
+    return [*out, 'No finished row has it.']
+  out += _grid(head, [_line(entry, sources) for entry in entries])
+  measured = [entry for entry in entries if entry.interval is not None]
+  notes = [FEW] if any(e.interval.groups < bootstrap.FEW for e in measured) else []
+  notes += [UNLIKE] if any(e.difference is not None and not e.difference.alike for e in measured) else []
+  return [*out, '', *notes] if notes else out
+
+
+def _claims(summary: Summary, mark: str) -> list[str]:
+  out = [
+    '',
+    f'## Claims{mark}',
+    '',
+    'Improvements are positive where the row is better, whichever way the metric points.',
+  ]
+  for claim in summary.claims:
+    out += ['', f'### {claim.id}: {claim.verdict}{mark}', '', _escape(claim.text), '']
+    lines = []
+    for c in claim.comparisons:
+      d = c.improvement
+      found = [_groups(d.groups), _signed(d)] if d else [NOTHING, NOTHING]
+      lines.append([c.row, c.against, c.metric, *found, c.verdict + (f': {c.reason}' if c.reason else '')])
+    out += _grid(['row', 'against', 'metric', 'groups', 'improvement, 95 % interval', 'verdict'], lines)
+  return out
+
+
+def markdown(summary: Summary) -> str:
+  """The table as Markdown."""
+  mark = ' (synthetic)' if summary.kind == 'synthetic' else ''
+  table, sources = summary.table, {}
+  seeds = ', '.join(map(str, table['seeds']))
+  out = [
+    f'# {_escape(table["title"])}{mark}', '',
+    f'Table {table["table"]} of experiment {table["experiment"]}, on {summary.kind} data.',
+    f'Data: {", ".join(summary.data) or "no finished cell yet"}.',
+    f'Mean over seeds ({seeds}) of the mean over folds, ± sd over seeds; 95 % intervals by drawing groups '
+    f'{bootstrap.REPLICATES} times; differences are row minus baseline on the same draws.',
+  ]  # fmt: skip
+  for metric, entries in summary.entries.items():
+    out += _metric(metric, entries, mark, sources)
+  if sources:
+    out += ['', '## Sources', '', *(f'[{i}] {_escape(source)}  ' for source, i in sources.items())]
+  if summary.claims:
+    out += _claims(summary, mark)
+  if summary.missing:
+    out += ['', '## Unfinished', '', *(f'- {_escape(row)}: {_escape(text)}' for row, text in summary.missing)]
+  if summary.notes:
+    out += ['', '## Notes', '', *(f'- {_escape(note)}' for note in summary.notes)]
+  return '\n'.join(out) + '\n'
+
+
+def _exact(x: float | None) -> str:
+  """12 digits: more than any table needs, fewer than could differ between two machines."""
+  return '' if x is None or math.isnan(x) else f'{x:.12g}'
+
+
+def _csv_entry(entry: Entry, kind: str) -> dict[str, object]:
+  i, d = entry.interval, entry.difference
+  line = {
+    'type': 'row' if i else 'published', 'row': entry.row, 'metric': entry.metric,
+    'better': metrics.better(entry.metric), 'kind': kind if i else '', 'cells': entry.done,
+    'expected': entry.expected, 'verdict': entry.verdict,
+    'published': '; '.join('n/k' if v is None else _exact(v) for v, _ in entry.published),
+    'source': '; '.join(source for _, source in entry.published),
+  }  # fmt: skip
+  if i:
+    line |= {'groups': i.groups, 'mean': _exact(i.mean), 'sd': _exact(i.sd)}
+    line |= {'low': _exact(i.low), 'high': _exact(i.high), 'against': entry.baseline or ''}
+  if d:
+    line |= {'difference': _exact(d.mean), 'difference_low': _exact(d.low), 'difference_high': _exact(d.high)}
+  return line
+
+
+def table_csv(summary: Summary) -> str:
+  """The table in long form: a line per row and metric, per claim, per comparison, and per unfinished row."""
+  text = io.StringIO()
+  out = csv.DictWriter(text, COLUMNS, restval='', lineterminator='\n')
+  out.writeheader()
+  for entries in summary.entries.values():
+    out.writerows(_csv_entry(entry, summary.kind) for entry in entries)
+  for claim in summary.claims:
+    same = {'id': claim.id, 'kind': summary.kind}
+    out.writerow({'type': 'claim', **same, 'verdict': claim.verdict, 'text': claim.text})
+    for c in claim.comparisons:
+      line = {'type': 'comparison', **same, 'row': c.row, 'against': c.against, 'metric': c.metric}
+      line |= {'better': metrics.better(c.metric), 'verdict': c.verdict, 'text': c.reason}
+      if c.improvement:
+        d = c.improvement
+        line |= {'groups': d.groups, 'improvement': _exact(d.mean)}
+        line |= {'improvement_low': _exact(d.low), 'improvement_high': _exact(d.high)}
+      out.writerow(line)
+  for row, reason in summary.missing:
+    out.writerow({'type': 'unfinished', 'row': row, 'kind': summary.kind, 'text': reason})
+  return text.getvalue()
+
+
+def render(workdir: pathlib.Path) -> tuple[str, str]:
+  """The table of a workdir as (Markdown, CSV)."""
+  summary = summarise(pathlib.Path(workdir))
+  return markdown(summary), table_csv(summary)
+
+
+def write(workdir: pathlib.Path) -> str:
+  """Writes table.md and table.csv, each whole or not at all, and returns the Markdown."""
+  workdir = pathlib.Path(workdir)
+  text, rows = render(workdir)
+  for name, content in (('table.md', text), ('table.csv', rows)):
+    temporary = workdir / f'{name}.tmp'
+    temporary.write_text(content, encoding='utf-8', newline='\n')
+    temporary.replace(workdir / name)
+  return text
+
+
+def console(text: str) -> None:
+  """Prints a table as it stands in table.md."""
+  sys.stdout.write(text)
+  sys.stdout.flush()

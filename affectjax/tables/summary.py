@@ -1,0 +1,235 @@
+"""What a workdir's records say: every row's metrics, intervals, differences and verdicts, nothing trained."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from affectjax import metrics
+from affectjax.errors import UserError
+from affectjax.tables import bootstrap, claims, records
+
+KEYS = ('title', 'table', 'experiment', 'kind', 'rows', 'metrics', 'seeds', 'baselines', 'published', 'claims', 'notes',
+        'cells')  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """One row in one metric's table.
+
+  Attributes:
+    done, expected: its cells with the metric, and all. Only if none lacks are there intervals and differences.
+    interval: None for a row that is known from publications only.
+    baseline: the row it is compared with, or None.
+    difference: row minus baseline, or None where either is incomplete or lacks the metric.
+    published: (value or None if not known, source).
+    verdict: of claims.py; '' where nothing is published.
+  """
+
+  row: str
+  metric: str
+  done: int
+  expected: int
+  interval: bootstrap.Interval | None
+  baseline: str | None
+  difference: bootstrap.Difference | None
+  published: tuple[tuple[float | None, str], ...]
+  verdict: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """A workdir's table before it is written out.
+
+  Attributes:
+    table: the content of table.json.
+    kind: 'synthetic' if the table or any record in it is, else 'prepared'.
+    data: one phrase per corpus.
+    entries: metric -> its rows, in the table's order.
+    claims: judged.
+    missing: (row, what it lacks and why), for rows with cells not done.
+    notes: the table's own and those of this summary.
+  """
+
+  table: Mapping[str, Any]
+  kind: str
+  data: tuple[str, ...]
+  entries: Mapping[str, tuple[Entry, ...]]
+  claims: tuple[claims.Claim, ...]
+  missing: tuple[tuple[str, str], ...]
+  notes: tuple[str, ...]
+
+
+def read_table(workdir: pathlib.Path) -> dict[str, Any]:
+  """table.json of a workdir; a `UserError` where there is none or it is not one of ours."""
+  path = workdir / 'table.json'
+  if not path.is_file():
+    raise UserError(f'{workdir} has no table.json, so it is no workdir; give the --workdir of a run')
+  try:
+    table = json.loads(path.read_text())
+    missing = [key for key in KEYS if key not in table]
+  except (ValueError, TypeError) as error:
+    raise UserError(f'{path} is not a table ({error}); run the experiment again') from error
+  if missing:
+    raise UserError(f'{path} lacks {", ".join(missing)}; run the experiment again')
+  return table
+
+
+def _read_test(path: pathlib.Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+  """The arrays of predictions.npz under `test/` that these metrics read, and `group`."""
+  with np.load(path, allow_pickle=False) as file:
+    keys = {key.removeprefix('test/') for key in file.files if key.startswith('test/')}
+    wanted = {'group'}.union(*(metrics.needs(name) for name in names if metrics.available(name, keys)))
+    out = {key: file[f'test/{key}'] for key in sorted(wanted)}
+  lengths = {key: len(column) for key, column in out.items()}
+  if len(set(lengths.values())) > 1:
+    raise ValueError(f'columns differ in length: {lengths}')
+  return out
+
+
+def _reduce(workdir: pathlib.Path, cell: Mapping[str, Any], names: Sequence[str]) -> dict[str, bootstrap.Sums]:
+  """A finished cell's metrics as sums per group; the metrics it can be scored by. Raises ValueError if unreadable."""
+  path = workdir / cell['dir'] / 'predictions.npz'
+  try:
+    predictions = _read_test(path, names)
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error  # the table holds no paths
+    raise ValueError(f'predictions.npz cannot be read: {why}') from error
+  try:
+    return bootstrap.reduce([n for n in names if metrics.available(n, predictions)], predictions)
+  except UserError as error:
+    raise UserError(f'{path}: {error}') from error
+
+
+def _why(workdir: pathlib.Path, cell: Mapping[str, Any]) -> str:
+  """The last line of a failed cell's traceback; '' if it did not fail."""
+  path = workdir / cell['dir'] / 'FAILED'
+  lines = path.read_text(errors='replace').split('\n') if path.is_file() else []
+  return next((line.strip() for line in reversed(lines) if line.strip()), 'FAILED' if lines else '')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loaded:
+  """A workdir read: samples by (row, metric), cells by row, reasons why cells are missing, records that count."""
+
+  samples: Mapping[tuple[str, str], bootstrap.Sample]
+  done: Mapping[str, int]
+  expected: Mapping[str, int]
+  reasons: Mapping[str, Sequence[str]]
+  records: Sequence[Mapping[str, Any]]
+
+  def scored(self, row: str, metric: str) -> int:
+    """The row's cells that have the metric."""
+    sample = self.samples.get((row, metric))
+    return len(sample.cells) if sample else 0
+
+
+def _load(workdir: pathlib.Path, table: Mapping[str, Any], names: Sequence[str]) -> _Loaded:
+  known, rows = records.load(workdir), table['rows']
+  done, expected, reasons = ({row: kind() for row in rows} for kind in (int, int, list))
+  sums, used = {}, []
+  for cell in table['cells']:
+    row, where = cell['row'], f'fold {cell["fold"]}, seed {cell["seed"]}'
+    record = known.get((row, cell['fold'], cell['seed'], cell['fingerprint']))
+    expected[row] += 1
+    if record is None:
+      failure = _why(workdir, cell)
+      reasons[row] += [f'{where} failed: {failure}'] if failure else []
+      continue
+    try:
+      reduced = _reduce(workdir, cell, names)
+    except UserError:
+      raise
+    except ValueError as error:
+      reasons[row].append(f'{where}: {error}')
+      continue
+    done[row] += 1
+    used.append(record)
+    for name, value in reduced.items():
+      sums.setdefault((row, name), {})[cell['fold'], cell['seed']] = value
+  samples = {key: bootstrap.Sample(key[1], cells) for key, cells in sums.items()}
+  return _Loaded(samples, done, expected, reasons, used)
+
+
+def _data(used: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+  found = {
+    f'{name} {d["version"]} ({d["kind"]}, sha256 {d["sha256"][:12]})' for r in used for name, d in r['data'].items()
+  }
+  return tuple(sorted(found))
+
+
+def _difference(loaded: _Loaded, row: str, against: str, metric: str) -> bootstrap.Difference | str:
+  """Row minus against, or why there is no such difference."""
+  for name in (row, against):
+    if name not in loaded.expected:
+      return f'row {name} is not in this run'
+    if loaded.done[name] < loaded.expected[name]:
+      return f'row {name}: {loaded.done[name]} of {loaded.expected[name]} cells'
+    if loaded.scored(name, metric) < loaded.expected[name]:
+      return f'row {name} has {metric} in {loaded.scored(name, metric)} of {loaded.expected[name]} cells'
+  return bootstrap.paired(loaded.samples[row, metric], loaded.samples[against, metric])
+
+
+def _entry(loaded: _Loaded, table: Mapping[str, Any], kind: str, row: str, metric: str) -> Entry | None:
+  published = tuple((p['value'], p['source']) for p in table['published'] if (p['row'], p['metric']) == (row, metric))
+  sample = loaded.samples.get((row, metric))
+  if sample is None:
+    known = published and row not in table['rows']
+    return Entry(row, metric, 0, 0, None, None, None, published, '') if known else None
+  done, expected = loaded.scored(row, metric), loaded.expected[row]
+  interval = bootstrap.interval(sample)
+  if done < expected:
+    interval = dataclasses.replace(interval, sd=float('nan'), low=float('nan'), high=float('nan'))
+  baseline = table['baselines'].get(row)
+  difference = _difference(loaded, row, baseline, metric) if baseline else ''
+  verdict = ''
+  if published or kind == 'synthetic':
+    verdict = claims.beside_published(metric, [value for value, _ in published], interval, kind)
+  return Entry(
+    row, metric, done, expected, interval, baseline, None if isinstance(difference, str) else difference,
+    published, verdict,
+  )  # fmt: skip
+
+
+def _missing(loaded: _Loaded, rows: Sequence[str]) -> tuple[tuple[str, str], ...]:
+  out = []
+  for row in rows:
+    if loaded.done[row] < loaded.expected[row]:
+      count = f'{loaded.done[row]} of {loaded.expected[row]} cells'
+      out.append((row, '; '.join([count, *loaded.reasons[row]])))
+  return tuple(out)
+
+
+def _torn(workdir: pathlib.Path) -> list[str]:
+  path = workdir / 'results.jsonl'
+  last = path.read_bytes()[-1:] if path.is_file() else b''
+  return [] if last in (b'', b'\n') else ['the last line of results.jsonl was cut off while it was written; ignored']
+
+
+def summarise(workdir: pathlib.Path) -> Summary:
+  """Reads a workdir.
+
+  Raises:
+    UserError: it is no workdir, a record is not one, a metric is unknown, or predictions do not fit a metric.
+  """
+  table = read_table(workdir)
+  claimed = [c['metric'] for claim in table['claims'] for c in claim.get('compare', ()) if 'metric' in c]
+  names = list(dict.fromkeys([*table['metrics'], *claimed]))
+  for name in names:
+    metrics.parse(name)
+  loaded = _load(workdir, table, names)
+  kinds = {table['kind'], *(d['kind'] for r in loaded.records for d in r['data'].values())}
+  kind = 'synthetic' if 'synthetic' in kinds else 'prepared'
+  rows = list(dict.fromkeys([*table['rows'], *(p['row'] for p in table['published'])]))
+  entries = {}
+  for metric in table['metrics']:
+    found = [_entry(loaded, table, kind, row, metric) for row in rows]
+    entries[metric] = tuple(entry for entry in found if entry is not None)
+  judged = tuple(claims.judge(claim, functools.partial(_difference, loaded)) for claim in table['claims'])
+  notes = (*table['notes'], *_torn(workdir))
+  return Summary(table, kind, _data(loaded.records), entries, judged, _missing(loaded, table['rows']), notes)
