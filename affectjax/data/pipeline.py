@@ -7,7 +7,6 @@ not depend on how many hosts share the work.
 from collections.abc import Callable, Iterator, Mapping
 
 import grain
-import jax
 import numpy as np
 
 Gather = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -16,6 +15,8 @@ _STEPS = 2**31 - 1
 
 
 def _own_slice(n: int) -> slice:
+  import jax  # only to ask which host this is
+
   if n % jax.process_count():
     raise ValueError(f'a global batch of {n} does not divide among {jax.process_count()} hosts')
   own = n // jax.process_count()

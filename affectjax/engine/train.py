@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from affectjax import systems
 from affectjax.engine import checkpoint, optim, parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
 
+SYSTEMS = 'affectjax.systems'
 MAX_SKIPPED = 5  # updates skipped in a row before a cell gives up
 
 Watch = Callable[[int, int, float], None]  # (step, steps, examples per second)
@@ -32,11 +32,11 @@ class Result(NamedTuple):
 
 
 def system(name: str):
-  """The module of a paper, found by its name."""
-  known = [m.name for m in pkgutil.iter_modules(systems.__path__)]
+  """The module of a paper, found by its name; the engine imports none itself."""
+  known = [m.name for m in pkgutil.iter_modules(importlib.import_module(SYSTEMS).__path__)]
   if name not in known:
     raise unknown('system', name, known)
-  return importlib.import_module(f'affectjax.systems.{name}')
+  return importlib.import_module(f'{SYSTEMS}.{name}')
 
 
 def run(

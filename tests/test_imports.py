@@ -1,0 +1,110 @@
+"""The floors of the house: an import goes down only. Read from the source, so that lazy imports count as well."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.shared import ROOT
+
+FLOORS = (
+  {'errors', 'files'},
+  {'objectives', 'layers', 'metrics', 'raters'},
+  {'engine'},
+  {'data'},
+  {'systems'},
+  {'tables'},
+)  # the commands, and what they share, stand above
+PACKAGE = ROOT / 'affectjax'
+MODULES = sorted(PACKAGE.rglob('*.py'))
+
+
+def imports(path: pathlib.Path, top_level: bool = False) -> set[str]:
+  """Dotted names that a file imports; `from a import b` gives both a and a.b."""
+  tree = ast.parse(path.read_text())
+  nodes = tree.body if top_level else ast.walk(tree)
+  out = set()
+  for node in nodes:
+    if isinstance(node, ast.Import):
+      out |= {a.name for a in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f'{path}: relative import'
+      out |= {node.module, *(f'{node.module}.{a.name}' for a in node.names)}
+  return out
+
+
+def room(dotted: str) -> str | None:
+  """'affectjax.engine.train' -> 'engine'; None for the package itself."""
+  parts = dotted.split('.')
+  return parts[1] if len(parts) > 1 else None
+
+
+def floor(name: str) -> int:
+  return next((i for i, rooms in enumerate(FLOORS) if name in rooms), len(FLOORS))
+
+
+def own(path: pathlib.Path) -> set[str]:
+  """The modules of this project that a file imports."""
+  found = {n for n in imports(path) if n.startswith('affectjax.')}
+  # `from affectjax.errors import UserError` names no module affectjax.errors.UserError
+  exists = lambda n: (stem := PACKAGE.joinpath(*n.split('.')[1:])).is_dir() or stem.with_suffix('.py').is_file()
+  return {n for n in found if exists(n)}
+
+
+def relative(path: pathlib.Path) -> str:
+  return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize('path', MODULES, ids=relative)
+def test_imports_go_down_only(path):
+  here = path.relative_to(PACKAGE).parts[0].removesuffix('.py')
+  for name in own(path):
+    there = room(name)
+    if there == here:
+      continue
+    assert floor(there) < floor(here) or floor(here) == len(FLOORS), f'{relative(path)} imports {name}'
+
+
+@pytest.mark.parametrize('path', sorted((PACKAGE / 'systems').rglob('*.py')), ids=relative)
+def test_systems_do_not_see_each_other_nor_what_is_above(path):
+  system = path.relative_to(PACKAGE / 'systems').parts[0].removesuffix('.py')
+  for name in own(path):
+    if room(name) == 'systems':
+      assert name.split('.')[2:3] in ([system], []), f'{relative(path)} imports {name}'
+    assert room(name) not in ('tables', 'flags', 'main')
+  assert not any(n == 'absl' or n.startswith('absl.') for n in imports(path))
+
+
+def test_the_engine_finds_systems_by_name_only():
+  for path in (PACKAGE / 'engine').rglob('*.py'):
+    assert not any(n.startswith('affectjax.systems') for n in imports(path)), relative(path)
+    assert 'affectjax' not in imports(path), f'{relative(path)}: import the module, not the package'
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=relative)
+def test_experiments_are_plain_data(path):
+  assert imports(path) <= {'ml_collections'}
+
+
+@pytest.mark.parametrize('path', MODULES, ids=relative)
+def test_heavy_packages_stay_out(path):
+  tops = {n.split('.')[0] for n in imports(path, top_level=True)}
+  assert not tops & {'torch', 'tensorflow', 'tensorflow_datasets'}
+  inside = {n.split('.')[0] for n in imports(path)}
+  assert not inside & {'torch', 'tensorflow'}
+  if path.is_relative_to(PACKAGE / 'data'):
+    assert 'jax' not in tops, 'reading data starts no JAX'
+  if path.is_relative_to(PACKAGE / 'data' / 'corpora'):
+    assert 'jax' not in inside
+
+
+@pytest.mark.slow
+def test_reading_a_table_starts_neither_jax_nor_tensorflow():
+  code = (
+    'import sys, affectjax.main, affectjax.data.store; affectjax.data.store.open_corpus("affectnet"); '
+    'print([m for m in ("jax", "tensorflow", "torch", "tensorflow_datasets", "grain") if m in sys.modules])'
+  )
+  out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=ROOT)
+  assert out.stdout.strip() == '[]'
