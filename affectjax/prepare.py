@@ -67,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser = _Parser(prog='python -m affectjax.prepare', description=__doc__, allow_abbrev=False,
                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
   parser.add_argument('corpus', metavar='CORPUS', nargs='?', help=', '.join(store.names()))
-  parser.add_argument('--source', required=True, type=Path, help='the corpus as distributed')
-  parser.add_argument('--data_dir', required=True, type=Path, help='where prepared corpora go')
+  parser.add_argument('--source', type=Path, help='the corpus as distributed')
+  parser.add_argument('--data_dir', type=Path, help='where prepared corpora go')
   parser.add_argument('--nonfinite', default='error', help='NaN and infinity in features: error, drop or mask')
   parser.add_argument('--option', action='append', default=[], help="one of the adapter's, key=value; may be repeated")
   parser.add_argument('--workers', type=int, default=1, help='threads that read ahead')
@@ -76,6 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.corpus is None:
       raise UserError(f'which corpus? there is: {", ".join(store.names())}; usage: {_USAGE}')
+    store.adapter(args.corpus)  # an unknown corpus is said before a missing flag
+    for flag in ('source', 'data_dir'):
+      if getattr(args, flag) is None:
+        raise UserError(f'--{flag} is missing; usage: {_USAGE}')
     progress = _Progress(args.corpus)
     try:
       corpus = store.prepare(

@@ -54,7 +54,7 @@ def _plain(value: Any, where: str) -> np.ndarray | str:
   x = np.asarray(value)
   if x.dtype.kind not in 'fiub':
     raise errors.UserError(f'{where}: dtype {x.dtype}, expected numbers or one string')
-  return x.astype(np.float32) if x.dtype.kind == 'f' else x
+  return x.astype(np.float32, copy=False) if x.dtype.kind == 'f' else x
 
 
 def _complete_modality(out: Example, name: str, width: int, where: str) -> None:

@@ -139,14 +139,11 @@ class _Split:
       self._shards.append({'file': path.name, 'examples': told['examples'], 'size': path.stat().st_size})
 
   def _write_shard(self, raws: Iterator[Mapping[str, Any]]) -> None:
-    from array_record.python import array_record_module
-
     path, note = self._path(), self._note()
     temporary = path.with_name(f'.{path.name}.tmp')
     told = {'next': self._next, 'examples': 0, 'dropped': [], 'nonfinite': {m: {} for m in self._nonfinite}}
-    writer = array_record_module.ArrayRecordWriter(str(temporary), records.WRITER_OPTIONS)
     size = 0
-    try:
+    with _Writer(temporary) as writer:
       while told['next'] < len(self._keys) and size < SHARD_BYTES and told['examples'] < SHARD_EXAMPLES:
         example = self._example(next(raws), told)
         told['next'] += 1
@@ -158,8 +155,6 @@ class _Split:
         writer.write(record)
         size += len(record)
         told['examples'] += 1
-    finally:
-      writer.close()
     with open(temporary, 'rb') as f:
       os.fsync(f.fileno())
     if told['examples']:  # the note first: a shard without one is not taken over
@@ -211,6 +206,30 @@ class _Split:
         ahead.append(None if key is None else pool.submit(job.reading.example, self._name, key))
         if len(ahead) > 2 * job.workers and (first := ahead.popleft()) is not None:
           yield first.result()
+
+
+class _Writer:
+  """An ArrayRecord file being written; a full disk is an OSError, which the module itself calls RuntimeError."""
+
+  def __init__(self, path: Path):
+    from array_record.python import array_record_module
+
+    self._writer = array_record_module.ArrayRecordWriter(str(path), records.WRITER_OPTIONS)
+
+  def __enter__(self) -> '_Writer':
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    self._call(self._writer.close)
+
+  def write(self, record: bytes) -> None:
+    self._call(self._writer.write, record)
+
+  def _call(self, method: Callable, *arguments: bytes) -> None:
+    try:
+      method(*arguments)
+    except RuntimeError as e:
+      raise OSError(str(e)) from e
 
 
 def _write_tfds(job: Job, splits: Mapping[str, Any]) -> None:

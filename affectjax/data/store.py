@@ -173,9 +173,9 @@ def prepare(
     with _locked(work):
       try:
         shards.write(job)
-      except errors.UserError:  # another source or policy will be needed: nothing here is of use
+      except errors.UserError as e:  # another source or policy will be needed: nothing here is of use
         shutil.rmtree(work)
-        raise
+        raise e if str(source) in str(e) else errors.UserError(f'{source}: {e}') from e
       os.replace(work, final)
   except OSError as e:
     raise errors.UserError(f'{work}: cannot write ({e}); check space and permissions') from e

@@ -53,7 +53,6 @@ EMOTIONS = (
 _CONFOUNDS = 'studyforrest-data-confoundsannotation'
 _EMOTIONS = 'studyforrest-paper-emotionannotation'
 _SHORT = 2 * RATE  # how many frames a segment's file may lack at its end
-_FRAMES = np.rint(np.array(STARTS) * RATE).astype(int)  # borders of the segments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +150,7 @@ def _label(labels: Labels, second: int) -> dict[str, Any]:
 def _there(x: np.ndarray) -> np.ndarray:
   """False for the frames [N] that a segment lacks at its end; NaN elsewhere is for the policy to treat."""
   mask = np.ones(len(x), bool)
-  for start, stop in itertools.pairwise(_FRAMES):
+  for start, stop in itertools.pairwise(_borders()):
     real = np.flatnonzero(~np.isnan(x[start:stop]).all(1))
     end = start + (real[-1] + 1 if len(real) else 0)
     if stop - end <= _SHORT:
@@ -218,24 +217,31 @@ def _observer_files(raw: Path) -> list[Path]:
 # Features
 
 
+def _borders() -> np.ndarray:
+  """First frames of the segments, and the number of frames of the film, [9]."""
+  return np.rint(np.array(STARTS) * RATE).astype(int)
+
+
 def _read_pack(path: Path, audio: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Sound [N, 2], light [N, 4] and packed bits of the hash [N, 18], of the whole film."""
+  n = _borders()[-1]
   wanted = {f'{audio}_audio': len(AUDIO), 'av_visual': len(VISUAL), 'av_phash_bits': HASH_BITS // 8}
   arrays = features.load_npz(path, [*wanted, 'segment_start_s'])
   if not np.array_equal(arrays['segment_start_s'], STARTS):
     raise UserError(f'{path}: segment_start_s {arrays["segment_start_s"].tolist()}, expected {list(STARTS)}')
   for name, width in wanted.items():
     x, kind = arrays[name], 'u' if name == 'av_phash_bits' else 'f'
-    if x.shape != (_FRAMES[-1], width) or x.dtype.kind != kind:
+    if x.shape != (n, width) or x.dtype.kind != kind:
       found, dtype = f'{x.dtype} {list(x.shape)}', 'uint8' if kind == 'u' else 'float32'
-      raise UserError(f'{path}: {name} is {found}, expected {dtype} [{_FRAMES[-1]}, {width}]')
+      raise UserError(f'{path}: {name} is {found}, expected {dtype} [{n}, {width}]')
   sound, light, bits = (arrays[name] for name in wanted)
   return sound.astype(np.float32), light.astype(np.float32), bits.astype(np.uint8)
 
 
 def _read_clone(folder: Path, audio: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Path]]:
   """As `_read_pack`, and the files: segments are laid end to end at their start, what overlaps is cut."""
-  n = _FRAMES[-1]
+  borders = _borders()
+  n = borders[-1]
   sound, light = np.full((n, len(AUDIO)), np.nan, np.float32), np.full((n, len(VISUAL)), np.nan, np.float32)
   bits = np.zeros((n, HASH_BITS // 8), np.uint8)
   files = []
@@ -243,9 +249,9 @@ def _read_clone(folder: Path, audio: str) -> tuple[np.ndarray, np.ndarray, np.nd
   def values(room: str, segment: int, prefix: str, name: str, column: str) -> tuple[Path, list[str]]:
     path = _required(folder / 'annotation' / room / f'{prefix}_seg{segment}_{name}.tsv')
     files.append(path)
-    return path, _read_tsv(path, column, _FRAMES[segment + 1] - _FRAMES[segment])
+    return path, _read_tsv(path, column, borders[segment + 1] - borders[segment])
 
-  for segment, start in enumerate(_FRAMES[:-1]):
+  for segment, start in enumerate(borders[:-1]):
     for i, name in enumerate(AUDIO):
       x = _numbers(*values('audio', segment, SOUNDS[audio], name, name))
       sound[start : start + len(x), i] = x
@@ -253,7 +259,7 @@ def _read_clone(folder: Path, audio: str) -> tuple[np.ndarray, np.ndarray, np.nd
       x = _numbers(*values('visual', segment, SOUNDS['av'], name, column))
       light[start : start + len(x), i] = x
     path, cells = values('visual', segment, SOUNDS['av'], 'phash', 'phash')
-    light[start + len(cells) : _FRAMES[segment + 1]] = np.nan  # no hash, no frame
+    light[start + len(cells) : borders[segment + 1]] = np.nan  # no hash, no frame
     bits[start : start + len(cells)] = _hashes(path, cells)
   return sound, light, bits, files
 
