@@ -32,9 +32,7 @@ def test_improvement_points_up_for_errors_too():
   assert judged.verdict == 'holds'
   improvement = judged.comparisons[0].improvement
   assert (improvement.mean, improvement.low, improvement.high) == (0.2, 0.1, 0.3)
-  assert (
-    claims.judge(claim(compare('ccc.pooled.v')), lambda *_: difference(-0.3, -0.1)).verdict == 'contradicted'
-  )
+  assert claims.judge(claim(compare('ccc.pooled.v')), lambda *_: difference(-0.3, -0.1)).verdict == 'contradicted'
 
 
 @pytest.mark.parametrize(

@@ -131,9 +131,7 @@ def test_unlabelled_rows_and_support_frames_are_left_out():
   keep &= ~given['support']
   assert metrics.compute('ccc.pooled.v.queries', given) == metrics.ccc(given['v'][keep], given['v_hat'][keep])
   keep = given['emotion'] >= 0
-  assert metrics.compute('uar.emotion', given) == metrics.uar(
-    given['emotion'][keep], given['emotion_hat'][keep]
-  )
+  assert metrics.compute('uar.emotion', given) == metrics.uar(given['emotion'][keep], given['emotion_hat'][keep])
 
 
 def test_per_video_is_the_mean_over_videos_wherever_their_rows_stand():
@@ -155,8 +153,7 @@ def test_statistics_with_multiplicity_equal_repeated_rows(name):
   groups, stats = metrics.contributions(name, given)
   weights = counts[[int(g[1:]) for g in groups]]
   copies = [
-    {k: v[group == g] for k, v in given.items()}
-    | {'item': np.char.add(given['item'][group == g], f'copy {c}')}
+    {k: v[group == g] for k, v in given.items()} | {'item': np.char.add(given['item'][group == g], f'copy {c}')}
     for g in range(12)
     for c in range(counts[g])
   ]

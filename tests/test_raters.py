@@ -48,9 +48,7 @@ def test_alpha_agrees_with_krippendorff(seed, level):
 @pytest.mark.parametrize('seed', range(12))
 def test_icc_agrees_with_pingouin(seed):
   x = ratings(seed)
-  long = pandas.DataFrame(
-    [{'item': i, 'rater': r, 'value': v} for i, row in enumerate(x) for r, v in enumerate(row)]
-  )
+  long = pandas.DataFrame([{'item': i, 'rater': r, 'value': v} for i, row in enumerate(x) for r, v in enumerate(row)])
   table = pingouin.intraclass_corr(long, targets='item', raters='rater', ratings='value')
   oracle = table.ICC.iloc[1]  # ICC2, also called ICC(A,1)
   assert raters.icc(x) == pytest.approx(oracle, abs=1e-10)

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import time
 
 import numpy as np
@@ -120,6 +121,22 @@ def test_write_leaves_the_two_files_and_nothing_else(tmp_path, capsys):
   )
   render.console(text)
   assert capsys.readouterr().out == text
+
+
+def test_a_table_is_current_until_something_it_rests_on_changes(tmp_path):
+  workdir = build(tmp_path)
+  definition = json.loads((workdir / 'table.json').read_text())
+  assert not render.is_current(workdir, definition)
+  render.write(workdir)
+  later = time.time() + 10  # the rendering code may be as young as this test
+  for name in ('table.md', 'table.csv'):
+    os.utime(workdir / name, (later, later))
+  assert render.is_current(workdir, definition | {'seeds': (0, 1)})
+  assert not render.is_current(workdir, definition | {'title': 'another'})
+  os.utime(workdir / 'results.jsonl', (later + 1, later + 1))
+  assert not render.is_current(workdir, definition)
+  (workdir / 'table.json').write_text('{"title"')
+  assert not render.is_current(workdir, definition)
 
 
 def test_synthetic_is_said_in_every_heading_and_row(tmp_path):

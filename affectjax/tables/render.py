@@ -2,12 +2,14 @@
 
 import csv
 import io
+import json
 import math
 import pathlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from affectjax import metrics
+from affectjax import files, metrics
 from affectjax.tables import bootstrap
 from affectjax.tables.summary import Entry, Summary, summarise
 
@@ -181,11 +183,29 @@ def write(workdir: pathlib.Path) -> str:
   """Writes table.md and table.csv, each whole or not at all, and returns the Markdown."""
   workdir = pathlib.Path(workdir)
   text, rows = render(workdir)
-  for name, content in (('table.md', text), ('table.csv', rows)):
-    temporary = workdir / f'{name}.tmp'
-    temporary.write_text(content, encoding='utf-8', newline='\n')
-    temporary.replace(workdir / name)
+  files.write_text(workdir / 'table.md', text)
+  files.write_text(workdir / 'table.csv', rows)
   return text
+
+
+def is_current(workdir: pathlib.Path, definition: Mapping[str, Any]) -> bool:
+  """Whether table.md and table.csv are what `write` would leave, so that nothing needs to be written.
+
+  They are if table.json says the same as `definition`, and the two are younger than it, than the records and than
+  the code that renders them.
+  """
+  table, results = workdir / 'table.json', workdir / 'results.jsonl'
+  outputs = [workdir / 'table.md', workdir / 'table.csv']
+  if not all(path.is_file() for path in (table, results, *outputs)):
+    return False
+  try:
+    if json.loads(table.read_text(encoding='utf-8')) != json.loads(json.dumps(definition)):
+      return False
+  except ValueError:  # not JSON: it is written anew
+    return False
+  here = pathlib.Path(__file__).resolve().parent
+  sources = [table, results, here.parent / 'metrics.py', *here.glob('*.py')]
+  return min(path.stat().st_mtime_ns for path in outputs) >= max(path.stat().st_mtime_ns for path in sources)
 
 
 def console(text: str) -> None:

@@ -71,7 +71,7 @@ def read_table(workdir: pathlib.Path) -> dict[str, Any]:
   if not path.is_file():
     raise UserError(f'{workdir} has no table.json, so it is no workdir; give the --workdir of a run')
   try:
-    table = json.loads(path.read_text())
+    table = json.loads(path.read_text(encoding='utf-8'))
     missing = [key for key in KEYS if key not in table]
   except (ValueError, TypeError) as error:
     raise UserError(f'{path} is not a table ({error}); run the experiment again') from error
