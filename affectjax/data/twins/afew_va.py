@@ -1,8 +1,12 @@
 """Synthetic twin of AFEW-VA: 600 film clips of 240 actors, every frame labelled in steps of 0.1.
 
 Valence and arousal walk at random within a clip, at the speed of the knob; the actor stays the same across clips, pose
-and light drift. The labels are the latent values in the corpus's integer steps (-10 .. 10, divided by 10). With a slow walk
+and light drift. The labels are the latent values in integer steps (-10 .. 10, divided by 10). With a slow walk
 carrying the last label forward is nearly perfect whatever the features say; with a fast one only features can help.
+
+The defaults of `bias`, `error` and `spread` were set so that a ridge regression reaches about what is known of EmoNet:
+AffectNet CCC .78 / .68 (EmoNet, cleaned test: .82 / .75), AFEW-VA supervised .73 / .65 (.69 / .66, from memory), and
+nothing else was tuned. `speed` is not known of the real corpus; 0.05 is a guess, and the claim is reported over it.
 """
 
 import sys
