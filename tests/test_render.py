@@ -164,11 +164,13 @@ def test_published_values_stand_beside_ours_with_their_source(tmp_path):
     {'row': 'base', 'metric': CCC, 'value': None, 'source': 'not obtained'},
     {'row': 'base', 'metric': RMSE, 'value': 0.001, 'source': 'Toisoul 2021, table 2'},
     {'row': 'elsewhere', 'metric': CCC, 'value': 0.64, 'source': 'Kossaifi 2020'},
+    {'row': 'nowhere', 'metric': CCC, 'value': None, 'source': 'says nothing'},
   ]
   text, table = render.render(build(tmp_path, published=published))
   ccc = cells(text, CCC)
   assert ccc['base'][-2:] == ['n/k [1]', 'undecided'] and ccc['good'][-2:] == ['0.100 [2]', 'holds']
   assert ccc['elsewhere'] == ['-', 'published only', '-', '-', '0.640 [3]', '-']
+  assert 'nowhere' not in ccc and 'says nothing' not in text
   assert cells(text, RMSE)['base'][-2:] == ['0.001 [2]', 'contradicted']
   assert '[2] Toisoul 2021, table 2' in '\n'.join(section(text, 'Sources'))
   line = next(r for r in rows_of(table) if r['row'] == 'elsewhere')

@@ -179,7 +179,7 @@ def _entry(loaded: _Loaded, table: Mapping[str, Any], kind: str, row: str, metri
   published = tuple((p['value'], p['source']) for p in table['published'] if (p['row'], p['metric']) == (row, metric))
   sample = loaded.samples.get((row, metric))
   if sample is None:
-    known = published and row not in table['rows']
+    known = row not in table['rows'] and any(value is not None for value, _ in published)
     return Entry(row, metric, 0, 0, None, None, None, published, '') if known else None
   done, expected = loaded.scored(row, metric), loaded.expected[row]
   interval = bootstrap.interval(sample)
