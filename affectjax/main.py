@@ -119,7 +119,7 @@ def main(arguments: list[str]) -> int:
   failed = _run(table, todo, len(cells), workdir, first_host)
   if first_host:
     markdown = (workdir / 'table.md').read_text() if unchanged else render.write(workdir)
-    print(markdown)
+    render.console(markdown)
     print(f'{workdir}/table.md, {workdir}/table.csv; {len(todo) - failed} cells run, {len(finished)} were done, '
           f'{failed} failed')  # fmt: skip
   return 1 if failed else 0
