@@ -37,6 +37,20 @@ def keep_if(finite: jax.Array, new: Any, old: Any) -> Any:
   return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
 
 
+def without_padding(batch: Batch) -> dict[str, Any]:
+  """Zeros in place of whatever real numbers the padded rows hold.
+
+  A loss that is masked at its end still has NaN gradients if a padded row holds an infinity: 0 * inf.
+  """
+  real = batch['mask'] > 0
+
+  def clean(x):
+    keep = real.reshape(-1, *[1] * (x.ndim - 1))
+    return jnp.where(keep, x, 0) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+  return {k: clean(v) for k, v in batch.items()}
+
+
 def gradient_step(
   loss_fn: Callable[[Any, TrainState, Batch, Keys], Losses], tx: optax.GradientTransformation
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
@@ -47,12 +61,12 @@ def gradient_step(
   """
 
   def step(state: TrainState, batch: Batch):
-    keys = step_keys(state)
+    keys, batch = step_keys(state), without_padding(batch)
     count = parallel.total(batch['mask'].sum())  # real examples, all devices
 
     def objective(params):
       out = loss_fn(params, state, batch, keys)
-      # where, not times: a padded row may hold anything, infinities included
+      # where, not times: a padded row's loss may be anything
       return jnp.sum(jnp.where(batch['mask'] > 0, out.losses, 0.0)) / count, out
 
     (loss, out), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
