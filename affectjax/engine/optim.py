@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -37,13 +36,14 @@ def observe(opt_state: Any, value: float, factor: float, patience: int, threshol
   """Tells every plateau within `opt_state` (on the host) a dev value, lower being better.
 
   The rule of PyTorch's ReduceLROnPlateau, relative threshold: after more than `patience` evaluations without
-  an improvement the factor is multiplied by `factor` and counting starts anew.
+  an improvement the factor is multiplied by `factor` and counting starts anew. A value that is not finite is no
+  improvement. (PyTorch also stops lowering once the rate would change by less than 1e-8.)
   """
 
   def change(node):
     if not isinstance(node, PlateauState):
       return node
-    if value < float(node.best) * (1 - threshold) or np.isinf(node.best):
+    if value < float(node.best) * (1 - threshold):
       return PlateauState(node.scale, np.float32(value), np.int32(0))
     if int(node.since) + 1 > patience:
       return PlateauState(np.float32(node.scale * factor), node.best, np.int32(0))
@@ -92,10 +92,3 @@ def make(config: Mapping[str, Any], steps: int, frozen: tuple[str, ...] = ()) ->
     return tx
   label = lambda params: {k: 'frozen' if k in frozen else 'trained' for k in params}
   return optax.multi_transform({'trained': tx, 'frozen': optax.set_to_zero()}, label)
-
-
-def learning_rate_scale(opt_state: Any) -> float:
-  """The product of all plateau factors within a host state (1 without any)."""
-  is_plateau = lambda n: isinstance(n, PlateauState)
-  nodes = jax.tree.leaves(opt_state, is_leaf=is_plateau)
-  return float(jnp.prod(jnp.array([n.scale for n in nodes if is_plateau(n)] or [1.0])))
