@@ -9,7 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from affectjax.engine.types import TrainState
-from affectjax.errors import UserError
+from affectjax.errors import UserError, unknown
 
 FINAL = 'final'
 
@@ -36,22 +36,35 @@ class Checkpoints:
   def __init__(self, folder: pathlib.Path, select: str = 'last', mode: str = 'min'):
     self._root = folder.absolute() / 'checkpoints'
     self._select = select
+
+    def worth(scores: dict[str, float]) -> float:
+      """The score, or the worst there is in place of NaN, which no sorting knows where to put."""
+      worst = np.inf if mode == 'min' else -np.inf
+      return worst if np.isnan(scores[select]) else scores[select]
+
     rules: list[Any] = [ocp.checkpoint_managers.LatestN(1)]
     if select != 'last':
       rules.append(
         ocp.checkpoint_managers.BestN(
-          get_metric_fn=lambda m: m[select], n=1, reverse=mode == 'min', keep_checkpoints_without_metrics=False
+          get_metric_fn=worth, n=1, reverse=mode == 'min', keep_checkpoints_without_metrics=False
         )
       )
     options = ocp.CheckpointManagerOptions(
       preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(rules),
-      best_fn=None if select == 'last' else (lambda m: m[select]),
+      best_fn=None if select == 'last' else worth,
       best_mode=mode,
+      cleanup_tmp_directories=True,  # what a kill left half written
     )
     self._manager = ocp.CheckpointManager(self._root / 'steps', options=options)
 
-  def save(self, step: int, state: TrainState, data: dict, scores: dict[str, float] | None) -> None:
-    """Writes in the background; what is being written becomes visible only when it is whole."""
+  def save(self, step: int, state: TrainState, data: dict, scores: dict[str, float]) -> None:
+    """Writes in the background; what is being written becomes visible only when it is whole.
+
+    Raises:
+      UserError: when the score to select by is not among `scores`.
+    """
+    if self._select not in ('last', *scores):
+      raise unknown('score in run.select', self._select, ('last', *scores))
     saved = self._manager.save(
       step,
       metrics=scores if self._select != 'last' else None,
@@ -65,7 +78,7 @@ class Checkpoints:
     return self._manager.latest_step()
 
   def selected(self) -> int | None:
-    """The step to report: the best by `select`, or the last."""
+    """The step to report: the best by `select` (the later of equals, NaN last of all), or the last."""
     return self._manager.latest_step() if self._select == 'last' else self._manager.best_step()
 
   def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict]:
@@ -74,13 +87,6 @@ class Checkpoints:
       step, args=ocp.args.Composite(state=ocp.args.StandardRestore(_pack(like)), data=ocp.args.JsonRestore())
     )
     return _unpack(out.state, like), out.data
-
-  def finish(self, state: TrainState) -> None:
-    """Keeps only what prediction and warm starts need (parameters and `extra`), and drops the steps."""
-    self.close()
-    save_final(self._root.parent, state)
-    if jax.process_index() == 0:
-      shutil.rmtree(self._root / 'steps')
 
   def close(self) -> None:
     self._manager.wait_until_finished()
@@ -92,6 +98,15 @@ def save_final(folder: pathlib.Path, state: TrainState) -> None:
   with ocp.StandardCheckpointer() as writer:
     tree = {'params': state.params, 'extra': state.extra}
     writer.save(folder.absolute() / 'checkpoints' / FINAL, jax.tree.map(np.asarray, tree), force=True)
+
+
+def drop_steps(folder: pathlib.Path) -> None:
+  """Removes the training checkpoints of a cell that is finished and recorded; one host does it."""
+  steps, aside = (folder / 'checkpoints' / name for name in ('steps', 'steps.tmp'))
+  if steps.is_dir():
+    shutil.rmtree(aside, ignore_errors=True)
+    steps.rename(aside)  # a kill must not leave a checkpoint that is there in part
+  shutil.rmtree(aside, ignore_errors=True)
 
 
 def load_final(folder: pathlib.Path) -> dict[str, Any]:

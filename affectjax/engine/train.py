@@ -51,7 +51,8 @@ def run(
   Args:
     config: `system`, `seed`, `fold`, `log_every`, `eval_every` (0: only at the end), `select` ('last' or a dev
       score), `select_mode`, `optim`, `warm_modules`, and what the system reads.
-    folder: the cell's folder; metrics.jsonl, predictions.npz and checkpoints/ go there.
+    folder: the cell's folder; metrics.jsonl, predictions.npz and checkpoints/ go there. Once the cell is recorded,
+      `checkpoint.drop_steps` removes the checkpoints that only an interrupted training needs.
     data_dir: prepared corpora; None for the synthetic twins.
     warm_start: folder of the finished cell whose parameters this one starts from.
     watch: told of progress after every step.
@@ -81,7 +82,7 @@ def run(
   if jax.process_index() == 0:
     store_predictions(folder / 'predictions.npz', outputs)
   if experiment.steps:
-    checkpoint.Checkpoints(folder, config['select'], config['select_mode']).finish(state)
+    checkpoint.save_final(folder, state)
   return Result(scores['test'], scores['dev'], experiment.steps, selected)
 
 

@@ -182,7 +182,7 @@ def done(workdir: pathlib.Path, cells: Iterable[Cell]) -> set[tuple]:
 
 def run_cell(table: Table, cell: Cell, workdir: pathlib.Path, watch, first_host: bool) -> str | None:
   """Runs one cell and records it; a failure is written down (FAILED) and returned as one line."""
-  from affectjax.engine import train  # JAX starts only when something is to be trained
+  from affectjax.engine import checkpoint, train  # JAX starts only when something is to be trained
 
   folder, began = workdir / cell.folder, time.time()
   if cell.warm is not None and (workdir / cell.warm.folder / 'FAILED').is_file():
@@ -201,6 +201,7 @@ def run_cell(table: Table, cell: Cell, workdir: pathlib.Path, watch, first_host:
     return _failed(folder, traceback.format_exc(), first_host)
   if first_host:
     records.append(workdir, _record(table, cell, result, time.time() - began))
+    checkpoint.drop_steps(folder)  # not before the record is there: a kill in between must not train again
   return None
 
 
