@@ -104,7 +104,8 @@ def normalised(landmarks: np.ndarray) -> np.ndarray:
   z = landmarks[..., 0].astype(np.float64) + 1j * landmarks[..., 1]  # [T, 68] points as complex numbers
   left, right = z[:, _LEFT].mean(1), z[:, _RIGHT].mean(1)
   across = np.where(left == right, np.nan, right - left)
-  z = (z - ((left + right) / 2)[:, None]) / across[:, None]  # one division turns and scales
+  with np.errstate(invalid='ignore'):
+    z = (z - ((left + right) / 2)[:, None]) / across[:, None]  # one division turns and scales
   return np.stack([z.real, z.imag], axis=-1).astype(np.float32)
 
 

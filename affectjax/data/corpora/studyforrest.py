@@ -24,7 +24,6 @@ groups: neighbouring seconds are alike, so never split at random. A second belon
 """
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ EMOTIONS = (
 )  # fmt: skip
 _CONFOUNDS = 'studyforrest-data-confoundsannotation'
 _EMOTIONS = 'studyforrest-paper-emotionannotation'
-_SHORT = 2 * RATE  # how many frames a segment's file may lack at its end
+_SHORT = 2 * RATE  # how many frames the audio description may lack at the end of the film
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +91,7 @@ def read(source: Path, *, audio: str = 'av') -> Reading:
     sound, light, bits, files = _read_clone(confounds, audio)
   paths = _observer_files(raw)
   labels = read_labels(paths)
-  sound_mask, light_mask = _there(sound), _there(light)
+  sound_mask = _there(sound, audio)
 
   def example(split: str, second: int) -> dict[str, Any]:
     frames = slice(second * RATE, (second + 1) * RATE)
@@ -105,7 +104,6 @@ def read(source: Path, *, audio: str = 'av') -> Reading:
       'audio': sound[frames],
       'audio_mask': sound_mask[frames],
       'visual': np.concatenate([light[frames], hashes], axis=1),
-      'visual_mask': light_mask[frames],
       **_label(labels, second),
     }
 
@@ -147,14 +145,14 @@ def _label(labels: Labels, second: int) -> dict[str, Any]:
   }
 
 
-def _there(x: np.ndarray) -> np.ndarray:
-  """False for the frames [N] that a segment lacks at its end; NaN elsewhere is for the policy to treat."""
-  mask = np.ones(len(x), bool)
-  for start, stop in itertools.pairwise(_borders()):
-    real = np.flatnonzero(~np.isnan(x[start:stop]).all(1))
-    end = start + (real[-1] + 1 if len(real) else 0)
-    if stop - end <= _SHORT:
-      mask[end:stop] = False
+def _there(sound: np.ndarray, audio: str) -> np.ndarray:
+  """False for the frames [N] that the audio description lacks at the end; NaN elsewhere is for the policy to treat."""
+  mask = np.ones(len(sound), bool)
+  if audio == 'ao':
+    real = np.flatnonzero(~np.isnan(sound).all(1))
+    end = real[-1] + 1 if len(real) else 0
+    if len(sound) - end <= _SHORT:
+      mask[end:] = False
   return mask
 
 
@@ -249,7 +247,8 @@ def _read_clone(folder: Path, audio: str) -> tuple[np.ndarray, np.ndarray, np.nd
   def values(room: str, segment: int, prefix: str, name: str, column: str) -> tuple[Path, list[str]]:
     path = _required(folder / 'annotation' / room / f'{prefix}_seg{segment}_{name}.tsv')
     files.append(path)
-    return path, _read_tsv(path, column, borders[segment + 1] - borders[segment])
+    lacking = _SHORT if prefix == SOUNDS['ao'] and segment == len(borders) - 2 else 0
+    return path, _read_tsv(path, column, borders[segment + 1] - borders[segment], lacking)
 
   for segment, start in enumerate(borders[:-1]):
     for i, name in enumerate(AUDIO):
@@ -258,18 +257,17 @@ def _read_clone(folder: Path, audio: str) -> tuple[np.ndarray, np.ndarray, np.nd
     for i, (name, column) in enumerate(VISUAL.items()):
       x = _numbers(*values('visual', segment, SOUNDS['av'], name, column))
       light[start : start + len(x), i] = x
-    path, cells = values('visual', segment, SOUNDS['av'], 'phash', 'phash')
-    light[start + len(cells) : borders[segment + 1]] = np.nan  # no hash, no frame
-    bits[start : start + len(cells)] = _hashes(path, cells)
+    x = _hashes(*values('visual', segment, SOUNDS['av'], 'phash', 'phash'))
+    bits[start : start + len(x)] = x
   return sound, light, bits, files
 
 
-def _read_tsv(path: Path, column: str, frames: int) -> list[str]:
-  """The first `frames` cells of a column, one per 0.04 s from 0; a file may lack a few at the end, or go on."""
+def _read_tsv(path: Path, column: str, frames: int, lacking: int = 0) -> list[str]:
+  """The first `frames` cells of a column, one per 0.04 s from 0; `lacking` may be missing, and more may follow."""
   names, rows = features.load_rows(path, '\t', columns=('onset', 'duration', column))
   onset, at = names.index('onset'), names.index(column)
-  if len(rows) < frames - _SHORT:
-    raise UserError(f'{path}: {len(rows)} frames, expected about {frames}; the file may be cut off')
+  if len(rows) < frames - lacking:
+    raise UserError(f'{path}: {len(rows)} frames, expected {frames - lacking} or more; the file may be cut off')
   for i, row in enumerate(rows[:frames]):
     if row[onset] != f'{i / RATE:.2f}':
       raise UserError(f'{path}: line {i + 2}: onset {row[onset]!r}, expected {i / RATE:.2f} (a frame lasts 0.04 s)')
