@@ -4,7 +4,7 @@ python -m affectjax.prepare CORPUS --source=DIR --data_dir=DIR [--nonfinite=erro
   [--workers=1]
 
 An interrupted run goes on where it was when the same command is given again.
-Exit status: 0 prepared; 2 for what the user can put right.
+Exit status: 0 prepared; 2 for what the user can put right; 130 interrupted by hand.
 """
 
 import argparse
@@ -95,6 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
+  except KeyboardInterrupt:
+    print('interrupted; the same command goes on from here', file=sys.stderr)
+    return 130
   return 0
 
 
