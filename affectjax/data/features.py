@@ -97,7 +97,7 @@ def load_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, np.nda
   """Arrays of an .npz, all or those named; a name that is missing is refused with the names there are."""
   _require(path)
   try:
-    with np.load(path, allow_pickle=False) as z:
+    with open(path, 'rb') as f, np.load(f, allow_pickle=False) as z:
       if not isinstance(z, np.lib.npyio.NpzFile):
         raise ValueError('it is not a zip archive')
       for name in names or ():
