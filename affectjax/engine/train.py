@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import os
 import pathlib
 import pkgutil
@@ -186,6 +187,8 @@ class _Log:
         temporary.replace(path)
 
   def write(self, line: Mapping[str, Any], path: pathlib.Path | None = None) -> None:
+    """Adds a line, flushed to disk; numbers that are not finite have no JSON and become null."""
+    line = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
     if jax.process_index() == 0:
       with open(path or self._path, 'a') as file:
         file.write(json.dumps(line) + '\n')

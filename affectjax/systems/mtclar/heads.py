@@ -92,7 +92,7 @@ def _gather(frames, row: np.ndarray) -> dict[str, np.ndarray]:
 
 def _init(net, tx, standard, head, key: jax.Array, batch) -> TrainState:
   x = jnp.zeros((2, batch['x'].shape[1]))
-  variables = jax.jit(net.init)(jax.random.fold_in(key, 2**31 - 1), x)
+  variables = network.initialiser(net)(jax.random.fold_in(key, 2**31 - 1), x)
   return TrainState.create(variables['params'], tx, key, {'batch_stats': variables['batch_stats'], 'input': standard})
 
 

@@ -1,5 +1,7 @@
 """MT-CLAR's network on precomputed face features: adapter, pair fusion, three projectors, supervised head."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -101,3 +103,9 @@ class Supervised(nn.Module):
     z = x if self.on_features else jax.lax.stop_gradient(self.encoder(x, False))
     raw = self.head(z, mask, train)
     return jnp.tanh(raw) if self.bounded else raw
+
+
+@functools.lru_cache(maxsize=32)
+def initialiser(net: nn.Module):
+  """`net.init`, compiled once for all cells that share the network."""
+  return jax.jit(net.init)

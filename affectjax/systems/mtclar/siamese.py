@@ -85,7 +85,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 def _init(config, tx, standard, key: jax.Array, batch) -> TrainState:
   net = module(config)
   x = jnp.zeros((2, batch['first'].shape[1]))
-  variables = jax.jit(net.init)(jax.random.fold_in(key, 2**31 - 1), x, x)
+  variables = network.initialiser(net)(jax.random.fold_in(key, 2**31 - 1), x, x)
   extra = {'batch_stats': variables['batch_stats'], 'input': standard}
   return TrainState.create(variables['params'], tx, key, extra)
 
