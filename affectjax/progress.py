@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from affectjax import STARTED
+
 _PLAIN_SECONDS = 15.0  # between plain lines of one cell
 _LIVE_SECONDS = 0.25
 
@@ -24,7 +26,6 @@ class Progress:
     self._console = Console(file=sys.stderr)
     self._live = Live(console=self._console, refresh_per_second=4, transient=True)
     self._name, self._began, self._said, self._first = '', 0.0, 0.0, True
-    self._start = time.monotonic()
 
   def __enter__(self) -> 'Progress':
     if self._console.is_terminal and self._enabled:
@@ -59,7 +60,7 @@ class Progress:
     now = time.monotonic()
     if self._first:
       self._first = False
-      self._say(f'first training step {now - self._start:.1f} s after the cells began', final=True)
+      self._say(f'first training step {now - STARTED:.1f} s after the start', final=True)
     if not self._first_step:
       self._first_step, self._began = step, now
     if now - self._said < (_LIVE_SECONDS if self._live.is_started else _PLAIN_SECONDS):

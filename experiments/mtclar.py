@@ -81,24 +81,26 @@ def get_config(table='labelling'):
     raise ValueError(f'unknown table {table!r} of experiments/mtclar.py; there is: {", ".join(TABLES)}')
   c = ml_collections.ConfigDict()
   c.table, c.tables = table, TABLES
-  c.run, c.rows, c.baselines = _run(), {}, {}
+  c.run, c.baselines = _run(), {}
+  rows: dict = {}  # a ConfigDict forgets the order of its keys
   c.on_twins, c.notes = {}, ()
   c.seeds, c.folds = (0,), ('0', '1', '2', '3', '4')
   c.metrics, c.published, c.claims = VA_METRICS, (), ()
-  globals()[f'_{table}'](c)
+  globals()[f'_{table}'](c, rows)
+  c.rows, c.order = rows, tuple(rows)
   return c
 
 
-def _label_rows(c, supports, warm_start, methods=METHODS, suffix=''):
+def _label_rows(c, rows, supports, warm_start, methods=METHODS):
   """Every method on every support set; the first support set's rows carry the method's bare name."""
   for number, support in enumerate(supports):
     for method in methods:
       row = method if number == 0 else f'{method}_{support}'
       label = dict(SUPPORTS[support], method=method)
       start = dict(warm_start=warm_start) if method == 'mtclar' else {}
-      c.rows[row + suffix] = dict(stage='label', label=label, **start)
+      rows[row] = dict(stage='label', label=label, **start)
       if method != 'carry_forward':
-        c.baselines[row + suffix] = 'carry_forward' if number == 0 else f'carry_forward_{support}'
+        c.baselines[row] = 'carry_forward' if number == 0 else f'carry_forward_{support}'
 
 
 def _compare(row, against, metrics):
@@ -114,21 +116,21 @@ def _support_claim(no_support):
   )
 
 
-def _labelling(c):
+def _labelling(c, rows):
   """Few-shot V/A labelling of AFEW-VA, test clips of unseen actors; paper: abstract, claim 2."""
   c.title = 'MT-CLAR: few-shot valence and arousal labelling of AFEW-VA'
   c.run.stage, c.run.corpora = 'label', ('afew_va',)
   on_affectnet = dict(
     stage='siamese', corpora=('affectnet',), per_fold=False, data=dict(split='official'), eval_every=1123
   )
-  c.rows['siamese'] = on_affectnet
+  rows['siamese'] = on_affectnet
   # sheet, section 13: + 20 epochs on the training folds at lr 1e-5
-  c.rows['siamese_finetuned'] = dict(
+  rows['siamese_finetuned'] = dict(
     stage='siamese', warm_start='siamese', epochs=20, pairs=dict(rule='distance'), optim=dict(lr=1e-5)
   )
-  _label_rows(c, SUPPORTS, 'siamese')
-  c.rows['mtclar_block_5'] = dict(stage='label', warm_start='siamese', label=dict(smooth_block=5))
-  c.rows['mtclar_finetuned'] = dict(stage='label', warm_start='siamese_finetuned')
+  _label_rows(c, rows, SUPPORTS, 'siamese')
+  rows['mtclar_block_5'] = dict(stage='label', warm_start='siamese', label=dict(smooth_block=5))
+  rows['mtclar_finetuned'] = dict(stage='label', warm_start='siamese_finetuned')
   c.baselines.mtclar_block_5 = c.baselines.mtclar_finetuned = 'carry_forward'
   c.on_twins = {'siamese': dict(steps=1500, eval_every=500), 'siamese_finetuned': dict(steps=60)}
   # ten anchors per frame instead of a hundred: minutes on a CPU, and the same for every method
@@ -148,10 +150,10 @@ def _labelling(c):
   )
 
 
-def _representation(c):
+def _representation(c, rows):
   """Supervised heads on the frozen representation (MT-CLAR + SL); paper: abstract, claim 3."""
   c.title = 'MT-CLAR + SL: valence, arousal and category from the frozen representation'
-  c.rows['siamese'] = dict(per_fold=False, data=dict(split='official'), eval_every=1123, select='loss')
+  rows['siamese'] = dict(per_fold=False, data=dict(split='official'), eval_every=1123, select='loss')
   sl = dict(
     stage='head', epochs=60, batch_size=512, select='loss', augment=dict(dropout=0.0, noise=0.0),
     optim=dict(lr=1e-3, schedule='step'),
@@ -170,7 +172,7 @@ def _representation(c):
                     method='ridge' if kind == 'ridge' else 'head')  # fmt: skip
         emotions = dict(emotions=AFFECTNET[:7]) if place == 'afew_va' else {}
         row = f'{kind}_{target}_{place}'
-        c.rows[row] = {**sl, **where, **extra, **emotions, 'head': head}
+        rows[row] = {**sl, **where, **extra, **emotions, 'head': head}
         if kind != 'ridge':
           c.baselines[row] = f'ridge_{target}_{place}'
   steps = {f'{k}_{t}_affectnet': dict(steps=600, eval_every=100) for k in ('sl', 'control') for t in ('va', 'emotion')}
@@ -203,7 +205,7 @@ def _representation(c):
   )
 
 
-def _ablation(c):
+def _ablation(c, rows):
   """Fusion, tasks, weights, loss (each retrained) and inference options, at every 20th frame."""
   c.title = 'MT-CLAR: ablation on AFEW-VA, every 20th frame labelled'
   c.run.stage, c.run.corpora = 'label', ('afew_va',)
@@ -220,18 +222,18 @@ def _ablation(c):
     'loss_mse': dict(loss=dict(delta='mse')),
     'loss_ccc': dict(loss=dict(delta='ccc')),
   }
-  _label_rows(c, ('every_20',), 'siamese_full', methods=METHODS[1:])
+  _label_rows(c, rows, ('every_20',), 'siamese_full', methods=METHODS[1:])
   for name, change in trained.items():
-    c.rows[f'siamese_{name}'] = {**base, **change}
-    c.rows[name] = dict(
+    rows[f'siamese_{name}'] = {**base, **change}
+    rows[name] = dict(
       stage='label', warm_start=f'siamese_{name}', **({'model': change['model']} if 'model' in change else {})
     )
     c.baselines[name] = 'carry_forward' if name == 'full' else 'full'
     c.on_twins[f'siamese_{name}'] = dict(steps=1500, eval_every=500)
-  c.rows['siamese_finetuned'] = dict(
+  rows['siamese_finetuned'] = dict(
     stage='siamese', warm_start='siamese_full', epochs=20, pairs=dict(rule='distance'), optim=dict(lr=1e-5)
   )
-  c.rows['siamese_same_video'] = dict(
+  rows['siamese_same_video'] = dict(
     stage='siamese', warm_start='siamese_full', epochs=20, pairs=dict(rule='distance', same_video=0.5),
     optim=dict(lr=1e-5),
   )  # fmt: skip
@@ -246,12 +248,12 @@ def _ablation(c):
     'similarity_weighted': dict(label=dict(anchors='all', temperature=0.1)),
   }
   for name, change in inference.items():
-    c.rows[name] = {'stage': 'label', 'warm_start': 'siamese_full', **change}
+    rows[name] = {'stage': 'label', 'warm_start': 'siamese_full', **change}
     c.baselines[name] = 'full'
   c.notes = ('antisymmetric, zeroed, two_sided, similarity_weighted and same_video are extensions, not in the paper.',)
 
 
-def _studyforrest(c):
+def _studyforrest(c, rows):
   """Real data: one film, 8 segments as folds, one row per second, V/A the mean of the active observers."""
   c.title = 'MT-CLAR on studyforrest: labelling a film second by second'
   c.folds = tuple(str(i) for i in range(8))
@@ -262,9 +264,9 @@ def _studyforrest(c):
     seed=5,
   )  # fmt: skip
   c.run.epochs, c.run.steps, c.run.eval_every, c.run.select = 10, 0, 50, 'loss'
-  c.rows['siamese'] = dict(stage='siamese')
+  rows['siamese'] = dict(stage='siamese')
   _label_rows(
-    c, ('every_20', 'every_50', 'every_10', 'every_5', 'video_first_1', 'video_rand_1', 'train_bins'), 'siamese'
+    c, rows, ('every_20', 'every_50', 'every_10', 'every_5', 'video_first_1', 'video_rand_1', 'train_bins'), 'siamese'
   )
   c.metrics = VA_METRICS + ('acc.same', 'ccc.pooled.delta_valence', 'ccc.pooled.delta_arousal')
   c.claims = (_support_claim(('mtclar_train_bins',)),)
@@ -275,13 +277,13 @@ def _studyforrest(c):
   )
 
 
-def _faces(c):
+def _faces(c, rows):
   """Real faces of 20 news clips; valence and arousal are a detector's outputs, not people's."""
   c.title = "MT-CLAR on pyfeat_faces: labels are a DETECTOR's outputs, no ground truth of affect"
   c.run.corpora, c.run.emotions = ('pyfeat_faces',), AFFECTNET[:7]
   c.run.epochs, c.run.steps, c.run.eval_every, c.run.select = 40, 100, 25, 'loss'
-  c.rows['siamese'] = dict(stage='siamese')
-  _label_rows(c, ('every_20', 'every_10', 'every_5', 'video_first_1', 'video_rand_1', 'train_bins'), 'siamese')
+  rows['siamese'] = dict(stage='siamese')
+  _label_rows(c, rows, ('every_20', 'every_10', 'every_5', 'video_first_1', 'video_rand_1', 'train_bins'), 'siamese')
   c.metrics = VA_METRICS + ('acc.same', 'ccc.pooled.delta_valence', 'ccc.pooled.delta_arousal')
   c.claims = (_support_claim(('mtclar_train_bins',)),)
   c.notes = (

@@ -115,7 +115,7 @@ def plan(table: Table, rows: Sequence[str] = (), folds: Sequence[str] = (), seed
       raise UserError(f'seed {seed} is negative; expected 0 or more')
   found: dict[tuple, Cell] = {}
   make = functools.partial(_cell, table, found)
-  for name, seed in itertools.product(rows or table.config['rows'], seeds or table.config['seeds']):
+  for name, seed in itertools.product(rows or table.config['order'], seeds or table.config['seeds']):
     for fold in table.folds(table.row(name)):
       if not folds or fold in folds or fold == ALL:
         make(name, fold, seed, ())
@@ -154,7 +154,7 @@ def _corpus(config: Mapping[str, Any], name: str, data_dir: str | None):
 def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
   """table.json: all that rendering needs besides the records."""
   config, cells = table.config, list(cells)
-  names = [r for r in config['rows'] if any(c.row == r for c in cells)]
+  names = [r for r in config['order'] if any(c.row == r for c in cells)]
   return {
     'title': config['title'],
     'table': config['table'],
