@@ -13,6 +13,8 @@ from affectjax.systems import mtclar
 from tests import small
 from tests.test_parallel import data
 
+pytestmark = pytest.mark.slow
+
 
 class Spy:
   """A training iterator that notes the ids it gave and may spoil batches, by number from 1."""
@@ -203,3 +205,12 @@ def test_predictions_keep_order_and_drop_padding(siamese):
 def test_an_unknown_system_is_refused():
   with pytest.raises(UserError, match="unknown system 'emonet'; there is: .*mtclar"):
     train.system('emonet')
+
+
+def test_a_log_torn_by_a_kill_is_cut_back_to_the_checkpoint(tmp_path):
+  path = tmp_path / 'metrics.jsonl'
+  whole = [json.dumps({'step': s, 'loss': 0.5}) + '\n' for s in (1, 2, 3, 4)]
+  path.write_text(''.join(whole) + '{"step": 5, "lo')
+  train._Log(tmp_path, 1).rewind(3)
+  assert path.read_text() == ''.join(whole[:3])
+  assert [p.name for p in tmp_path.iterdir()] == ['metrics.jsonl']
