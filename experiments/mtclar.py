@@ -126,7 +126,7 @@ def _labelling(c, rows):
   rows['siamese'] = on_affectnet
   # sheet, section 13: + 20 epochs on the training folds at lr 1e-5
   rows['siamese_finetuned'] = dict(
-    stage='siamese', warm_start='siamese', epochs=20, pairs=dict(rule='distance'), optim=dict(lr=1e-5)
+    stage='siamese', warm_start='siamese', epochs=20, pairs=dict(rule='distance'), optim=dict(lr=1e-5), eval_every=100
   )
   _label_rows(c, rows, SUPPORTS, 'siamese')
   rows['mtclar_block_5'] = dict(stage='label', warm_start='siamese', label=dict(smooth_block=5))
@@ -231,11 +231,16 @@ def _ablation(c, rows):
     c.baselines[name] = 'carry_forward' if name == 'full' else 'full'
     c.on_twins[f'siamese_{name}'] = dict(steps=1500, eval_every=500)
   rows['siamese_finetuned'] = dict(
-    stage='siamese', warm_start='siamese_full', epochs=20, pairs=dict(rule='distance'), optim=dict(lr=1e-5)
+    stage='siamese',
+    warm_start='siamese_full',
+    epochs=20,
+    pairs=dict(rule='distance'),
+    optim=dict(lr=1e-5),
+    eval_every=100,
   )
   rows['siamese_same_video'] = dict(
     stage='siamese', warm_start='siamese_full', epochs=20, pairs=dict(rule='distance', same_video=0.5),
-    optim=dict(lr=1e-5),
+    optim=dict(lr=1e-5), eval_every=100,
   )  # fmt: skip
   c.on_twins.siamese_finetuned = c.on_twins.siamese_same_video = dict(steps=60)
   inference = {
