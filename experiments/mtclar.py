@@ -72,7 +72,10 @@ def _run():
     temperature=0.0,
   )  # fmt: skip
   run.head = dict(method='head', target='va', on_features=False, balanced=False, dropout=0.0)
-  run.twins = dict(affectnet=dict(seed=0), afew_va=dict(seed=0))
+  run.twins = dict(
+    affectnet=dict(seed=0, train=24000, signal=1.0, bias=0.3),
+    afew_va=dict(seed=0, clips=600, speed=0.05, signal=1.0, bias=0.3),
+  )
   return run
 
 

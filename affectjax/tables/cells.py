@@ -89,8 +89,8 @@ class Table:
     if self.data_dir is None:
       twin = {k: v for k, v in self.config['on_twins'].get(name, {}).items() if k not in self.given}
       run = merge(run, twin, f'on_twins {name}')
-    else:
-      run['twins'] = {}
+    # knobs of other corpora must not enter the fingerprint
+    run['twins'] = {n: run['twins'].get(n, {}) for n in run['corpora']} if self.data_dir is None else {}
     return run
 
   def folds(self, run: Mapping[str, Any]) -> Sequence[str]:

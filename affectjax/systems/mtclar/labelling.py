@@ -118,15 +118,16 @@ def plan(frames, rows: np.ndarray, train: np.ndarray, label: Mapping[str, Any], 
 
 
 def _baseline_anchors(pool, support, label, local, weight):
+  """Anchors and weights of support_mean (all supports the rule allows) and interpolation (both neighbours in time).
+
+  Where a rule reaches beyond the video there is no time to interpolate over, and the video's own supports are not to be
+  used: interpolation then keeps the rule's anchors.
+  """
   if label['method'] == 'support_mean':
     return supports.anchors(pool, support, label['rule'], 'all', None)
-  past, future = supports.neighbours(pool, support)
-  known = (past >= 0) | (future >= 0)
-  both, share = supports.two_sided(pool, np.where(known, past, support[0]), np.where(known, future, support[0]))
-  if known.all():
-    return both, share
-  # a rule that leaves some videos without a support: those keep the anchors they have
-  return np.where(known[:, None], both, local[:, :1]), np.where(known[:, None], share, [[1.0, 0.0]]).astype(np.float32)
+  if label['rule'] not in supports.WITHIN_VIDEO:
+    return local, weight
+  return supports.two_sided(pool, *supports.neighbours(pool, support))
 
 
 def _gather(frames, plan_, uses_network: bool, i: np.ndarray) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ RULES = (
   'every_k', 'video_first_k', 'video_rand_k', 'actor_first_k', 'actor_rand_k', 'other_actor', 'other_video',
   'any_frame', 'train_bins',
 )  # fmt: skip
+WITHIN_VIDEO = ('every_k', 'video_first_k', 'video_rand_k')
 ANCHORS = ('past', 'two_sided', 'all', 'random')
 BINS = 10  # valence bins of train_bins
 
@@ -97,7 +98,7 @@ def neighbours(pool: Pool, support: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _candidates(pool: Pool, support: np.ndarray, rule: str) -> np.ndarray:
   """[N, S] bool: which supports a frame may use."""
-  if rule in ('every_k', 'video_first_k', 'video_rand_k'):
+  if rule in WITHIN_VIDEO:
     return pool.video[:, None] == pool.video[support]
   if rule in ('actor_first_k', 'actor_rand_k'):
     return pool.actor[:, None] == pool.actor[support]
@@ -135,7 +136,7 @@ def anchors(pool: Pool, support: np.ndarray, rule: str, how: str, rng) -> tuple[
   Returns:
     anchor [N, A] positions into the pool, weight [N, A] float32, rows summing to 1.
   """
-  within = rule in ('every_k', 'video_first_k', 'video_rand_k')
+  within = rule in WITHIN_VIDEO
   if how not in ANCHORS or (how in ('past', 'two_sided') and not within):
     raise unknown(f'anchor choice for {rule}', how, ANCHORS if within else ('all', 'random'))
   if how in ('past', 'two_sided'):
