@@ -58,5 +58,44 @@ def train(folder: pathlib.Path, changes: dict[str, Any]) -> None:
   engine.run(config(**changes), folder)
 
 
+EXPERIMENT = """
+import importlib.util
+
+def get_config(table='labelling'):
+  spec = importlib.util.spec_from_file_location('whole', {path!r})
+  whole = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(whole)
+  c = whole.get_config(table)
+  c.run.twins = {twins!r}
+  c.run.batch_size, c.run.log_every = 32, 1
+  c.folds = c.folds[:2]
+  c.rows, c.order = {{name: c.rows[name].to_dict() for name in {rows!r}}}, {rows!r}
+  c.on_twins = {{name: dict(steps=8, eval_every=4) for name in {rows!r} if name.startswith('siamese')}}
+  c.published = tuple(p for p in c.published if p['row'] in {rows!r})
+  c.claims = ()
+  with c.unlocked():
+    c.update({changes!r})
+  return c
+"""
+
+
+def write_experiment(path: pathlib.Path, rows: tuple[str, ...], **changes) -> pathlib.Path:
+  """An experiment file that shrinks the real one: few rows, two folds, tiny twins, eight steps."""
+  whole = str(ROOT / 'experiments' / 'mtclar.py')
+  path.write_text(EXPERIMENT.format(path=whole, twins=TWINS, rows=rows, changes=changes))
+  return path
+
+
+def main() -> int:
+  """`python -m affectjax.main` with narrow layers."""
+  from affectjax import flags
+  from affectjax import main as command
+
+  shrink()
+  return flags.run(command.main)
+
+
 if __name__ == '__main__':
+  if sys.argv[1].startswith('--'):
+    sys.exit(main())
   train(pathlib.Path(sys.argv[1]), json.loads(sys.argv[2]))

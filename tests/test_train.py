@@ -214,3 +214,13 @@ def test_a_log_torn_by_a_kill_is_cut_back_to_the_checkpoint(tmp_path):
   train._Log(tmp_path, 1).rewind(3)
   assert path.read_text() == ''.join(whole[:3])
   assert [p.name for p in tmp_path.iterdir()] == ['metrics.jsonl']
+
+
+@pytest.mark.parametrize(('host', 'files'), [(0, ['metrics.jsonl', 'nonfinite.jsonl']), (1, ['nonfinite-1.jsonl'])])
+def test_every_host_notes_its_own_examples_and_the_first_the_rest(tmp_path, monkeypatch, host, files):
+  monkeypatch.setattr(jax, 'process_index', lambda: host)
+  log = train._Log(tmp_path, 1)
+  value = lambda x: parallel.pmap(lambda _: jax.numpy.float32(x))(np.zeros(8))
+  log.step(1, {'loss': value(np.nan), 'finite': value(0), 'skipped': value(1)}, {'id': np.array(['a', 'b'])}, 2, 0.0)
+  assert sorted(p.name for p in tmp_path.iterdir()) == files
+  assert json.loads((tmp_path / files[-1]).read_text()) == {'step': 1, 'ids': ['a', 'b'], 'loss': 'nan'}

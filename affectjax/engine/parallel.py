@@ -14,7 +14,8 @@ AXIS = 'batch'
 
 @functools.lru_cache(maxsize=1)
 def _sharding() -> NamedSharding:
-  # The mesh axis must carry pmap's own axis name, or pmap refuses the input.
+  # The mesh axis must carry pmap's own axis name, or pmap refuses the input. It spans this host only, as what pmap
+  # takes and gives does; in any other sharding its input is copied, and donated in vain.
   return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec(AXIS))
 
 
@@ -27,7 +28,7 @@ def replicate(tree: Any) -> Any:
   """A copy of each leaf on every local device: leaves gain a leading axis [local devices]."""
   n = jax.local_device_count()
   stacked = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), tree)
-  return jax.device_put(stacked, _sharding()) if jax.process_count() == 1 else stacked
+  return jax.device_put(stacked, _sharding())
 
 
 def unreplicate(tree: Any) -> Any:
@@ -47,7 +48,7 @@ def shard(batch: Mapping[str, Any]) -> dict[str, Any]:
   """Numeric arrays [B, ...] -> [local devices, B / local devices, ...]; B must be a multiple of the devices."""
   n = jax.local_device_count()
   out = {k: np.reshape(v, (n, len(v) // n, *np.shape(v)[1:])) for k, v in batch.items()}
-  return jax.device_put(out, _sharding()) if jax.process_count() == 1 else out
+  return jax.device_put(out, _sharding())
 
 
 @functools.lru_cache(maxsize=64)

@@ -167,33 +167,40 @@ def store_predictions(path: pathlib.Path, outputs: Mapping[str, Mapping[str, np.
   temporary.replace(path)
 
 
+def _add_line(path: pathlib.Path, line: Mapping[str, Any]) -> None:
+  """Flushed to disk; numbers that are not finite have no JSON and become null."""
+  line = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
+  with open(path, 'a') as file:
+    file.write(json.dumps(line) + '\n')
+    file.flush()
+    os.fsync(file.fileno())
+
+
 class _Log:
-  """metrics.jsonl and nonfinite.jsonl of a cell, written by the first host."""
+  """metrics.jsonl of a cell, by the first host, and nonfinite.jsonl, by every host: each sees its own examples only."""
 
   def __init__(self, folder: pathlib.Path, every: int):
-    self._path, self._nonfinite = folder / 'metrics.jsonl', folder / 'nonfinite.jsonl'
+    self._host = jax.process_index()
+    self._path = folder / 'metrics.jsonl'
+    self._nonfinite = folder / (f'nonfinite-{self._host}.jsonl' if self._host else 'nonfinite.jsonl')
     self._every = every
     self._examples, self._waited, self._since = 0, 0.0, time.perf_counter()
     self.rate = 0.0
 
   def rewind(self, step: int) -> None:
     """Drops lines past the step that is resumed from."""
-    for path in (self._path, self._nonfinite):
+    for path in (self._path, self._nonfinite) if self._host == 0 else (self._nonfinite,):
       lines = path.read_text().splitlines(keepends=True) if path.exists() else []
       whole = [line for line in lines if line.endswith('\n') and json.loads(line)['step'] <= step]
-      if whole != lines and jax.process_index() == 0:
+      if whole != lines:
         temporary = path.with_name(path.name + '.tmp')
         temporary.write_text(''.join(whole))
         temporary.replace(path)
 
-  def write(self, line: Mapping[str, Any], path: pathlib.Path | None = None) -> None:
-    """Adds a line, flushed to disk; numbers that are not finite have no JSON and become null."""
-    line = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
-    if jax.process_index() == 0:
-      with open(path or self._path, 'a') as file:
-        file.write(json.dumps(line) + '\n')
-        file.flush()
-        os.fsync(file.fileno())
+  def write(self, line: Mapping[str, Any]) -> None:
+    """Adds a line to metrics.jsonl."""
+    if self._host == 0:
+      _add_line(self._path, line)
 
   def step(self, step: int, scalars, strings, examples: int, waited: float) -> None:
     """Waits for a step's scalars; notes a skipped update with its ids, and gives up after too many."""
@@ -202,7 +209,7 @@ class _Log:
     self._waited += waited
     if not values.pop('finite', 1.0):
       ids = [str(i) for i in strings.get('id', [])]
-      self.write({'step': step, 'ids': ids, 'loss': str(values['loss'])}, self._nonfinite)
+      _add_line(self._nonfinite, {'step': step, 'ids': ids, 'loss': str(values['loss'])})
       if values['skipped'] >= MAX_SKIPPED:
         raise UserError(
           f'training diverged: loss or gradient not finite in {MAX_SKIPPED} updates in a row up to step {step}; '
