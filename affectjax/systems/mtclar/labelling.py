@@ -36,6 +36,11 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   label = config['label']
   if label['method'] not in METHODS:
     raise unknown('labelling method', label['method'], METHODS)
+  if label['antisymmetric'] and label['zeroed']:
+    raise UserError(
+      'run.label.antisymmetric and run.label.zeroed are both set; the antisymmetric difference of a frame to itself is '
+      'zero already: set one of them'
+    )
   frames = frames_lib.load(config, data_dir)
   rows = frames_lib.split_rows(frames, config)
   plans = _plans(frames, rows, label, config['seed'])
@@ -94,7 +99,7 @@ def plan(frames, rows: np.ndarray, train: np.ndarray, label: Mapping[str, Any], 
 
   Returns:
     row [N] into frames; anchor [N, A] rows of frames; weight [N, A]; base [N, 2] the weighted anchors' labels (or
-    the baseline's estimate); support [N] bool; support_rows [S].
+    the baseline's estimate); support [N] bool; support_rows [S]; apart [len(frames)], see `ridge_by_dev`, or None.
   """
   pool = supports.Pool.of(frames, rows)
   if label['rule'] == 'train_bins':
@@ -113,8 +118,10 @@ def plan(frames, rows: np.ndarray, train: np.ndarray, label: Mapping[str, Any], 
     local, weight = _baseline_anchors(pool, support, label, local, weight)
     anchor = pool.row[local]
   base = (frames.labels[anchor] * weight[..., None]).sum(1)  # [N, 2]
+  owner = {'other_actor': frames.group, 'other_video': frames.item}.get(label['rule'])
+  apart = None if owner is None else np.unique(owner, return_inverse=True)[1]
   return {'row': pool.row, 'anchor': anchor, 'weight': weight, 'base': base.astype(np.float32),
-          'support': is_support, 'support_rows': label_rows}  # fmt: skip
+          'support': is_support, 'support_rows': label_rows, 'apart': apart}  # fmt: skip
 
 
 def _baseline_anchors(pool, support, label, local, weight):

@@ -33,13 +33,34 @@ def best_penalty(fit_x, fit_y, dev_x, dev_y) -> float:
   return PENALTIES[int(np.argmin(errors))]
 
 
+def _from_supports(frames, plan: dict[str, np.ndarray], penalty: float) -> np.ndarray:
+  """Valence and arousal [N, 2] of a plan's frames, by a ridge on the supports each may use.
+
+  A frame without a face keeps the plan's `base`, the label it would carry.
+  """
+  rows, out = plan['row'], plan['base'].astype(np.float64)
+  support = plan['support_rows'][frames.present[plan['support_rows']]]
+  owner = np.zeros(len(frames), int) if plan['apart'] is None else plan['apart']
+  for one in np.unique(owner[rows]):
+    here = (owner[rows] == one) & frames.present[rows]
+    known = support if plan['apart'] is None else support[owner[support] != one]
+    if here.any() and len(known):
+      out[here] = Ridge(frames.x[known], frames.labels[known], penalty)(frames.x[rows[here]])
+  return out
+
+
 def ridge_by_dev(frames, dev: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Valence and arousal [N, 2] of both splits by a ridge fitted on each split's own supports.
 
   The penalty is chosen on dev (its supports against its other frames), then used for both.
+
+  Args:
+    frames: `mtclar.frames.Frames`.
+    dev, test: plans, with `apart` [len(frames)] where a frame may not use the supports of its own actor or video
+      (equal values), else None.
   """
-  x, y = frames.x, frames.labels
-  rest = dev['row'][~dev['support']] if not dev['support'].all() else dev['row']
-  penalty = best_penalty(x[dev['support_rows']], y[dev['support_rows']], x[rest], y[rest])
-  fit = lambda plan: Ridge(x[plan['support_rows']], y[plan['support_rows']], penalty)(x[plan['row']])
-  return {split: fit(plan).astype(np.float32) for split, plan in (('dev', dev), ('test', test))}
+  rest = ~dev['support'] if not dev['support'].all() else dev['support']
+  truth = frames.labels[dev['row'][rest]]
+  error = lambda penalty: np.square(np.clip(_from_supports(frames, dev, penalty)[rest], -1, 1) - truth).mean()
+  penalty = PENALTIES[int(np.argmin([error(p) for p in PENALTIES]))]
+  return {s: _from_supports(frames, plan, penalty).astype(np.float32) for s, plan in (('dev', dev), ('test', test))}
