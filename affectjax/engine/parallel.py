@@ -71,3 +71,9 @@ def round_up(n: int, multiple: int = 1) -> int:
   """The smallest batch size >= n that fills every local device with a multiple of `multiple` examples."""
   unit = jax.local_device_count() * multiple
   return -(-n // unit) * unit
+
+
+def global_batch(n: int, multiple: int = 1) -> int:
+  """The smallest batch size >= n over all hosts that fills every device with a multiple of `multiple` examples."""
+  hosts = jax.process_count()
+  return round_up(-(-n // hosts), multiple) * hosts

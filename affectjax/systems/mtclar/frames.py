@@ -77,6 +77,8 @@ def _split(corpus: Corpus, split: str, modalities, summary, context) -> Frames:
   masks = [columns.get(f'{m}_mask') for m in modalities]
   n, per_frame = len(columns['id']), isinstance(columns['valence'], Ragged)
   if per_frame:  # one label per frame: rows are frames
+    for name in (*modalities, 'arousal'):
+      _refuse_unlike(corpus.name, split, columns, name)
     owner = columns['valence'].owners()
     x = np.concatenate([s.values for s in streams], 1)
     present = np.all([m.values for m in masks if m is not None] or [np.ones(len(x), bool)], axis=0)
@@ -97,6 +99,18 @@ def _split(corpus: Corpus, split: str, modalities, summary, context) -> Frames:
       columns['item'][owner], np.full(len(owner), split),
     ))
   )  # fmt: skip
+
+
+def _refuse_unlike(corpus: str, split: str, columns, name: str) -> None:
+  """Refuses a column that has not as many steps as there are labels."""
+  unlike = np.flatnonzero(columns[name].lengths != columns['valence'].lengths)
+  if len(unlike):
+    i = unlike[0]
+    raise UserError(
+      f'corpus {corpus!r}, split {split!r}: {name} has {columns[name].lengths[i]} steps where valence has '
+      f'{columns["valence"].lengths[i]} (id {str(columns["id"][i])!r}); prepare it with features at the '
+      'rate of the labels'
+    )
 
 
 def _first_seen(values: np.ndarray) -> np.ndarray:
@@ -141,6 +155,8 @@ def split_rows(frames: Frames, config: Mapping[str, Any]) -> dict[str, np.ndarra
   'official' (dev is a stratified share `data.dev` of train; test the corpus's own 'val').
   """
   data, fold = config['data'], config['fold']
+  if data['split'] in ('folds', 'values') and not str(fold).isdigit():
+    raise UserError(f'run.data.split {data["split"]!r} needs folds, but the row has run.per_fold False; set it to True')
   if data['split'] == 'official':
     rows = _official(frames, data['dev'], data['seed'])
   elif data['split'] == 'folds':
@@ -155,6 +171,9 @@ def split_rows(frames: Frames, config: Mapping[str, Any]) -> dict[str, np.ndarra
 
 def _official(frames: Frames, share: float, seed: int) -> dict[str, np.ndarray]:
   train, test = np.flatnonzero(frames.split == 'train'), np.flatnonzero(frames.split == 'val')
+  if not (len(train) and len(test)):
+    there = ', '.join(sorted(set(frames.split.tolist())))
+    raise UserError(f"run.data.split 'official' needs the corpus's own splits train and val; there is: {there}")
   rng, dev = np.random.default_rng(seed), []
   for label in np.unique(frames.emotion[train]):
     rows = train[frames.emotion[train] == label]

@@ -41,7 +41,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
         f'{config["corpora"][0]}: no {split} example has a label for head target {head["target"]!r}; prepare the '
         'corpus with these labels, or leave the row out with --rows'
       )
-  batch_size = parallel.round_up(config['batch_size'] // jax.process_count()) * jax.process_count()
+  batch_size = parallel.global_batch(config['batch_size'])
   steps = 0 if head['method'] == 'ridge' else _steps(config, rows, batch_size)
   gather = functools.partial(_gather, frames)
 

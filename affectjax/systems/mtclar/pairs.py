@@ -156,6 +156,8 @@ def sampler(frames, rows: np.ndarray, rule: str, same_video: float = 0.0):
     rule: 'class' or 'distance'.
     same_video: share of pairs taken within one video, in [0, 1).
   """
+  if not 0 <= same_video < 1:
+    raise UserError(f'run.pairs.same_video is {same_video}; expected 0 or more, below 1')
   if rule == 'class':
     rows = rows[frames.emotion[rows] >= 0]
     base = ClassPairs(frames.emotion[rows], rows)

@@ -18,7 +18,7 @@ from affectjax.data import pipeline
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
-from affectjax.errors import unknown
+from affectjax.errors import UserError, unknown
 from affectjax.objectives import contrastive, regression
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network, pairs
@@ -40,8 +40,8 @@ def normalise(extra: Mapping[str, Any], x: jax.Array) -> jax.Array:
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """Siamese training on pairs of one corpus, `corpora[0]`."""
   frames = frames_lib.load(config, data_dir)
-  rows = frames_lib.split_rows(frames, config)
-  batch_size = parallel.round_up(config['batch_size'] // jax.process_count(), 2) * jax.process_count()
+  rows = {k: v[frames.present[v]] for k, v in frames_lib.split_rows(frames, config).items()}
+  batch_size = parallel.global_batch(config['batch_size'], 2)
   steps = config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
   tx = optim.make(config['optim'], steps)
 
@@ -77,7 +77,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=functools.partial(_init, config, tx, standard),
     step=gradient_step(_loss(config, steps), tx),
     predict=_predict(module(config)),
-    score=functools.partial(score, config['emotions']),
+    score=functools.partial(score, config['emotions'], config['loss']['margin']),
     steps=steps,
   )
 
@@ -92,7 +92,8 @@ def _init(config, tx, standard, key: jax.Array, batch) -> TrainState:
 
 def progress(step: jax.Array, steps: int, epochs: int, exponent: float) -> jax.Array:
   """s = (e / E)^p with epoch e = 1 .. E of a run of `steps` (sheet 3.1)."""
-  epoch = jnp.minimum(jnp.floor(step * (epochs / max(steps, 1))) + 1, epochs)
+  # in whole numbers: floor(step * (E / steps)) in float32 is an epoch late at some boundaries
+  epoch = jnp.minimum(step * epochs // max(steps, 1) + 1, epochs)
   return (epoch / epochs) ** exponent
 
 
@@ -137,6 +138,10 @@ def _loss(config, steps: int):
   net, pairs_, loss = module(config), config['augment'], config['loss']
   if loss['delta'] not in ('scheduled', 'mse', 'ccc'):
     raise unknown('run.loss.delta', loss['delta'], ('scheduled', 'mse', 'ccc'))
+  if loss['weights'] not in ('random', 'equal'):
+    raise unknown('run.loss.weights', loss['weights'], ('random', 'equal'))
+  if not loss['tasks']:
+    raise UserError(f'run.loss.tasks is empty; name one or more of {", ".join(TASKS)}')
   for task in loss['tasks']:
     if task not in TASKS:
       raise unknown('task', task, TASKS)
@@ -189,19 +194,19 @@ def _predict(net: network.Siamese):
   return predict
 
 
-def score(emotions: tuple[str, ...], out: Mapping[str, np.ndarray]) -> dict[str, float]:
+def score(emotions: tuple[str, ...], margin: float, out: Mapping[str, np.ndarray]) -> dict[str, float]:
   """Named metrics, the selection loss (all weights 1/4, s = 1/2; sheet 3.4) and accuracy per pair of classes."""
   names = [f'{m}.pooled.delta_{d}' for d in ('valence', 'arousal') for m in ('ccc', 'rmse')] + ['acc.same']
   scores = {n: metrics.compute(n, out) for n in names}
   known = out['same'] >= 0
-  margin = np.where(out['same'] == 1, 1.0, -1.0) * out['same_logit'].astype(np.float64)
+  logit = np.where(out['same'] == 1, 1.0, -1.0) * out['same_logit'].astype(np.float64)  # of the right answer
   cosine = out['cosine'].astype(np.float64)
-  contrast = np.where(out['same'] == 1, 1 - cosine, np.maximum(0, cosine - 0.25))
+  contrast = np.where(out['same'] == 1, 1 - cosine, np.maximum(0, cosine - margin))
   deltas = [
     0.5 * scores[f'rmse.pooled.delta_{d}'] ** 2 + 0.5 * (1 - scores[f'ccc.pooled.delta_{d}'])
     for d in ('valence', 'arousal')
   ]
-  scores['loss'] = float(0.25 * (sum(deltas) + np.logaddexp(0, -margin)[known].mean() + contrast[known].mean()))
+  scores['loss'] = float(0.25 * (sum(deltas) + np.logaddexp(0, -logit)[known].mean() + contrast[known].mean()))
   low = np.minimum(out['emotion_first'], out['emotion_second'])
   high = np.maximum(out['emotion_first'], out['emotion_second'])
   for i, j in sorted(set(zip(low.tolist(), high.tolist(), strict=True))):
