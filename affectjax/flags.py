@@ -12,7 +12,8 @@ USAGE = 2
 
 def _said(error: Exception) -> str:
   """The line of an error that says what is wrong: a config file's own failure arrives as a whole traceback."""
-  text = str(error.args[0] if error.args else error).replace("\\'", "'").replace('\\n', ' ').strip("'")
+  text = str(error.args[0] if error.args else error).replace("\\'", "'").replace('\\n', ' ')
+  text = text[1:-1] if len(text) > 1 and text[0] == text[-1] == "'" else text
   return text.strip().splitlines()[-1] if 'Traceback (most recent call last)' in text else text
 
 

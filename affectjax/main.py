@@ -7,6 +7,7 @@ Exit status: 0 all cells done; 1 some cell failed; 2 usage.
 """
 
 import ctypes
+import functools
 import os
 import pathlib
 import platform
@@ -51,6 +52,9 @@ def _table() -> cells_lib.Table:
   if outside:
     raise UserError(f'--config.{outside[0]} cannot be set by flag; set --config.run.*, or --rows, --folds, --seeds')
   plain = config.copy_and_resolve_references().to_dict()
+  for key in given:
+    if isinstance(functools.reduce(lambda tree, name: tree[name], key.split('.'), plain), dict):
+      raise UserError(f'--config.{key} holds several keys; set them one by one, as --config.{key}.NAME=VALUE')
   keys = frozenset(k.removeprefix('run.') for k in given)
   return cells_lib.Table(plain, path.name, _DATA_DIR.value, keys)
 
@@ -114,6 +118,8 @@ def _start_jax() -> bool:
 def main(arguments: list[str]) -> int:
   if arguments:
     raise UserError(f'unexpected argument {arguments[0]!r}; everything is a flag, see --help')
+  if not _COORDINATOR.value and (_PROCESSES.value, _PROCESS.value) != (None, None):
+    raise UserError('--coordinator is missing; with --processes and --process it names the first host, host:port')
   table = _table()
   if _LIST.value:
     return _print_list(table)

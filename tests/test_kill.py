@@ -1,6 +1,5 @@
 """SIGKILL at random moments, while a checkpoint is being written too: nothing unreadable, and the same end."""
 
-import multiprocessing
 import os
 import pathlib
 import shutil
@@ -13,7 +12,7 @@ import pytest
 
 from affectjax.engine import checkpoint
 from affectjax.systems import mtclar
-from tests import small
+from tests import forks, small
 from tests.test_parallel import equal
 
 pytestmark = pytest.mark.slow
@@ -27,15 +26,14 @@ CHANGES = dict(  # a head compiles faster than a Siamese network
 @pytest.fixture(scope='module')
 def processes(tmp_path_factory):
   """Starts processes that share imports and compiled code, so that most of their life is training."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
-    patch.setenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
-    patch.setenv('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
-    patch.setenv('XLA_FLAGS', '--xla_force_host_platform_device_count=2')
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['tests.small', 'affectjax.engine.train', 'affectjax.systems.mtclar'])
-    yield lambda folder: context.Process(target=small.train, args=(folder, CHANGES))
-    multiprocessing.forkserver._forkserver._stop()
+  environment = {
+    'JAX_COMPILATION_CACHE_DIR': str(tmp_path_factory.mktemp('cache')),
+    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+    'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '-1',
+    'XLA_FLAGS': '--xla_force_host_platform_device_count=2',
+  }
+  with forks.server(**environment) as process:
+    yield lambda folder: process(small.train, folder, CHANGES)
 
 
 def saved(folder: pathlib.Path) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import affectjax
-from affectjax.errors import UserError
+from affectjax.errors import UserError, unknown
 
 _ROOT = pathlib.Path(affectjax.__file__).parent
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'grain', 'ml_collections',
@@ -60,10 +60,12 @@ def _meaning(tree: ast.AST) -> str:
 
 @functools.lru_cache(maxsize=8)
 def code_hash(system: str) -> str:
-  """sha256 over the code that a system's results depend on: its modules, the loop, and all they import of affectjax.
+  """sha256 over the code that a system's results depend on: the system, the loop, and all they import of affectjax.
 
   Comments and docstrings do not count; other systems and the rendering of tables do not either.
   """
+  if _module_path(f'affectjax.systems.{system}') is None:
+    raise unknown('system', system, (p.stem for p in (_ROOT / 'systems').iterdir() if not p.name.startswith('_')))
   todo, seen = [f'affectjax.systems.{system}', 'affectjax.engine.train'], {}
   while todo:
     name = todo.pop()
@@ -71,8 +73,6 @@ def code_hash(system: str) -> str:
     if path is None or str(path) in seen:
       continue
     tree = ast.parse(path.read_text())
-    if path.name == '__init__.py' and name.startswith(f'affectjax.systems.{system}'):
-      todo += [f'{name}.{p.stem}' for p in path.parent.glob('*.py')]
     todo += list(_imports(tree))
     seen[str(path)] = (str(path.relative_to(_ROOT)), _meaning(tree))
   return fingerprint(sorted(seen.values()))
