@@ -57,6 +57,15 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any], where: str) -> dic
   return out
 
 
+def _without(tree: Mapping[str, Any], keys: frozenset[str], prefix: str = '') -> dict[str, Any]:
+  """`tree` without the dotted keys, at whatever depth."""
+  return {
+    name: _without(value, keys, f'{prefix}{name}.') if isinstance(value, Mapping) else value
+    for name, value in tree.items()
+    if f'{prefix}{name}' not in keys
+  }
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
   """An experiment file's table, resolved.
@@ -87,8 +96,7 @@ class Table:
       raise UserError(f'row {name!r} sets {", ".join(sorted(clash))} itself; it cannot also be set by --config.run')
     run = merge(self.config['run'], rows[name], f'row {name}')
     if self.data_dir is None:
-      twin = {k: v for k, v in self.config['on_twins'].get(name, {}).items() if k not in self.given}
-      run = merge(run, twin, f'on_twins {name}')
+      run = merge(run, _without(self.config['on_twins'].get(name, {}), self.given), f'on_twins {name}')
     # knobs of other corpora must not enter the fingerprint
     run['twins'] = {n: run['twins'].get(n, {}) for n in run['corpora']} if self.data_dir is None else {}
     return run
