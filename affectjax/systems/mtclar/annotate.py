@@ -1,37 +1,39 @@
 """Labels videos frame by frame from a few hand labels, by a trained cell: what `affectjax.label` calls.
 
 Estimates are those of `labelling`: clip(sum over anchors of weight * (label + difference), -1, 1), computed faster.
-Every frame is encoded once; batch normalisation and LayerNorm's scale are folded into the weights; the first layer of the
-projectors, linear in the pair's concatenation, is split, so that an anchor's half is computed once.
+Every frame is encoded once; batch normalisation and LayerNorm's scale are folded into the weights; the first layer of
+the projectors, linear in the pair's concatenation, is split, so that an anchor's half is computed once.
 
 How far off an estimate is (`spread`, a standard deviation in label units) is calibrated on the hand labels themselves:
-each is predicted from the others of its video by the same rule, and the squared errors, pooled over videos, are fitted by
-a + b * distance, a, b >= 0, where distance is the time to the anchors, weighted as they are. Hand labels at even
-intervals all lie equally far from each other and cannot tell a from b. So the frame after each hand label is used too: a
-label hardly moves within one frame, and what the estimate there departs from it by is an error at almost no distance.
-Where no video has two hand labels there is nothing to calibrate on, and spreads are not known (NaN).
+each is predicted from the others of its video by the same rule, and the squared errors, pooled over videos, are fitted
+by a + b * distance, a, b >= 0, where distance is the time to the anchors, weighted as they are. Hand labels at even
+intervals lie equally far from each other and cannot tell a from b; therefore the frame after each hand label is used
+too: a label hardly moves within one frame, so what the estimate there departs from it by is an error at almost no
+distance. Where no video has two hand labels there is nothing to calibrate on, and spreads are not known (NaN).
 """
 
+import concurrent.futures
 import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 
 from affectjax.engine import checkpoint
 from affectjax.errors import UserError, unknown
 from affectjax.layers.heads import BatchNorm
+from affectjax.systems.mtclar import spread as spread_lib
 from affectjax.systems.mtclar import supports
 
-BATCH = 1024  # frames per call; larger ones leave the caches
+BATCH, FEW = 1024, 128  # frames per call, and of a small call; larger ones leave the caches
 ANCHORS = ('past', 'two_sided', 'all')
+CALIBRATION = 1000  # hand labels left out in turn, evenly chosen; they give a standard deviation to 2 %
 _PAIRS = 2**18  # pairs prepared at once
 _dot = functools.partial(jnp.dot, precision=jax.lax.Precision.HIGHEST)  # float32 on every device
 
@@ -98,6 +100,7 @@ def _config(folder: pathlib.Path) -> dict[str, Any]:
     document = json.loads(path.read_text('utf-8'))
     config = document['config']
     system, stage = config['system'], config.get('stage')
+    _ = system == 'mtclar' and (config['label']['method'], config['model']['fusion'], document['fingerprint'])
   except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
     raise UserError(f'{path}: cannot be read as the config of a cell: {error!r}') from error
   method = config['label']['method'] if system == 'mtclar' and stage == 'label' else None
@@ -165,8 +168,9 @@ def _rest(layers, hidden):
 @jax.jit
 def _from_halves(weights, halves, z, slot):
   """z [B, H] of queries and the anchors' slots [B] in `halves` -> differences [B, 2] (fusion by concatenation)."""
-  first = [_dot(z, layers[0][0][: z.shape[1]]) + half[slot] for layers, half in zip(weights['deltas'], halves, strict=True)]
-  return jnp.concatenate([_rest(ls, h) for ls, h in zip(weights['deltas'], first, strict=True)], -1)
+  share = lambda layers, half: _dot(z, layers[0][0][: z.shape[1]]) + half[slot]
+  both = zip(weights['deltas'], halves, strict=True)
+  return jnp.concatenate([_rest(layers, share(layers, half)) for layers, half in both], -1)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -180,15 +184,14 @@ def _from_pairs(weights, fusion, first, second):
 
 
 def _batched(function, n: int, arrays) -> np.ndarray:
-  """`function(*arrays(rows))` over n rows in batches of one size, the last one filled up; [n, ...] on the host."""
-  size = min(BATCH, max(8, 1 << (n - 1).bit_length())) if n else 8
-  pieces, pending = [], []
-  for start in range(0, n, size):
-    rows = np.minimum(np.arange(start, start + size), n - 1)
-    pending.append(function(*arrays(rows)))
-    if len(pending) > 2:  # the device works while the host gathers
-      pieces.append(np.asarray(pending.pop(0)))
-  pieces += [np.asarray(p) for p in pending]
+  """`function(*arrays(rows))` over n rows in batches of one size, the last one filled up; [n, ...] on the host.
+
+  Two at a time: while one batch is at what a single core does, the matrix products of the other keep all cores busy.
+  """
+  size = BATCH if n > FEW else FEW
+  one = lambda start: np.asarray(function(*arrays(np.minimum(np.arange(start, start + size), n - 1))))
+  with concurrent.futures.ThreadPoolExecutor(2) as workers:
+    pieces = list(workers.map(one, range(0, n, size)))
   return np.concatenate(pieces)[:n] if pieces else np.zeros((0, 2), np.float32)
 
 
@@ -207,7 +210,8 @@ class Differences:
     mean, scale = jnp.asarray(model.mean), jnp.asarray(model.scale)
     encode = functools.partial(_encode, self._weights, mean, scale)
     self.z = _batched(encode, len(x), lambda rows: (x[rows],))
-    self._halves = _anchor_half(self._weights, self.z[support]) if model.fusion == 'concat' else None
+    slots = support[np.minimum(np.arange(1 << (len(support) - 1).bit_length()), len(support) - 1)]  # few shapes
+    self._halves = _anchor_half(self._weights, self.z[slots]) if model.fusion == 'concat' else None
     self._itself = self._pairs(support, support) if model.label['zeroed'] else None
 
   def __call__(self, query: np.ndarray, anchor: np.ndarray) -> np.ndarray:
@@ -255,47 +259,123 @@ class Scene:
 
 
 @dataclasses.dataclass(frozen=True)
-class Law:
-  """How a squared error grows with the distance in time: a + b * distance, each [2] for valence and arousal."""
+class Labels:
+  """What `annotate` finds.
 
-  a: np.ndarray
-  b: np.ndarray
+  Attributes:
+    estimate: [N, 2] float32 valence and arousal in [-1, 1]; a hand label's row is that label.
+    spread: [N, 2] float32 standard deviations; 0 for hand labels, NaN where not known.
+    law: of the spread.
+  """
 
-  def spread(self, distance_s: np.ndarray) -> np.ndarray:
-    """Distances [N] in seconds -> standard deviations [N, 2]."""
-    return np.sqrt(self.a + self.b * distance_s[:, None])
-
-
-def fit_law(distance_s: np.ndarray, squared: np.ndarray) -> Law | None:
-  """Non-negative least squares of squared errors [M, 2] on distances [M]; None without any."""
-  if not len(distance_s):
-    return None
-  design = np.stack([np.ones(len(distance_s)), distance_s], 1)
-  a, b = zip(*(scipy.optimize.nnls(design, squared[:, k])[0] for k in range(2)), strict=True)
-  return Law(np.array(a), np.array(b))
+  estimate: np.ndarray
+  spread: np.ndarray
+  law: spread_lib.Law
 
 
-def _anchors(scene: Scene, how: str, rows: np.ndarray, leave_out: bool) -> tuple[np.ndarray, np.ndarray]:
-  """The supports that `rows` are compared with, [n, A] rows of frames, and weights [n, A] summing to 1.
+def annotate(model: Model, scene: Scene, how: str) -> Labels:
+  """Labels every frame of a scene; `how`, one of ANCHORS, says by which hand labels (as `supports.anchors`)."""
+  if how not in ANCHORS:
+    raise unknown('anchor choice', how, ANCHORS)
+  differences = Differences(model, scene.x, scene.support)
+  every, block = np.arange(len(scene.x)), model.label['smooth_block']
+  # where consecutive frames share their mean difference, hand-labelled ones count in it
+  rows = np.setdiff1d(every, scene.support) if block == 1 else every
+  estimate, distance = np.zeros((len(every), 2), np.float32), np.zeros(len(every))
+  estimate[rows], distance[rows] = _estimate(model, scene, differences, rows, how, block=block)
+  estimate[scene.support], distance[scene.support] = scene.labels, 0.0
+  law = _calibrate(model, scene, differences, how, estimate, distance)
+  spread = law(distance).astype(np.float32)
+  spread[scene.support] = 0.0
+  return Labels(estimate, spread, law)
 
-  As `supports.anchors` chooses them within a video. With `leave_out`, rows are supports, their own label is not used,
-  and each needs another support in its video.
+
+def _calibrate(model, scene: Scene, differences, how: str, estimate, distance) -> spread_lib.Law:
+  """The law of errors, from hand labels left out in turn and from the frames after them."""
+  pool, support, labels = scene.pool, scene.support, scene.labels
+  _, code, counts = np.unique(pool.video[support], return_inverse=True, return_counts=True)
+  spare = np.flatnonzero(counts[code] > 1)
+  if not len(spare):
+    return spread_lib.UNKNOWN
+  spare = spare[np.unique(np.linspace(0, len(spare) - 1, CALIBRATION).astype(np.int64))]
+  predicted, far = _estimate(model, scene, differences, support[spare], how, leave_out=True)
+  after = np.minimum(support + 1, len(scene.x) - 1)
+  seen = scene.present[support] & scene.present[after]
+  seen &= (pool.video[after] == pool.video[support]) & ~np.isin(after, support)
+  near = after[seen]
+  squared = np.concatenate([predicted - labels[spare], estimate[near] - labels[seen]]) ** 2
+  return spread_lib.fit(np.r_[far, distance[near]], squared)
+
+
+def _estimate(
+  model: Model, scene: Scene, differences: Differences, rows: np.ndarray, how: str, leave_out=False, block=1
+) -> tuple[np.ndarray, np.ndarray]:
+  """Estimates [n, 2] of frames [n], and their weighted distances [n] in seconds from the hand labels they are from."""
+  choose, width = _anchors(scene, how, rows, leave_out)
+  known = np.zeros((len(scene.x), 2), np.float32)
+  known[scene.support] = scene.labels
+  estimate, distance = np.zeros((len(rows), 2), np.float32), np.zeros(len(rows))
+  step = max(_PAIRS // width // block, 1) * block
+  for start in range(0, len(rows), step):
+    i = np.arange(start, min(start + step, len(rows)))
+    row = rows[i, None]  # [n, 1]
+    anchor, weight = choose(i)  # [n, A]
+    needed = scene.present[row] & scene.present[anchor]
+    needed &= (weight > 0) | (block > 1)
+    difference = np.zeros((*anchor.shape, 2), np.float32)
+    difference[needed] = differences(np.broadcast_to(row, anchor.shape)[needed], anchor[needed])
+    if model.label['temperature']:
+      weight = _by_similarity(differences.z, row, anchor, weight, model.label['temperature'])
+    if block > 1:
+      starts = np.arange(0, len(i), block)
+      counts = np.diff(np.r_[starts, len(i)])
+      mean = np.add.reduceat(difference, starts) / counts[:, None, None]
+      difference = np.repeat(mean, counts, 0).astype(np.float32)
+    estimate[i] = np.clip((weight[..., None] * (known[anchor] + difference)).sum(1), -1, 1)
+    distance[i] = (weight * np.abs(scene.time_s[row] - scene.time_s[anchor])).sum(1)
+  return estimate, distance
+
+
+def _by_similarity(z, row, anchor, weight, temperature: float) -> np.ndarray:
+  """softmax(cos(z_frame, z_anchor) / temperature) over the anchors in use, [n, A]."""
+  unit = lambda v: v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-6)
+  cosine = (unit(z[row]) * unit(z[anchor])).sum(-1)
+  exponent = np.where(weight > 0, cosine / temperature, -np.inf)
+  shares = np.exp(exponent - exponent.max(1, keepdims=True))
+  return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _anchors(scene: Scene, how: str, rows: np.ndarray, leave_out: bool):
+  """The hand labels that frames are compared with, each within its video.
+
+  With `leave_out` the frames are hand-labelled themselves, and their own labels are not used.
+
+  Returns:
+    a function of positions [n] in `rows` to anchors [n, A] (rows) and weights [n, A] that sum to 1; and A.
   """
   pool, support = scene.pool, scene.support
   if how == 'all':
-    codes, starts, counts = np.unique(pool.video[support], return_index=True, return_counts=True)
-    at = np.searchsorted(codes, pool.video[rows])
-    column = np.arange(counts[at].max())
-    inside = column < counts[at, None]
-    anchor = support[np.where(inside, starts[at, None] + column, starts[at, None])]
-    inside = inside & (anchor != rows[:, None]) if leave_out else inside
-    return anchor, (inside / inside.sum(1, keepdims=True)).astype(np.float32)
-  index = np.searchsorted(support, rows, side='right')
-  before, after = np.r_[-1, support, -1][index - leave_out], np.r_[-1, support, -1][index + 1]
-  past, future = (np.where((v >= 0) & (pool.video[v] == pool.video[rows]), v, -1) for v in (before, after))
+    codes, first, counts = np.unique(pool.video[support], return_index=True, return_counts=True)
+    column = np.arange(counts.max())
+
+    def choose(i):
+      at = np.searchsorted(codes, pool.video[rows[i]])
+      inside = column < counts[at, None]
+      anchor = support[np.where(inside, first[at, None] + column, first[at, None])]
+      inside &= (anchor != rows[i, None]) | (not leave_out)
+      return anchor, (inside / inside.sum(1, keepdims=True)).astype(np.float32)
+
+    return choose, len(column)
+  if leave_out:  # among the hand-labelled frames alone, the one before and the one after
+    pool = supports.Pool(*(v[support] for v in (pool.row, pool.video, pool.actor, pool.time)))
+    edge = np.r_[True, pool.video[1:] != pool.video[:-1], True]
+    k = np.arange(len(support))
+    past, future, pick = np.where(edge[:-1], -1, k - 1), np.where(edge[1:], -1, k + 1), np.searchsorted(support, rows)
+  else:
+    (past, future), pick = supports.neighbours(pool, support), rows
   if how == 'past':
-    return np.where(past >= 0, past, future)[:, None], np.ones((len(rows), 1), np.float32)
-  left, right = np.where(past >= 0, past, future), np.where(future >= 0, future, past)
-  span = pool.time[right] - pool.time[left]
-  share = np.divide(pool.time[rows] - pool.time[left], span, out=np.zeros(len(rows)), where=span > 0)
-  return np.stack([left, right], 1), np.stack([1 - share, share], 1).astype(np.float32)
+    local, weight = np.where(past >= 0, past, future)[:, None], np.ones((len(pool), 1), np.float32)
+  else:
+    local, weight = supports.two_sided(pool, past, future)
+  anchor, weight = pool.row[local[pick]], weight[pick]
+  return (lambda i: (anchor[i], weight[i])), anchor.shape[1]
