@@ -244,6 +244,7 @@ CELLS = {
   'another system': (lambda f: _change(f, system='vavl'), 'vavl'),
   'a head': (lambda f: _change(f, stage='head'), 'a cell of mtclar, head'),
   'a baseline': (lambda f: _change(f, stage='label', label={'method': 'ridge'}), 'ridge'),
+  'no warm start': (lambda f: _change(f, stage='label'), 'config.json'),
   'not finished': (lambda f: _gone(f, 'predictions.npz'), 'not finished'),
   'failed': (lambda f: (f / 'FAILED').write_text('x'), 'failed'),
   'no parameters': (lambda f: (f / 'checkpoints' / 'final').rename(f / 'checkpoints' / 'other'), 'finished parameters'),

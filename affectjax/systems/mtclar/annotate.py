@@ -72,9 +72,7 @@ def load(folder: pathlib.Path) -> Model:
   folder = pathlib.Path(folder).resolve()
   document = _config(folder)
   config = document['config']
-  source = folder
-  if config['stage'] == 'label':
-    source = folder.parents[2] / document['warm_start']
+  source = folder if config['stage'] == 'siamese' else folder.parent.parent.parent / document['warm_start']
   try:
     final = checkpoint.load_final(source)
     params, extra = final['params'], final['extra']
@@ -100,7 +98,10 @@ def _config(folder: pathlib.Path) -> dict[str, Any]:
     document = json.loads(path.read_text('utf-8'))
     config = document['config']
     system, stage = config['system'], config.get('stage')
-    _ = system == 'mtclar' and (config['label']['method'], config['model']['fusion'], document['fingerprint'])
+    if system == 'mtclar':  # what labelling needs of it is there
+      _ = config['label']['method'], config['model']['fusion'], document['fingerprint']
+      if stage == 'label' and config['label']['method'] == 'mtclar':
+        _ = pathlib.Path(document['warm_start'])
   except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
     raise UserError(f'{path}: cannot be read as the config of a cell: {error!r}') from error
   method = config['label']['method'] if system == 'mtclar' and stage == 'label' else None
