@@ -83,6 +83,20 @@ def test_distance_pairs_keep_to_the_two_bands():
   assert (distance[drawn.same == 0] > 0.4).all()
 
 
+def test_steps_of_a_tenth_are_not_split_by_rounding():
+  """Two steps apart is 0.2, not below it; four steps is 0.4, not above it. In float32 some are and some are not."""
+  steps = np.stack(np.meshgrid(np.arange(-10, 11), np.arange(-10, 11)), -1).reshape(-1, 2)
+  labels = (steps / 10).astype(np.float32)
+  rows = np.arange(len(steps))
+  videos = np.zeros(len(steps), int)
+  for sampler in (pairs.DistancePairs(labels, rows), pairs.VideoPairs(videos, labels, None, rows)):
+    drawn = sampler.draw(rng(), 100_000)
+    squared = np.square(steps[drawn.first] - steps[drawn.second]).sum(1)
+    assert (squared[drawn.same == 1] < 4).all() and (squared[drawn.same == 0] > 16).all()
+    between = (squared >= 4) & (squared <= 16)
+    np.testing.assert_array_equal(between, drawn.same == -1)
+
+
 def test_distance_pairs_reach_every_occupied_part_of_the_plane():
   crowd = rng(1).normal([0.5, 0.5], 0.05, (2000, 2))
   few = rng(2).normal([-0.5, -0.5], 0.05, (10, 2))

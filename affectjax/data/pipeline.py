@@ -1,9 +1,10 @@
-"""Batches by Grain: indices move, numpy (or a record source) gathers. State is one integer; resuming is exact.
+"""Batches by Grain: batch numbers move, numpy (or a record source) gathers. State is one integer; resuming is exact.
 
 Every host computes the same global batch of indices and gathers only its own slice of it, so that the batches do
 not depend on how many hosts share the work.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 
 import grain
@@ -36,10 +37,16 @@ def shuffled(rows: np.ndarray, gather: Gather, batch_size: int, seed: int) -> It
     batch_size: examples per global batch.
     seed: of the order.
   """
-  own = _own_slice(batch_size)
-  indices = grain.MapDataset.range(len(rows)).seed(seed).shuffle().repeat().batch(batch_size, drop_remainder=True)
-  take = lambda i: _real(gather(rows[np.asarray(i)[own]]), own.stop - own.start)
-  return iter(indices.map(take).to_iter_dataset(_INLINE))
+  own, n = _own_slice(batch_size), len(rows)
+  order = functools.lru_cache(maxsize=2)(lambda epoch: np.random.default_rng((seed, epoch)).permutation(rows))
+
+  def make(step: int):
+    # By the batch: Grain's own shuffle and batch work row by row, at 30 us each.
+    epoch, place = np.divmod(np.arange(int(step) * batch_size, (int(step) + 1) * batch_size)[own], n)
+    chosen = [order(e)[place[epoch == e]] for e in range(epoch[0], epoch[-1] + 1)]
+    return _real(gather(np.concatenate(chosen)), own.stop - own.start)
+
+  return iter(grain.MapDataset.range(_STEPS).map(make).to_iter_dataset(_INLINE))
 
 
 def drawn(

@@ -7,7 +7,8 @@ import numpy as np
 from affectjax.errors import UserError, unknown
 
 NEAR, FAR = 0.2, 0.4  # VA distance below which two frames are "same", above which "different" (sheet, 4.1)
-_ROUNDS = 200
+_ROUNDING = 1e-6  # labels come in steps of 0.1, as float32: two steps apart must not be "same" by rounding
+_ROUNDS, _TRIES = 50, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,12 @@ class _Groups:
     """Positions of a row of the same group, never the one at `position`."""
     step = 1 + (rng.random(len(group)) * (self.counts[group] - 1)).astype(np.int64)
     return self.starts[group] + (position - self.starts[group] + step) % self.counts[group]
+
+
+def _near_and_far(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Whether frames a and b [P] lie nearer than NEAR, and whether beyond FAR; labels [2, N] float64."""
+  squared = sum((axis[a] - axis[b]) ** 2 for axis in labels)
+  return squared < (NEAR - _ROUNDING) ** 2, squared > (FAR + _ROUNDING) ** 2
 
 
 class ClassPairs:
@@ -82,7 +89,7 @@ class DistancePairs:
       raise UserError(f'pairs need at least two labelled frames, found {len(rows)}')
     cell = np.floor((labels + 1.0) / NEAR).astype(np.int64)
     self._cells = _Groups(cell[:, 0] * 1000 + cell[:, 1], np.arange(len(rows)))
-    self._labels, self._rows = labels.astype(np.float64), rows
+    self._labels, self._rows = labels.T.astype(np.float64, order='C'), rows  # [2, N]
     names = self._cells.names
     x, y = names // 1000, names % 1000
     near = (np.abs(x[:, None] - x) <= 1) & (np.abs(y[:, None] - y) <= 1)
@@ -94,20 +101,22 @@ class DistancePairs:
     same = np.arange(n, dtype=np.int32) % 2 ^ 1
     open_ = np.arange(n)
     for _ in range(_ROUNDS):
-      cell = rng.integers(len(self._cells.counts), size=len(open_))
+      wanted = np.repeat(same[open_] == 1, _TRIES)  # the first of several tries that fits: fewer rounds
+      cell = rng.integers(len(self._cells.counts), size=len(wanted))
       a = self._cells.rows[self._cells.draw(rng, cell)]
       beside = self._near.rows[self._near.draw(rng, cell)]
-      anywhere = rng.integers(len(self._cells.counts), size=len(open_))
-      b = self._cells.rows[self._cells.draw(rng, np.where(same[open_] == 1, beside, anywhere))]
-      distance = np.linalg.norm(self._labels[a] - self._labels[b], axis=1)
-      fits = np.where(same[open_] == 1, (distance < NEAR) & (a != b), distance > FAR)
-      first[open_[fits]], second[open_[fits]] = a[fits], b[fits]
-      open_ = open_[~fits]
+      anywhere = rng.integers(len(self._cells.counts), size=len(wanted))
+      b = self._cells.rows[self._cells.draw(rng, np.where(wanted, beside, anywhere))]
+      near, far = _near_and_far(self._labels, a, b)
+      fits = np.where(wanted, near & (a != b), far).reshape(-1, _TRIES)
+      found, at = fits.any(1), np.arange(len(open_)) * _TRIES + fits.argmax(1)
+      first[open_[found]], second[open_[found]] = a[at[found]], b[at[found]]
+      open_ = open_[~found]
       if not len(open_):
         return Pairs(self._rows[first], self._rows[second], same)
     raise UserError(
       f'no pairs with VA distance {"below " + str(NEAR) if same[open_[0]] else "above " + str(FAR)} were found '
-      f'in {_ROUNDS} rounds; the labels of this split hardly vary'
+      f'in {_ROUNDS * _TRIES} tries; the labels of this split hardly vary'
     )
 
 
@@ -121,7 +130,7 @@ class VideoPairs:
     if not keep.any():
       raise UserError('same-video pairs need a video with two labelled frames; there is none in this split')
     self._groups = _Groups(groups[keep], np.flatnonzero(keep))
-    self._labels, self._classes, self._rows = labels, classes, rows
+    self._labels, self._classes, self._rows = labels.T.astype(np.float64, order='C'), classes, rows
 
   def draw(self, rng: np.random.Generator, n: int) -> Pairs:
     """n pairs; `same` by class where there are classes, else by VA distance with -1 in the band between."""
@@ -131,8 +140,8 @@ class VideoPairs:
     if self._classes is not None:
       same = np.where((self._classes[a] < 0) | (self._classes[b] < 0), -1, self._classes[a] == self._classes[b])
     else:
-      distance = np.linalg.norm(self._labels[a] - self._labels[b], axis=1)
-      same = np.where(distance < NEAR, 1, np.where(distance > FAR, 0, -1))
+      near, far = _near_and_far(self._labels, a, b)
+      same = np.where(near, 1, np.where(far, 0, -1))
     return Pairs(self._rows[a], self._rows[b], same.astype(np.int32))
 
 
