@@ -6,6 +6,6 @@ os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_p
 os.environ['NPROC'] = '16'  # threads for the all-reduces of eight devices; fewer than devices deadlock
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
-from absl import flags  # noqa: E402
+from absl import flags
 
 flags.FLAGS.mark_as_parsed()  # grain's worker pool reads absl flags
