@@ -16,7 +16,7 @@ from tests import forks, small
 from tests.test_parallel import equal
 
 pytestmark = pytest.mark.slow
-KILLS, STEPS = 20, 120
+KILLS, STEPS = 20, 90
 CHANGES = dict(  # a head compiles faster than a Siamese network
   row='control_va_afew_va', table='representation', steps=STEPS, eval_every=1, select='loss', log_every=1,
   batch_size=16, head=dict(dropout=0.3), optim=dict(schedule='plateau', patience=1, factor=0.7),

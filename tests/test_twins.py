@@ -1,6 +1,7 @@
 """Synthetic twins: the corpora's geometry, a known truth behind every knob, and the effect that is to be found."""
 
 import functools
+import inspect
 
 import numpy as np
 import pytest
@@ -111,6 +112,18 @@ def test_every_knob_changes_the_hash_and_the_data(name, change):
   split = next(iter(plain.counts)) if 'val' not in change else 'val'
   first, second = plain.columns(split), changed.columns(split)
   assert any(not np.array_equal(values(first[k]), values(second[k])) for k in first)
+
+
+def test_the_hash_follows_the_generators_code_and_not_its_comments(monkeypatch):
+  plain = store.open_corpus('afew_va').sha256
+  source = inspect.getsource
+  change = lambda old, new: monkeypatch.setattr(inspect, 'getsource', lambda m: source(m).replace(old, new))
+  change('"""Synthetic twin of', '"""A synthetic twin of')
+  assert store.open_corpus('afew_va').sha256 == plain
+  change('rho = ', 'rho  =  ')
+  assert store.open_corpus('afew_va').sha256 == plain
+  change('0.95', '0.96')
+  assert store.open_corpus('afew_va').sha256 != plain
 
 
 def test_all_knobs_are_tried_above():

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import affectjax
+from affectjax import files
 from affectjax.errors import UserError, unknown
 
 _ROOT = pathlib.Path(affectjax.__file__).parent
@@ -50,14 +51,6 @@ def _imports(tree: ast.AST) -> Iterator[str]:
       yield from (f'{node.module}.{a.name}' for a in node.names)
 
 
-def _meaning(tree: ast.AST) -> str:
-  """Source without comments, layout and docstrings: what can change a result."""
-  for node in ast.walk(tree):
-    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
-      node.body = node.body[1:] or [ast.Pass()]
-  return ast.unparse(tree)
-
-
 @functools.lru_cache(maxsize=8)
 def code_hash(system: str) -> str:
   """sha256 over the code that a system's results depend on: the system, the loop, and all they import of affectjax.
@@ -72,9 +65,9 @@ def code_hash(system: str) -> str:
     path = _module_path(name) if name.startswith('affectjax.') else None
     if path is None or str(path) in seen:
       continue
-    tree = ast.parse(path.read_text())
-    todo += list(_imports(tree))
-    seen[str(path)] = (str(path.relative_to(_ROOT)), _meaning(tree))
+    text = path.read_text()
+    todo += list(_imports(ast.parse(text)))
+    seen[str(path)] = (str(path.relative_to(_ROOT)), files.meaning(text))
   return fingerprint(sorted(seen.values()))
 
 

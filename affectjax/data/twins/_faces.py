@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from affectjax import files
 from affectjax.data.corpus import Columns, Corpus
 
 WIDTH = 256
@@ -78,7 +79,7 @@ def twin(
   make: Callable[[str], Columns],
 ) -> Corpus:
   """A synthetic corpus; its hash covers the generators' code and the knobs."""
-  code = [inspect.getsource(m) for m in (module, inspect.getmodule(twin))]
+  code = [files.meaning(inspect.getsource(m)) for m in (module, inspect.getmodule(twin))]
   told = json.dumps({'code': code, 'knobs': dict(knobs), 'version': version}, sort_keys=True)
   sha256 = hashlib.sha256(told.encode()).hexdigest()
   return Corpus(name, 'synthetic', version, sha256, counts, {**meta, 'knobs': dict(knobs)}, make)
