@@ -1,5 +1,6 @@
 """The labelling command: the estimates of the paper's cells, honest spreads, suggestions, what it leaves on disk."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -128,6 +129,21 @@ def test_two_thirds_of_the_errors_lie_within_one_spread(how, at_random, size):
   assert (found.spread[scene.support] == 0).all() and np.isfinite(found.spread).all()
   if how != 'all':
     assert found.spread[rest, 0].mean() > 1.3 * found.spread[rest, 1].mean()  # valence does move faster
+
+
+@pytest.mark.parametrize('options', [dict(smooth_block=5), dict(anchors='all', temperature=0.1)], ids=str)
+def test_a_frame_without_a_face_neither_gets_nor_gives_a_difference(options):
+  scene, _ = walk(20, False, seed=5)
+  lost = np.array([1, 2, 407])
+  scene.present[lost] = False
+  trained = dataclasses.replace(model(1.0), label={**OPTIONS, **options})
+  estimates = []
+  for value in (0.0, 3.0):
+    scene.x[lost] = value
+    estimates.append(annotate.annotate(trained, scene, trained.anchors).estimate)
+  np.testing.assert_array_equal(*estimates)
+  if 'smooth_block' in options:
+    np.testing.assert_allclose(estimates[0][lost], scene.labels[[0, 0, 20]], atol=1e-6)
 
 
 def test_spread_grows_with_distance_as_the_walk_does():

@@ -260,6 +260,24 @@ def test_a_frame_without_a_face_carries_the_label(label, method):
   assert not np.allclose(out['hat'][[3, 10]], carried[[3, 10]])
 
 
+@pytest.mark.parametrize('options', [dict(smooth_block=5), dict(anchors='all', temperature=0.1)], ids=str)
+def test_a_frame_without_a_face_neither_gets_nor_gives_a_difference(label, options):
+  """What its features are does not matter, to it or to the others of its block."""
+  frames = frames_of([9, 8] * 3)
+  test, lost = thirds(frames)['test'], np.array([1, 2, 12])
+  frames.present[test[lost]] = False
+  outs = []
+  for value in (0.0, 3.0):
+    frames.x[test[lost]] = value
+    outs.append(label(frames, rule='every_k', k=4, **options)['hat'])
+  np.testing.assert_array_equal(*outs)
+  if 'smooth_block' in options:
+    np.testing.assert_allclose(outs[0][lost], frames.labels[past(frames, test, 4)][lost], atol=1e-6)
+    delta = label.difference(frames.x[test], frames.x[past(frames, test, 4)])
+    block = np.clip(frames.labels[past(frames, test, 4)[3]] + delta[[0, 3, 4]].mean(0), -1, 1)
+    np.testing.assert_allclose(outs[0][3], block, atol=1e-5)
+
+
 def test_supports_are_drawn_by_the_seed_and_apart_for_dev_and_test(label):
   frames = frames_of([20, 20] * 3)
   options = dict(method='carry_forward', rule='video_rand_k', k=3)

@@ -321,29 +321,35 @@ def _estimate(
     i = np.arange(start, min(start + step, len(rows)))
     row = rows[i, None]  # [n, 1]
     anchor, weight = choose(i)  # [n, A]
-    needed = scene.present[row] & scene.present[anchor]
-    needed &= (weight > 0) | (block > 1)
+    usable = scene.present[row] & scene.present[anchor]  # [n, A]
+    needed = usable & ((weight > 0) | (block > 1))
     difference = np.zeros((*anchor.shape, 2), np.float32)
     difference[needed] = differences(np.broadcast_to(row, anchor.shape)[needed], anchor[needed])
     if model.label['temperature']:
-      weight = _by_similarity(differences.z, row, anchor, weight, model.label['temperature'])
+      weight = _by_similarity(differences.z, row, anchor, weight, usable, model.label['temperature'])
     if block > 1:
       starts = np.arange(0, len(i), block)
       counts = np.diff(np.r_[starts, len(i)])
-      mean = np.add.reduceat(difference, starts) / counts[:, None, None]
-      difference = np.repeat(mean, counts, 0).astype(np.float32)
+      found = np.maximum(np.add.reduceat(usable.astype(np.float32), starts), 1)  # [n / block, A]
+      mean = np.add.reduceat(difference, starts) / found[..., None]
+      difference = np.where(usable[..., None], np.repeat(mean, counts, 0), 0).astype(np.float32)
     estimate[i] = np.clip((weight[..., None] * (known[anchor] + difference)).sum(1), -1, 1)
     distance[i] = (weight * np.abs(scene.time_s[row] - scene.time_s[anchor])).sum(1)
   return estimate, distance
 
 
-def _by_similarity(z, row, anchor, weight, temperature: float) -> np.ndarray:
-  """softmax(cos(z_frame, z_anchor) / temperature) over the anchors in use, [n, A]."""
+def _by_similarity(z, row, anchor, weight, usable, temperature: float) -> np.ndarray:
+  """softmax(cos(z_frame, z_anchor) / temperature) over the anchors in use that show a face, [n, A].
+
+  Where no face is to be compared, the weights stay what they are.
+  """
   unit = lambda v: v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-6)
   cosine = (unit(z[row]) * unit(z[anchor])).sum(-1)
-  exponent = np.where(weight > 0, cosine / temperature, -np.inf)
+  allowed = (weight > 0) & usable
+  some = allowed.any(1, keepdims=True)
+  exponent = np.where(allowed | ~some, cosine / temperature, -np.inf)
   shares = np.exp(exponent - exponent.max(1, keepdims=True))
-  return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+  return np.where(some, shares / shares.sum(1, keepdims=True), weight).astype(np.float32)
 
 
 def _anchors(scene: Scene, how: str, rows: np.ndarray, leave_out: bool):

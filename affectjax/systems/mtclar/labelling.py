@@ -195,27 +195,35 @@ def _network_predict(key: tuple):
       difference = (difference - delta(anchor, repeated)) / 2
     if zeroed:  # a frame does not differ from itself
       difference = difference - delta(anchor, anchor)
-    difference = difference.reshape(b, a, 2) * batch['usable'][..., None]
-    weight = batch['weight']
+    difference, weight, usable = difference.reshape(b, a, 2), batch['weight'], batch['usable']
     if temperature:
-      weight = _by_similarity(query, anchor.reshape(b, a, -1), weight, temperature)
+      weight = _by_similarity(query, anchor.reshape(b, a, -1), weight, usable, temperature)
     if block > 1:
-      difference = _blocks(difference, batch['mask'], block)
+      difference = _blocks(difference, batch['mask'][:, None] * usable, block)
+    difference = difference * usable[..., None]
     return _outputs(batch, (weight[..., None] * (batch['anchor_label'] + difference)).sum(1))
 
   return predict
 
 
-def _by_similarity(query, anchor, weight, temperature: float) -> jax.Array:
-  """softmax(cos(z_query, z_anchor) / temperature) over the anchors in use, [B, A]."""
+def _by_similarity(query, anchor, weight, usable, temperature: float) -> jax.Array:
+  """softmax(cos(z_query, z_anchor) / temperature) over the anchors in use that show a face, [B, A].
+
+  Where no face is to be compared, the weights stay what they are.
+  """
   unit = lambda z: z / jnp.maximum(jnp.linalg.norm(z, axis=-1, keepdims=True), 1e-6)
   cosine = jnp.einsum('bh,bah->ba', unit(query), unit(anchor))
-  return jax.nn.softmax(jnp.where(weight > 0, cosine / temperature, -jnp.inf), -1)
+  allowed = (weight > 0) & usable
+  some = allowed.any(-1, keepdims=True)
+  return jnp.where(some, jax.nn.softmax(jnp.where(allowed | ~some, cosine / temperature, -jnp.inf), -1), weight)
 
 
-def _blocks(difference: jax.Array, mask: jax.Array, block: int) -> jax.Array:
-  """Differences [B, A, 2] averaged over blocks of consecutive real rows, as the released routine does (test5)."""
-  weight = mask.reshape(-1, block, 1, 1)
+def _blocks(difference: jax.Array, weight: jax.Array, block: int) -> jax.Array:
+  """Differences [B, A, 2] averaged over blocks of consecutive rows, as the released routine does (test5).
+
+  weight [B, A] leaves padding and frames without a face out of the mean.
+  """
+  weight = weight.reshape(-1, block, weight.shape[1], 1)
   grouped = difference.reshape(-1, block, *difference.shape[1:])
   mean = (grouped * weight).sum(1, keepdims=True) / jnp.maximum(weight.sum(1, keepdims=True), 1.0)
   return jnp.broadcast_to(mean, grouped.shape).reshape(difference.shape)
