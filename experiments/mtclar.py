@@ -135,7 +135,7 @@ def _labelling(c, rows):
   rows['mtclar_block_5'] = dict(stage='label', warm_start='siamese', label=dict(smooth_block=5))
   rows['mtclar_finetuned'] = dict(stage='label', warm_start='siamese_finetuned')
   c.baselines.mtclar_block_5 = c.baselines.mtclar_finetuned = 'carry_forward'
-  c.on_twins = {'siamese': dict(steps=1000, eval_every=500), 'siamese_finetuned': dict(steps=60)}
+  c.on_twins = {'siamese': dict(steps=1500, eval_every=500), 'siamese_finetuned': dict(steps=60)}
   # ten anchors per frame instead of a hundred: minutes on a CPU, and the same for every method
   c.on_twins.update({f'{m}_train_bins': dict(label=dict(k=1)) for m in METHODS})
   c.metrics = VA_METRICS + ('acc.same', 'ccc.pooled.delta_valence', 'ccc.pooled.delta_arousal')
@@ -180,7 +180,7 @@ def _representation(c, rows):
           c.baselines[row] = f'ridge_{target}_{place}'
   steps = {f'{k}_{t}_affectnet': dict(steps=600, eval_every=100) for k in ('sl', 'control') for t in ('va', 'emotion')}
   steps |= {f'{k}_{t}_afew_va': dict(steps=300, eval_every=50) for k in ('sl', 'control') for t in ('va', 'emotion')}
-  c.on_twins = {'siamese': dict(steps=1000, eval_every=500), **steps}
+  c.on_twins = {'siamese': dict(steps=1500, eval_every=500), **steps}
   va = tuple(f'{m}.pooled.{d}' for d in ('valence', 'arousal') for m in ('ccc', 'pcc', 'rmse', 'sagr'))
   c.metrics = va + ('acc.emotion', 'uar.emotion', 'f1.macro.emotion', 'f1.weighted.emotion')
   anchors = {
@@ -232,7 +232,7 @@ def _ablation(c, rows):
       stage='label', warm_start=f'siamese_{name}', **({'model': change['model']} if 'model' in change else {})
     )
     c.baselines[name] = 'carry_forward' if name == 'full' else 'full'
-    c.on_twins[f'siamese_{name}'] = dict(steps=1000, eval_every=500)
+    c.on_twins[f'siamese_{name}'] = dict(steps=1500, eval_every=500)
   rows['siamese_finetuned'] = dict(
     stage='siamese',
     warm_start='siamese_full',
