@@ -277,27 +277,3 @@ def test_what_the_user_can_put_right_is_one_line(tmp_path):
 def test_an_empty_run_renders(tmp_path):
   text, _ = render.render(build(tmp_path, arrays=lambda *cell: None))
   assert 'no finished cell yet' in text and '- base: 0 of 4 cells' in text and 'No finished row has it.' in text
-
-
-@pytest.mark.slow
-@pytest.mark.benchmark
-def test_a_large_table_renders_in_time(tmp_path):
-  """8 s for 70 rows x 5 folds x 2 seeds of 6,000 examples and ten metrics; a tenth of it is built and timed."""
-  names = [f'{m}.valence' for m in ('ccc.pooled', 'pcc.pooled', 'rmse.pooled', 'mae.pooled', 'sagr.pooled')]
-  names += ['ccc.per_video.valence', 'acc.emotion', 'uar.emotion', 'f1.macro.emotion', 'f1.weighted.emotion']
-  rng = np.random.default_rng(0)
-
-  def arrays(row, fold, seed):
-    emotion = rng.integers(0, 8, (2, 6000))
-    return predictions(row, fold, seed, 50, 120) | {'emotion': emotion[0], 'emotion_hat': emotion[1]}
-
-  rows = [f'row {i}' for i in range(7)]
-  baselines = {row: rows[0] for row in rows[1:]}
-  workdir = build(tmp_path, rows, '01234', metrics=names, arrays=arrays, baselines=baselines)
-  times = []
-  for _ in range(3):
-    began = time.perf_counter()
-    render.write(workdir)
-    times.append(time.perf_counter() - began)
-  print(f'70 cells in {min(times):.2f} s')
-  assert min(times) < 0.8
