@@ -18,20 +18,16 @@ import numpy as np
 from affectjax.data import folds, store, survey
 from affectjax.data.corpus import Corpus
 from affectjax.errors import UserError
+from affectjax.flags import Parser
 
 _USAGE = 'python -m affectjax.doctor CORPUS [--data_dir=DIR] [--folds=5] [--check]'
 _SEED = 0
 _SHOWN = 30  # classes, raters
 
 
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str):
-    raise UserError(f'{message}; usage: {_USAGE}')
-
-
 def main(argv: Sequence[str] | None = None) -> int:
   """Looks one corpus over; returns the exit status."""
-  parser = _Parser(prog='python -m affectjax.doctor', description=__doc__, allow_abbrev=False,
+  parser = Parser(prog='python -m affectjax.doctor', description=__doc__, hint=f'usage: {_USAGE}',
                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
   parser.add_argument('corpus', metavar='CORPUS', nargs='?', help=', '.join(store.names()))
   parser.add_argument('--data_dir', type=Path, help='where it was prepared; without it the synthetic twin')

@@ -1,5 +1,6 @@
-"""What the commands share: absl flags that refuse in one line, and exit statuses."""
+"""What the commands share: flags and arguments that are refused in one line, and exit statuses."""
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 
@@ -8,6 +9,17 @@ from absl import flags
 from affectjax.errors import UserError
 
 USAGE = 2
+
+
+class Parser(argparse.ArgumentParser):
+  """Arguments of the smaller commands: refuses in one line that ends in `hint`, and takes no abbreviations."""
+
+  def __init__(self, *args, hint: str, **kwargs):
+    super().__init__(*args, allow_abbrev=False, **kwargs)
+    self._hint = hint
+
+  def error(self, message: str):
+    raise UserError(f'{message}; {self._hint}')
 
 
 def _said(error: Exception) -> str:

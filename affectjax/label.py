@@ -21,16 +21,16 @@ import numpy as np
 
 from affectjax.data import annotations, elan, label_table, videos
 from affectjax.errors import UserError
+from affectjax.flags import Parser
 from affectjax.systems.mtclar import annotate, spread
 
 
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str):
-    raise UserError(f'{message}; see python -m affectjax.label --help')
-
-
 def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
-  parser = _Parser(prog='python -m affectjax.label', description=__doc__.partition('\n')[0], allow_abbrev=False)
+  parser = Parser(
+    prog='python -m affectjax.label',
+    description=__doc__.partition('\n')[0],
+    hint='see python -m affectjax.label --help',
+  )
   path = dict(type=pathlib.Path, required=True)
   parser.add_argument('--run', metavar='CELL', help='folder of a finished cell: siamese, or label by mtclar', **path)
   parser.add_argument('--source', help='features: .npz, .npy, .csv or a folder of these; see data/videos.py', **path)

@@ -15,15 +15,11 @@ from pathlib import Path
 
 from affectjax.data import store
 from affectjax.errors import UserError
+from affectjax.flags import Parser
 
 _USAGE = 'python -m affectjax.prepare CORPUS --source=DIR --data_dir=DIR [--nonfinite=...] [--option=key=value]'
 _PLAIN_SECONDS = 15.0
 _LIVE_SECONDS = 0.25
-
-
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str):
-    raise UserError(f'{message}; usage: {_USAGE}')
 
 
 class _Progress:
@@ -64,7 +60,7 @@ def _options(given: Sequence[str]) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Prepares one corpus; returns the exit status."""
-  parser = _Parser(prog='python -m affectjax.prepare', description=__doc__, allow_abbrev=False,
+  parser = Parser(prog='python -m affectjax.prepare', description=__doc__, hint=f'usage: {_USAGE}',
                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
   parser.add_argument('corpus', metavar='CORPUS', nargs='?', help=', '.join(store.names()))
   parser.add_argument('--source', type=Path, help='the corpus as distributed')

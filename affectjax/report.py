@@ -1,22 +1,19 @@
 """The table of a run again, from its records alone: `python -m affectjax.report WORKDIR [--figures]`."""
 
-import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
 
 from affectjax.errors import UserError
+from affectjax.flags import Parser
 from affectjax.tables import figures, render
-
-
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str):
-    raise UserError(f'{message}; usage: python -m affectjax.report WORKDIR [--figures]')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Prints and rewrites the table; returns the exit status: 0, or 2 for what the user can put right."""
-  parser = _Parser(prog='python -m affectjax.report', description=__doc__, allow_abbrev=False)
+  parser = Parser(
+    prog='python -m affectjax.report', description=__doc__, hint='usage: python -m affectjax.report WORKDIR [--figures]'
+  )
   parser.add_argument('workdir', type=pathlib.Path, metavar='WORKDIR', help='the --workdir of a run')
   parser.add_argument('--figures', action='store_true', help='also draw WORKDIR/figures/<metric>.png')
   try:

@@ -46,12 +46,6 @@ class Frames:
     return np.isfinite(self.labels).all(1)
 
 
-def open_corpus(config: Mapping[str, Any], data_dir: str | None) -> Corpus:
-  """The corpus of a config, prepared or twin (whose knobs are `twins[corpus]`)."""
-  name = config['corpora'][0]
-  return store.open_corpus(name, data_dir, **({} if data_dir else dict(config['twins'].get(name, {}))))
-
-
 def load(config: Mapping[str, Any], data_dir: str | None) -> Frames:
   """The frames of a config's corpus; cached, for a table's cells share them."""
   name = config['corpora'][0]
