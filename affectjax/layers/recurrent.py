@@ -1,0 +1,95 @@
+"""Recurrent layers over frames: one scan for CPU and TPU, cuDNN on NVIDIA, on the same parameters."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from affectjax.errors import unknown
+
+BACKENDS = ('auto', 'scan', 'cudnn')
+
+
+def scan_layer(x: jax.Array, kernel: jax.Array, recurrent: jax.Array, bias: jax.Array) -> jax.Array:
+  """One unidirectional LSTM layer, gates in the order input, forget, cell, output; the state starts at zero.
+
+  Args:
+    x: [B, T, I].
+    kernel: [I, 4 H].
+    recurrent: [H, 4 H].
+    bias: [4 H].
+
+  Returns:
+    [B, T, H].
+  """
+  inputs = jnp.swapaxes(x @ kernel + bias, 0, 1)  # [T, B, 4 H]: all frames in one product
+  zero = jnp.zeros((x.shape[0], recurrent.shape[0]), x.dtype)
+
+  def step(state, frame):
+    h, c = state
+    i, f, g, o = jnp.split(frame + h @ recurrent, 4, axis=-1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    h = jax.nn.sigmoid(o) * jnp.tanh(c)
+    return (h, c), h
+
+  return jnp.swapaxes(jax.lax.scan(step, (zero, zero), inputs)[1], 0, 1)
+
+
+def packed(layers: list[tuple[jax.Array, jax.Array, jax.Array]]) -> jax.Array:
+  """Parameters of a stack in cuDNN's flat order: per layer input and recurrent weights, then both biases per layer.
+
+  cuDNN has two biases per gate; ours is the first, the second is zero.
+  """
+  weights, biases = [], []
+  for kernel, recurrent, bias in layers:
+    weights += [kernel.T.ravel(), recurrent.T.ravel()]
+    biases += [bias, jnp.zeros_like(bias)]
+  return jnp.concatenate([*weights, *biases])
+
+
+def cudnn_stack(x: jax.Array, layers: list[tuple[jax.Array, jax.Array, jax.Array]]) -> jax.Array:
+  """The same as `scan_layer` after `scan_layer`, by cuDNN; [B, T, I] -> [B, T, H]."""
+  from jax.experimental import rnn
+
+  b, t, width = x.shape
+  hidden, n = layers[0][1].shape[0], len(layers)
+  zero = jnp.zeros((n, b, hidden), x.dtype)
+  lengths = jnp.full((b,), t, jnp.int32)
+  return rnn.lstm(x, zero, zero, packed(layers), lengths, width, hidden, n, 0.0, False)[0]
+
+
+class LSTM(nn.Module):
+  """A stack of unidirectional LSTM layers with dropout between them.
+
+  Every layer has `kernel` [I, 4 H], `recurrent` [H, 4 H] and `bias` [4 H], all U(-1 / sqrt H, 1 / sqrt H) as in
+  PyTorch, which keeps two biases per gate where one does.
+
+  Attributes:
+    hidden: H.
+    layers: how many.
+    dropout: rate between layers.
+    backend: 'scan', 'cudnn', or 'auto': cuDNN on a GPU.
+  """
+
+  hidden: int
+  layers: int = 2
+  dropout: float = 0.0
+  backend: str = 'auto'
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """[B, T, I] -> [B, T, H]. Padding may only stand at the end, where it changes no real frame."""
+    if self.backend not in BACKENDS:
+      raise unknown('recurrent backend', self.backend, BACKENDS)
+    cudnn = self.backend == 'cudnn' or (self.backend == 'auto' and jax.default_backend() == 'gpu')
+    bound = self.hidden**-0.5
+    uniform = lambda key, shape: jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+    for layer in range(self.layers):
+      weights = (
+        self.param(f'kernel_{layer}', uniform, (x.shape[-1], 4 * self.hidden)),
+        self.param(f'recurrent_{layer}', uniform, (self.hidden, 4 * self.hidden)),
+        self.param(f'bias_{layer}', uniform, (4 * self.hidden,)),
+      )
+      x = cudnn_stack(x, [weights]) if cudnn else scan_layer(x, *weights)
+      if layer + 1 < self.layers:
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+    return x
