@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from affectjax import metrics
+from affectjax.errors import UserError
 from affectjax.objectives import contrastive, regression
 
 ONES = np.ones(4, np.float32)
@@ -80,6 +81,31 @@ def test_ccc_of_one_row_or_none_is_zero_and_differentiable(n):
   value, gradient = jax.value_and_grad(regression.ccc)(jnp.full(4, 0.7), jnp.full(4, 0.7), mask)
   assert float(value) == 0.0
   assert np.isfinite(gradient).all()
+
+
+def test_ccc_moments():
+  rng = np.random.default_rng(5)
+  x, y = rng.normal(size=(2, 3, 40, 2)).astype(np.float32)
+  y = (y + x).astype(np.float32)
+  mask = (rng.random((3, 40, 2)) < 0.8).astype(np.float32)
+  real, n = mask > 0, mask.sum()
+  cov = np.mean((x[real] - x[real].mean()) * (y[real] - y[real].mean()))
+  means = (x[real].mean() - y[real].mean()) ** 2
+  mixed = 2 * cov / (x[real].var(ddof=1) + y[real].var(ddof=1) + means)
+  got = lambda moments: float(regression.ccc(x, y, mask, moments))
+  assert got('sample') == pytest.approx(sample_ccc(x[real], y[real]), abs=1e-6)
+  assert got('sample') == float(regression.ccc(x, y, mask))
+  assert got('population') == pytest.approx(metrics.ccc(y[real], x[real]), abs=1e-6)
+  assert got('mixed') == pytest.approx(float(mixed), abs=1e-6)
+  # Against itself the released mixture gives (n - 1) / n.
+  same = regression.ccc(x, x, mask, 'mixed')
+  assert float(same) == pytest.approx((n - 1) / n, abs=1e-6)
+  assert float(regression.ccc(x, x, mask, 'population')) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_unknown_moments_are_refused():
+  with pytest.raises(UserError, match='mixed, population, sample'):
+    regression.ccc(ONES, ONES, ONES, 'biased')
 
 
 def test_schedule_runs_from_concordance_to_squared_error():
