@@ -2,16 +2,21 @@
 
 A metric's name carries its definition, `<metric>[.<definition>].<target>[.<subset>]`: `ccc.pooled.valence`,
 `f1.macro.emotion`, `ccc.pooled.valence.queries`. It reads the target `valence` and the output `valence_hat`
-of a mapping of predictions. Their rows also have `group` (what intervals are drawn over), `item` (video,
-dialogue) and perhaps `support` (true for frames whose label the system was given; only with it can
-`.queries` be scored).
+of a mapping of predictions; some read more, such as `valence_spread`: `Metric.truth` and `Metric.output` list the
+suffixes. Their rows also have `group` (what intervals are drawn over), `item` (video, dialogue) and perhaps what
+`SUBSETS` read: `support` (true for frames whose label the system was given), `valence_agreement`.
 
 The point value is `value(sum of statistics)`, a bootstrap replicate `value(counts @ statistics per group)`:
 both rest on the same lines. Statistics are centred on the file's own mean, so that large offsets do not
 cancel; hence they add up within one file of predictions only. Folds are finalised one by one, then averaged.
 
-Scored are entries whose target is not NaN (reals) or not negative (classes). Nothing scored gives NaN, and
-so does a NaN output in a metric of reals. Targets may be [N] or [N, ...]; every entry of a row counts alike.
+Scored are entries whose target is not NaN (reals; of raters' values, one at least) or not negative (classes).
+Nothing scored gives NaN, and so does a NaN output in a metric of reals. Targets may be [N] or [N, ...]; every entry
+of a row counts alike.
+
+Distributions (`kl.*`, `nll`, `crps`, `coverage`, `calibration`): a prediction has a mean `_hat`, a standard deviation
+`_spread_hat` (at least 0.001) and degrees of freedom `_df_hat`, inf for a Gaussian, else of a Student-t. See
+`affectjax.distributions`; the truth of `kl.gauss` and `kl.t` has the standard deviation sqrt(spread^2 + 0.01^2).
 
 To add a metric, add its entry to `METRICS`.
 """
@@ -22,6 +27,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from affectjax import distributions
 from affectjax.errors import UserError, unknown
 
 Predictions = Mapping[str, np.ndarray]
@@ -35,19 +41,27 @@ class Metric:
   """One definition of a metric.
 
   Attributes:
-    better: 'higher' or 'lower'.
-    stats: (target [M], output [M], unit [M] int or None: all are one) -> statistics [M, k] float64, centred
-      within each unit.
+    better: 'higher', 'lower', or 'nearer' to `aim`.
+    stats: (*truth [M] each, *output [M] each, unit [M] int or None: all are one) -> statistics [M, k] float64,
+      centred within each unit.
     value: sums of statistics [..., k] -> [...]; vectorised over replicates.
     classes: the target is a class (integers, negative: none), else a real number (NaN: none).
     per: the key whose values are scored one by one and then averaged ('item': per video), or None: pooled.
+    truth, output: suffixes of the target's name, which give the arrays read. Those of `RATINGS` have the raters as
+      one more axis [M, R], NaN where there is no rating.
+    where: (*truth [M]) -> [M] bool, what is scored besides; None: all.
+    aim: the value that is best, if neither the highest nor the lowest is.
   """
 
   better: str
-  stats: Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
+  stats: Callable[..., np.ndarray]
   value: Callable[[np.ndarray], np.ndarray]
   classes: bool = False
   per: str | None = None
+  truth: tuple[str, ...] = ('',)
+  output: tuple[str, ...] = ('_hat',)
+  where: Callable[..., np.ndarray] | None = None
+  aim: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +73,17 @@ class Name:
   subset: str | None
 
 
-# What a subset keeps: the key it reads, and the rows [N] bool it scores.
+# What a subset keeps: the key it reads, perhaps of the target, and the rows [N] bool it scores.
 SUBSETS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
   'queries': ('support', lambda support: ~support.astype(bool)),
+  # Tertiles of the raters' mean pairwise correlation in a window; -1 is in none.
+  **{
+    f'agreement_{name}': ('{target}_agreement', functools.partial(np.equal, tertile))
+    for tertile, name in enumerate(('low', 'mid', 'high'))
+  },
 }
+
+RATINGS = ('_ratings',)  # suffixes of arrays whose last axis is the raters
 
 
 def _centred(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
@@ -115,11 +136,11 @@ def _root_mean_value(sums: np.ndarray) -> np.ndarray:
   return np.sqrt(_mean_value(sums))
 
 
-def _mean_of(per_unit: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
-  """Statistics [M, 2] of a metric that is the mean of `per_unit(y, yhat)` [M]."""
+def _mean_of(per_unit: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+  """Statistics [M, 2] of a metric that is the mean of `per_unit(*truth, *output)` [M]."""
 
-  def stats(y, yhat, unit):
-    x = np.asarray(per_unit(y, yhat), np.float64)
+  def stats(*arrays_and_unit):
+    x = np.asarray(per_unit(*arrays_and_unit[:-1]), np.float64)
     return np.stack([x, np.ones_like(x)]).T
 
   return stats
@@ -153,6 +174,19 @@ def _f1_value(average: str, sums: np.ndarray) -> np.ndarray:
   return _divide((f1 * weight).sum(-1), weight.sum(-1), np.nan)
 
 
+_PREDICTED = ('_hat', '_spread_hat', '_df_hat')
+_RATERS = ('', '_spread', '_raters')
+_enough = lambda mean, spread, raters: raters >= distributions.RATERS
+
+
+def _divergence(per_unit: Callable[..., np.ndarray], truth: tuple[str, ...], output=_PREDICTED, where=None) -> Metric:
+  return Metric('lower', _mean_of(per_unit), _mean_value, truth=truth, output=output, where=where)
+
+
+def _of_ratings(better: str, stats: Callable[..., np.ndarray], value=_mean_value, aim: float | None = None) -> Metric:
+  return Metric(better, stats, value, truth=('_ratings',), output=_PREDICTED, aim=aim)
+
+
 METRICS: dict[str, Metric] = {
   'ccc.pooled': Metric('higher', _moments, _ccc_value),
   'ccc.per_video': Metric('higher', _moments, _ccc_value, per='item'),
@@ -165,6 +199,25 @@ METRICS: dict[str, Metric] = {
   'f1.macro': Metric('higher', _confusions, functools.partial(_f1_value, 'macro'), classes=True),
   'f1.weighted': Metric('higher', _confusions, functools.partial(_f1_value, 'weighted'), classes=True),
   'f1.micro': Metric('higher', _mean_of(np.equal), _mean_value, classes=True),
+  # Divergence, in nats, from the raters' Gaussian N(mean, spread^2) (label-uncertainty sheet, sections 3 and 7).
+  'kl.gauss': _divergence(distributions.kl_gauss, ('', '_spread'), _PREDICTED[:2]),
+  # From the raters' Student-t: location and scale are their mean and spread, nu is how many they are (sheet, 3).
+  'kl.t': _divergence(distributions.kl_t, _RATERS, where=_enough),
+  # The same less the least that any Gaussian could reach (sheet, 7).
+  'kl.t_minus_floor': _divergence(distributions.kl_t_minus_floor, _RATERS, where=_enough),
+  # From a twin's own distribution: location, scale, degrees of freedom (inf: Gaussian).
+  'kl.true': _divergence(distributions.kl, ('_true_loc', '_true_scale', '_true_df')),
+  # Of the raters' own values, each of which counts once: negative log density, in nats;
+  'nll.raters': _of_ratings('lower', distributions.mean_of(distributions.nll)),
+  # continuous ranked probability score, in the label's unit;
+  'crps.raters': _of_ratings('lower', distributions.mean_of(distributions.crps)),
+  # share inside the central interval of 50, 80, 95 %;
+  **{
+    f'coverage.{p}': _of_ratings('nearer', distributions.mean_of(distributions.inside(p / 100)), aim=p / 100)
+    for p in (50, 80, 95)
+  },
+  # mean over p = 0.05, 0.10 .. 0.95 of |share at or below the predicted p-quantile - p|.
+  'calibration.raters': _of_ratings('lower', distributions.below, distributions.calibration),
 }
 
 
@@ -183,18 +236,24 @@ def parse(name: str) -> Name:
 
 
 def better(name: str) -> str:
-  """Which direction is better: 'higher' or 'lower'."""
-  return METRICS[parse(name).metric].better
+  """Which direction is better: 'higher', 'lower', or such as 'nearer to 0.5'."""
+  metric = METRICS[parse(name).metric]
+  return metric.better if metric.aim is None else f'{metric.better} to {metric.aim:g}'
+
+
+def _read(name: str) -> list[str]:
+  """The keys of the arrays that the metric reads, those of the truth first."""
+  parsed = parse(name)
+  metric = METRICS[parsed.metric]
+  return [parsed.target + suffix for suffix in (*metric.truth, *metric.output)]
 
 
 def needs(name: str) -> tuple[str, ...]:
   """The keys of predictions that the metric reads, without `group`."""
   parsed = parse(name)
   per = METRICS[parsed.metric].per
-  return (
-    parsed.target, f'{parsed.target}_hat',
-    *([per] if per else []), *([SUBSETS[parsed.subset][0]] if parsed.subset else []),
-  )  # fmt: skip
+  subset = [SUBSETS[parsed.subset][0].format(target=parsed.target)] if parsed.subset else []
+  return (*_read(name), *([per] if per else []), *subset)
 
 
 def available(name: str, keys: Iterable[str]) -> bool:
@@ -210,25 +269,32 @@ def codes(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return unique, np.repeat(inverse, np.diff(np.append(heads, len(names))))
 
 
-def _scored(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The scored entries: row [M] int, target [M], output [M]."""
+def _scored(name: str, predictions: Predictions) -> tuple[np.ndarray, list[np.ndarray]]:
+  """The scored entries: their rows [M] int, and the arrays of truth and output [M], or [M, R] of ratings."""
   parsed = parse(name)
   metric = METRICS[parsed.metric]
   missing = [key for key in needs(name) if key not in predictions]
   if missing:
     raise UserError(f'metric {name!r} reads {missing}, the predictions have {sorted(predictions)}')
-  kind = np.int64 if metric.classes else np.float64
-  y, yhat = (np.asarray(predictions[key]) for key in (parsed.target, f'{parsed.target}_hat'))
-  if y.shape != yhat.shape:
-    raise UserError(f'metric {name!r}: {parsed.target} is {y.shape}, {parsed.target}_hat is {yhat.shape}')
-  if metric.classes and not all(x.dtype.kind in 'iub' or not x.size for x in (y, yhat)):
-    raise UserError(f'metric {name!r} wants class indices, found {y.dtype} and {yhat.dtype}')
-  y, yhat = y.astype(kind), yhat.astype(kind)
-  keep = y >= 0 if metric.classes else ~np.isnan(y)
+  arrays = [np.asarray(predictions[key]) for key in _read(name)]
+  rated = [suffix in RATINGS for suffix in (*metric.truth, *metric.output)]
+  shapes = [x.shape[: x.ndim - more] for x, more in zip(arrays, rated, strict=True)]
+  if len(set(shapes)) > 1:
+    found = ', '.join(f'{key} is {x.shape}' for key, x in zip(_read(name), arrays, strict=True))
+    raise UserError(f'metric {name!r}: {found}; expected one shape{", and raters as one more axis" * any(rated)}')
+  if metric.classes and not all(x.dtype.kind in 'iub' or not x.size for x in arrays):
+    raise UserError(f'metric {name!r} wants class indices, found {" and ".join(str(x.dtype) for x in arrays)}')
+  arrays = [x.astype(np.int64 if metric.classes else np.float64) for x in arrays]
+  truth = arrays[: len(metric.truth)]
+  keep = np.ones(shapes[0], bool) if metric.where is None else metric.where(*truth)
+  for x, more in zip(truth, rated, strict=False):
+    there = x >= 0 if metric.classes else ~np.isnan(x)
+    keep = keep & (there.any(-1) if more else there)
   if parsed.subset:
     key, rows = SUBSETS[parsed.subset]
-    keep = keep & rows(np.asarray(predictions[key])).reshape(-1, *[1] * (y.ndim - 1))
-  return np.nonzero(keep)[0], y[keep], yhat[keep]
+    of_row = rows(np.asarray(predictions[key.format(target=parsed.target)]))
+    keep = keep & of_row.reshape(-1, *[1] * (keep.ndim - 1))
+  return np.nonzero(keep)[0], [x[keep] for x in arrays]
 
 
 def units(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
@@ -237,9 +303,9 @@ def units(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
   A unit is a scored entry, or for `per_video` a video. A video in two groups cannot be drawn and is refused.
   """
   metric = METRICS[parse(name).metric]
-  row, y, yhat = _scored(name, predictions)
+  row, arrays = _scored(name, predictions)
   if metric.per is None:
-    return row, metric.stats(y, yhat, None)
+    return row, metric.stats(*arrays, None)
   names, unit = codes(np.asarray(predictions[metric.per])[row])
   _, first = np.unique(unit, return_index=True)
   if 'group' in predictions:
@@ -249,7 +315,7 @@ def units(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
       here = unit[torn[0]]
       found = sorted({str(g) for g in group[unit == here]})
       raise UserError(f'metric {name!r}: {metric.per} {str(names[here])!r} must lie in one group, not in {found}')
-  stats = metric.stats(y, yhat, unit)
+  stats = metric.stats(*arrays, unit)
   sums = np.stack([np.bincount(unit, column, len(names)) for column in stats.T], axis=-1)  # [videos, k]
   value = metric.value(sums)
   return row[first], np.stack([value, np.ones_like(value)], axis=-1)
@@ -269,8 +335,7 @@ def value(name: str, sums: np.ndarray) -> np.ndarray:
 
 def compute(name: str, predictions: Predictions) -> float:
   """The metric over whole predictions (one split of one fold)."""
-  _, stats = units(name, predictions)
-  return float(value(name, stats.sum(0)))
+  return float(value(name, units(name, predictions)[1].sum(0)))
 
 
 def _plain(metric: str, y: np.ndarray, yhat: np.ndarray) -> float:

@@ -11,7 +11,9 @@ from tests.shared import ROOT
 
 FLOORS = (
   {'errors', 'files'},
-  {'objectives', 'layers', 'metrics', 'raters'},
+  {'objectives', 'layers', 'raters'},
+  {'distributions'},
+  {'metrics'},
   {'engine'},
   {'data'},
   {'systems'},

@@ -204,7 +204,8 @@ def is_current(workdir: pathlib.Path, definition: Mapping[str, Any]) -> bool:
   except ValueError:  # not JSON: it is written anew
     return False
   here = pathlib.Path(__file__).resolve().parent
-  sources = [table, results, here.parent / 'metrics.py', *here.glob('*.py')]
+  scoring = (here.parent / name for name in ('metrics.py', 'distributions.py', 'objectives/student_t.py'))
+  sources = [table, results, *scoring, *here.glob('*.py')]
   return min(path.stat().st_mtime_ns for path in outputs) >= max(path.stat().st_mtime_ns for path in sources)
 
 
