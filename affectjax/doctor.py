@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from affectjax import raters
 from affectjax.data import folds, store, survey
 from affectjax.data.corpus import Corpus
 from affectjax.errors import UserError
@@ -23,6 +24,7 @@ from affectjax.flags import Parser
 _USAGE = 'python -m affectjax.doctor CORPUS [--data_dir=DIR] [--folds=5] [--check]'
 _SEED = 0
 _SHOWN = 30  # classes, raters
+_FRAMES = 20_000  # at most, over which agreement is computed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,8 +104,25 @@ def _split_lines(s: survey.Survey, meta: Mapping[str, Any]) -> Iterator[str]:
     more = f', and {len(shares) - _SHOWN} more' if len(shares) > _SHOWN else ''
     spread = _range(tally.low['ratings'], tally.high['ratings'])
     yield f'ratings: {spread}, {len(s.rated)} raters; share of the time rated: {", ".join(shares[:_SHOWN])}{more}'
+    yield from _agreement(np.concatenate(s.ratings), meta['attributes'])
   sizes = np.array(list(s.groups.values()))
   yield f'groups: {sizes.min()} to {sizes.max()} examples each, median {np.median(sizes):g}'
+
+
+def _agreement(ratings: np.ndarray, attributes: Sequence[str]) -> Iterator[str]:
+  """How well the raters agree in each attribute, ratings [frames, R, A]."""
+  step = -(-len(ratings) // _FRAMES)
+  over = f'{len(ratings)} frames' if step == 1 else f'{len(ratings[::step])} of {len(ratings)} frames, evenly chosen'
+  told = lambda x: 'n/a' if np.isnan(x) else f'{x:.2f}'
+  for a, attribute in enumerate(attributes):
+    x = ratings[::step, :, a].astype(np.float64)
+    x = x[:, ~np.isnan(x).all(0)]  # raters who rated this attribute
+    full = int((~np.isnan(x)).all(1).sum()) if x.shape[1] else 0
+    yield (
+      f'agreement in {attribute}: {x.shape[1]} raters, mean pairwise r {told(raters.mean_pairwise_r(x))}, '
+      f"Krippendorff's alpha (interval) {told(raters.krippendorff_alpha(x, 'interval'))}, over {over}; "
+      f'ICC(2,1) {told(raters.icc(x))}, over the {full} that all rated'
+    )
 
 
 def _modality(s: survey.Survey, name: str) -> str:

@@ -4,6 +4,9 @@ import numpy as np
 
 from affectjax.errors import unknown
 
+COMMON = 3  # examples that two raters must share for their correlation to count
+ROUNDING = 1e-12  # a variance below this share of the second moment is rounding
+
 
 def plurality(votes: np.ndarray) -> np.ndarray:
   """The class with the most votes; -1 on a tie or where nobody voted.
@@ -39,6 +42,61 @@ def masked_mean(ratings: np.ndarray, mask: np.ndarray, axis: int = -2) -> np.nda
   mask = np.broadcast_to(np.asarray(mask, bool), ratings.shape)
   total, count = np.where(mask, ratings, 0.0).sum(axis), mask.sum(axis)
   return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def count(ratings: np.ndarray, mask: np.ndarray, axis: int = -2) -> np.ndarray:
+  """How many ratings are there along `axis`, int64; arguments as for `masked_mean`."""
+  return np.broadcast_to(np.asarray(mask, bool), np.shape(ratings)).sum(axis)
+
+
+def spread(ratings: np.ndarray, mask: np.ndarray, axis: int = -2) -> np.ndarray:
+  """Standard deviation over raters, ddof 1, of the ratings that are there; NaN below two, exactly 0 if all agree.
+
+  Arguments as for `masked_mean`.
+  """
+  ratings = np.asarray(ratings, np.float64)
+  mask = np.broadcast_to(np.asarray(mask, bool), ratings.shape)
+  first = np.take_along_axis(ratings, mask.argmax(axis, keepdims=True), axis)
+  x = np.where(mask, ratings - np.where(mask.any(axis, keepdims=True), first, 0.0), 0.0)
+  n = mask.sum(axis, keepdims=True)
+  x = np.where(mask, x - x.sum(axis, keepdims=True) / np.maximum(n, 1), 0.0)
+  squares, below = (x * x).sum(axis), n.squeeze(axis) - 1
+  return np.sqrt(np.divide(squares, below, out=np.full(squares.shape, np.nan), where=below > 0))
+
+
+def window_agreement(ratings: np.ndarray) -> np.ndarray:
+  """Mean over pairs of raters of the Pearson correlation of what both rated, in each window.
+
+  Args:
+    ratings: [W, T, R], NaN where there is none. Pairs with fewer than `COMMON` common frames, or without variance in
+      them, drop out.
+
+  Returns:
+    [W] in [-1, 1]; NaN where no pair is left.
+  """
+  ratings = np.asarray(ratings, np.float64)
+  there = ~np.isnan(ratings)
+  # An offset is gone before anything is squared, and a constant rater is exactly 0.
+  first = np.take_along_axis(ratings, there.argmax(1, keepdims=True), 1) if ratings.shape[1] else 0.0
+  x = np.where(there, ratings - np.where(there.any(1, keepdims=True), first, 0.0), 0.0)
+  x = np.where(there, x - x.sum(1, keepdims=True) / np.maximum(there.sum(1, keepdims=True), 1), 0.0)
+  m, xt = there.astype(np.float64), x.swapaxes(1, 2)
+  n = m.swapaxes(1, 2) @ m  # [W, R, R], frames that both rated
+  total, square = xt @ m, (xt * xt) @ m  # of the first rater, over what both rated
+  some = np.maximum(n, 1)
+  var = square - total * total / some
+  var = np.where(var > ROUNDING * square, var, 0.0)
+  cov = xt @ x - total * total.swapaxes(1, 2) / some
+  scale = np.sqrt(var) * np.sqrt(var.swapaxes(1, 2))
+  counted = (n >= COMMON) & (scale > 0) & np.triu(np.ones(n.shape[1:], bool), 1)
+  r = np.clip(np.divide(cov, scale, out=np.zeros(n.shape), where=counted), -1, 1)
+  pairs = counted.sum((1, 2))
+  return np.divide(r.sum((1, 2)), pairs, out=np.full(len(n), np.nan), where=pairs > 0)
+
+
+def mean_pairwise_r(ratings: np.ndarray) -> float:
+  """`window_agreement` of one window, ratings [N, R]: the mean correlation of two raters; NaN where none is left."""
+  return float(window_agreement(np.asarray(ratings, np.float64)[None])[0])
 
 
 def krippendorff_alpha(ratings: np.ndarray, level: str) -> float:

@@ -100,6 +100,7 @@ def test_doctor_of_a_prepared_corpus(tmp_path, monkeypatch, capsys):
     r'emotion: none or tie \d+, [A-Z]+ \d+',
     r'votes: ADMIRATION \d+',
     r'ratings: -1 to 1, 12 raters; share of the time rated: av1o01 \d+.\d%',
+    r'agreement in arousal: 1[012] raters, mean pairwise r -?0.\d\d, Krippendorff.* over 32 frames; ICC\(2,1\) ',
     r'folds: 5 by group, examples \(groups\) .*; no group in two',
   ):
     assert re.search(expected, out), expected

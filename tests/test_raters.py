@@ -70,3 +70,66 @@ def test_agreement_that_cannot_be_told_is_nan():
   assert raters.krippendorff_alpha([[0.0, 0.0], [1.0, 1.0]], 'nominal') == 1
   with pytest.raises(UserError, match='interval, nominal'):
     raters.krippendorff_alpha(flat, 'ratio')
+
+
+def pairwise(x):
+  """The mean pairwise correlation by numpy.corrcoef."""
+  found = []
+  for i in range(x.shape[1]):
+    for j in range(i):
+      both = x[~np.isnan(x[:, [i, j]]).any(1)][:, [i, j]]
+      if len(both) >= 3 and both.std(0).min() > 1e-9:
+        found.append(np.corrcoef(both.T)[0, 1])
+  return np.mean(found) if found else np.nan
+
+
+@pytest.mark.parametrize('seed', range(12))
+def test_mean_pairwise_r_agrees_with_numpy(seed):
+  x = ratings(seed, missing=0.4 if seed % 2 else 0.0)
+  assert raters.mean_pairwise_r(x) == pytest.approx(pairwise(x), abs=1e-12, nan_ok=True)
+  assert raters.mean_pairwise_r(x + 2.0**27) == pytest.approx(pairwise(x), abs=1e-12, nan_ok=True)
+
+
+def test_windows_agree_each_for_itself():
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(30, 25, 5)) + rng.normal(size=(30, 25, 1)) * rng.uniform(0, 3, (30, 1, 1))
+  x[rng.random(x.shape) < 0.3] = np.nan
+  x[3] = np.nan
+  x[4, :, 1] = 0.1  # never moves
+  x[5, 2:] = np.nan  # two frames
+  wanted = [pairwise(w) for w in x]
+  assert np.isnan(wanted).sum() == 2
+  np.testing.assert_allclose(raters.window_agreement(x), wanted, atol=1e-12)
+
+
+def test_pairs_that_tell_nothing_drop_out():
+  line = np.arange(4.0)
+  flat = np.full(4, 0.1)
+  assert raters.mean_pairwise_r(np.stack([line, 2 * line, flat], 1)) == pytest.approx(1, abs=1e-15)
+  assert np.isnan(raters.mean_pairwise_r(np.stack([line, flat], 1)))
+  # Constant in what both rated, though not in all: no correlation.
+  partly = np.stack([np.array([0.1, 0.1, 0.1, 5.0]), np.array([1.0, 2.0, 4.0, np.nan])], 1)
+  assert np.isnan(raters.mean_pairwise_r(partly))
+  for shape in ((0, 3), (5, 1), (5, 0)):
+    assert np.isnan(raters.mean_pairwise_r(np.ones(shape)))
+
+
+def test_spread_and_count():
+  rng = np.random.default_rng(1)
+  given = rng.normal(size=(7, 6, 2))  # [T, R, A]
+  mask = rng.random((7, 6, 2)) < 0.6
+  mask[0], mask[1], mask[1, 2] = False, False, True
+  given[~mask] = 1e30
+  masked = np.where(mask, given, np.nan)
+  for t, a in np.ndindex(7, 2):
+    there = masked[t, :, a][mask[t, :, a]]
+    wanted = there.std(ddof=1) if len(there) > 1 else np.nan
+    assert raters.spread(given, mask)[t, a] == pytest.approx(wanted, abs=1e-14, nan_ok=True)
+    assert raters.count(given, mask)[t, a] == len(there)
+  np.testing.assert_array_equal(raters.spread(masked, mask), raters.spread(given, mask))
+  np.testing.assert_array_equal(
+    raters.spread(masked.swapaxes(1, 2), mask.swapaxes(1, 2), -1), raters.spread(given, mask)
+  )
+  assert raters.spread(np.full((3, 2), 0.1), np.ones((3, 2), bool), 0).tolist() == [0, 0]
+  first = np.array([True, True, False, False, False, False])[:, None]  # the first two raters of every frame
+  np.testing.assert_allclose(raters.spread(given[2:], first), np.abs(np.diff(given[2:, :2], axis=1))[:, 0] / 2**0.5)

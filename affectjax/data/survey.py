@@ -27,6 +27,7 @@ class Survey:
     votes: [K] votes per class over all examples, if there are any.
     rated: [R] steps each rater rated, if there are ratings.
     steps: of the ratings in all.
+    ratings: [T, R, A] float32 of every example, NaN where there is none, if there are ratings.
   """
 
   tally: schema.Tally
@@ -38,6 +39,7 @@ class Survey:
   votes: np.ndarray | None = None
   rated: np.ndarray | None = None
   steps: int = 0
+  ratings: list[np.ndarray] = dataclasses.field(default_factory=list)
 
   def add(self, record: bytes, example: schema.Example) -> None:
     self.tally.add(record, example)
@@ -54,6 +56,7 @@ class Survey:
       rated = np.asarray(example['ratings_mask']).any(-1).reshape(-1, example['ratings'].shape[-2])  # [T, R]
       self.rated = rated.sum(0) + (0 if self.rated is None else self.rated)
       self.steps += len(rated)
+      self.ratings.append(np.where(example['ratings_mask'], example['ratings'], np.nan).astype(np.float32))
 
 
 def prepared(where: Path, info: Mapping[str, Any], split: str) -> Survey:
