@@ -1,0 +1,188 @@
+"""What a recording brings besides its labels: features at 25 Hz, or sound in frames of 40 ms.
+
+  features/<name>.npy|npz|csv    `audio` [T, D], see affectjax.data.features; row i belongs to [0.04 i, 0.04 (i + 1)) s
+  <folder>/<name>.wav            `waveform` [T, 640]: PCM of 16, 24 or 32 bit or 32-bit float, one channel, 16 kHz;
+                                 scaled to [-1, 1], a last frame that is not full is left out
+
+Labels, features and sound of a recording may differ by 0.5 s in length; the common length is used.
+"""
+
+import dataclasses
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from scipy import signal
+
+from affectjax.data import features as feature_files
+from affectjax.data import traces
+from affectjax.errors import UserError, unknown
+
+SAMPLE_RATE, SAMPLES = 16000, 640
+TOLERANCE_S = 0.5
+MODALITIES = ('audio', 'waveform')
+_KINDS = {(1, 16): '<i2', (1, 24): 'u1', (1, 32): '<i4', (3, 32): '<f4'}  # (format, bits) -> how it is stored
+
+
+@dataclasses.dataclass(frozen=True)
+class Streams:
+  """The files of a corpus.
+
+  Attributes:
+    features: recording -> feature file; empty without features.
+    wavs: recording -> wav file; empty without sound.
+    width: D of the features.
+    resample: whether sound at another rate is brought to 16 kHz.
+  """
+
+  features: Mapping[str, Path]
+  wavs: Mapping[str, Path]
+  width: int
+  resample: bool
+
+  @property
+  def modalities(self) -> dict[str, int]:
+    """Name -> width, of those there are."""
+    return {**({'audio': self.width} if self.features else {}), **({'waveform': SAMPLES} if self.wavs else {})}
+
+  @property
+  def files(self) -> list[Path]:
+    """For the fingerprint of the source."""
+    return [*self.features.values(), *self.wavs.values()]
+
+  def read(self, name: str, frames: int, span: tuple[float, float | None] = (0.0, None)) -> dict[str, np.ndarray]:
+    """Every modality [T, D] of a recording, T the length all have, at most `frames`.
+
+    Args:
+      name: of the recording.
+      frames: labels it has.
+      span: of the sound that belongs to it, s.
+
+    Raises:
+      UserError: lengths that differ by more than 0.5 s, and whatever is wrong with the files.
+    """
+    found = {}
+    if self.features:
+      path = self.features[name]
+      found['audio'] = feature_files.load_array(path, width=self.width)
+      _refuse_other_length(path, name, len(found['audio']), frames)
+    if self.wavs:
+      path = self.wavs[name]
+      found['waveform'] = framed(read_wav(path, *span, resample=self.resample))
+      _refuse_other_length(path, name, len(found['waveform']), frames)
+    shortest = min([frames, *map(len, found.values())])
+    if not shortest:
+      raise UserError(f'{name}: nothing is left of it at the common length; expected a frame or more')
+    return {k: x[:shortest] for k, x in found.items()}
+
+
+def find(source: Path, names: Mapping[str, str], folders: Iterable[str], wanted: str | None, resample: str) -> Streams:
+  """The feature and wav files of recordings.
+
+  Args:
+    source: the corpus.
+    names: recording -> how its wav is called, without suffix.
+    folders: where wavs may lie, below `source`.
+    wanted: option `modalities`, comma separated; None for whatever is there.
+    resample: option `resample`, 'true' or 'false'.
+
+  Raises:
+    UserError: neither is there, what is wanted is not, or a recording lacks its file.
+  """
+  traces.choice('resample', resample, ('true', 'false'))
+  chosen = MODALITIES if wanted is None else tuple(wanted.split(','))
+  for name in chosen:
+    if name not in MODALITIES:
+      raise unknown('value of the option modalities', name, MODALITIES)
+  sound = next((source / f for f in folders if (source / f).is_dir()), None)
+  there = {'audio': (source / 'features').is_dir(), 'waveform': sound is not None}
+  places = {'audio': 'features', 'waveform': ' or '.join(folders)}
+  missing = [m for m in chosen if not there[m]]
+  if missing and (wanted is not None or len(missing) == len(chosen)):
+    raise UserError(f'{source}: no folder {" and no folder ".join(places[m] for m in missing)}; expected '
+                    'features/<recording>.npy (25 Hz) or wav files there')  # fmt: skip
+  arrays, wavs, width = {}, {}, 0
+  if 'audio' in chosen and there['audio']:
+    arrays = {name: feature_files.find(source / 'features', name) for name in names}
+    width = feature_files.load_array(next(iter(arrays.values()))).shape[1]
+  if 'waveform' in chosen and sound is not None:
+    wavs = {name: sound / f'{stem}.wav' for name, stem in names.items()}
+    for path in wavs.values():
+      if not path.is_file():
+        raise UserError(f'{path}: no such file; every recording needs its sound, or give option modalities=audio')
+  return Streams(arrays, wavs, width, resample == 'true')
+
+
+def _refuse_other_length(path: Path, name: str, found: int, frames: int) -> None:
+  if abs(found - frames) > TOLERANCE_S * traces.RATE:
+    raise UserError(f'{path}: {found} frames ({found / traces.RATE:.2f} s), the ratings of {name} have {frames} '
+                    f'({frames / traces.RATE:.2f} s); lengths may differ by {TOLERANCE_S} s')  # fmt: skip
+
+
+# Sound
+
+
+def framed(x: np.ndarray) -> np.ndarray:
+  """Samples [N] as whole frames [N // 640, 640]."""
+  return x[: len(x) // SAMPLES * SAMPLES].reshape(-1, SAMPLES)
+
+
+def read_wav(path: Path, start: float = 0.0, end: float | None = None, *, resample: bool = False) -> np.ndarray:
+  """Samples [N] float32 at 16 kHz of a wav file with one channel, from `start` to `end` seconds or where it ends.
+
+  Raises:
+    UserError: no wav file, another encoding, rate or number of channels, or cut off.
+  """
+  try:
+    with open(path, 'rb') as f:
+      kind, bits, channels, rate, offset, size = _header(f.read(64 * 1024), path.stat().st_size)
+      if channels != 1:
+        raise UserError(f'{path}: {channels} channels, expected one; convert it: ffmpeg -i IN -ac 1 OUT')
+      if rate != SAMPLE_RATE and not resample:
+        raise UserError(f'{path}: {rate} samples per second, expected {SAMPLE_RATE}; give option resample=true')
+      total = size // (bits // 8)
+      first = min(round(start * rate), total)
+      last = total if end is None else min(max(round(end * rate), first), total)
+      f.seek(offset + first * bits // 8)
+      raw = f.read((last - first) * bits // 8)
+  except (OSError, ValueError, struct.error) as e:
+    if isinstance(e, UserError):
+      raise
+    raise UserError(f'{path}: cannot be read as a wav file (damaged or of another kind): {e}') from e
+  x = _decode(raw, kind, bits)
+  if rate != SAMPLE_RATE:
+    common = math.gcd(rate, SAMPLE_RATE)
+    x = signal.resample_poly(x, SAMPLE_RATE // common, rate // common)
+  return x.astype(np.float32)
+
+
+def _header(head: bytes, file_size: int) -> tuple[int, int, int, int, int, int]:
+  """(format, bits, channels, rate, offset of the data, its size in bytes); ValueError if that is not to be had."""
+  if head[:4] != b'RIFF' or head[8:12] != b'WAVE':
+    raise ValueError('it does not begin as one does')
+  at, told = 12, None
+  while at + 8 <= len(head):
+    name, size = head[at : at + 4], struct.unpack('<I', head[at + 4 : at + 8])[0]
+    at += 8
+    if name == b'fmt ':
+      kind, channels, rate, _, _, bits = struct.unpack('<HHIIHH', head[at : at + 16])
+      if kind == 0xFFFE:
+        kind = struct.unpack('<H', head[at + 24 : at + 26])[0]
+      told = kind, bits, channels, rate
+    elif name == b'data':
+      if told is None or (told[0], told[1]) not in _KINDS or not told[2] or not told[3]:
+        raise ValueError(f'format and bits are {told and told[:2]}; expected PCM of 16, 24, 32 bit or 32-bit float')
+      if at + size > file_size:
+        raise ValueError(f'it is cut off: {file_size - at} of {size} bytes of sound')
+      return *told, at, size
+    at += size + size % 2
+  raise ValueError('no sound found in it')
+
+
+def _decode(raw: bytes, kind: int, bits: int) -> np.ndarray:
+  x = np.frombuffer(raw, _KINDS[kind, bits])
+  if bits == 24:  # three bytes as the upper three of four
+    x = np.concatenate([np.zeros((len(x) // 3, 1), np.uint8), x.reshape(-1, 3)], 1).reshape(-1).view('<i4')
+  return x if kind == 3 else x / (2**15 if bits == 16 else 2**31)
