@@ -160,6 +160,40 @@ def test_rows_with_other_folds_are_paired_by_group():
   assert not bootstrap.paired(sample('mae.pooled.v', {(0, 0): whole}), sample('mae.pooled.v', fewer)).alike
 
 
+def test_a_pair_is_a_linear_combination():
+  rng = np.random.default_rng(6)
+  a, b, c, d = (sample('mae.pooled.v', {(0, 0): predictions(rng, groups=30)}) for _ in range(4))
+  assert bootstrap.paired(a, b) == bootstrap.linear([(1, a), (-1, b)])
+  replicates = a.replicates(a.groups) - b.replicates(a.groups)
+  low, high = np.nanpercentile(replicates, [50 * (1 - 0.95), 100 - 50 * (1 - 0.95)])
+  assert bootstrap.paired(a, b) == bootstrap.Difference(a.seeds.mean() - b.seeds.mean(), low, high, 30, True)
+  both = bootstrap.linear([(1, a), (-1, b), (-1, c), (1, d)])
+  one, two = bootstrap.paired(a, b), bootstrap.paired(c, d)
+  assert both.mean == pytest.approx(one.mean - two.mean)
+  wide = np.hypot(one.high - one.low, two.high - two.low)  # they err independently
+  assert both.high - both.low == pytest.approx(wide, rel=0.25)
+  none = bootstrap.linear([(1, a), (-1, b), (-1, a), (1, b)])
+  assert np.abs([none.mean, none.low, none.high]).max() < 1e-15
+
+
+def test_a_combination_draws_from_all_groups_and_says_which_metrics_were_scored_alike():
+  rng = np.random.default_rng(7)
+  whole = predictions(rng, groups=24)
+  part = {k: v[:120] for k, v in whole.items()}
+  a, b = (sample('mae.pooled.v', {(0, 0): x}) for x in (whole, part))
+  other = sample('rmse.pooled.v', {(0, 0): part})
+  assert bootstrap.linear([(1, b), (-1, b), (1, a)]).groups == 24
+  assert bootstrap.linear([(1, a), (-1, a), (-1, other), (1, other)]).alike  # other metrics, other examples
+  assert not bootstrap.linear([(1, a), (-1, a), (-1, b), (1, b)]).alike
+
+
+def test_an_infinite_value_leaves_no_interval():
+  infinite = bootstrap.Sample('kl.t.v', {(0, 0): bootstrap.Sums(
+    np.array(['a', 'b', 'c']), np.array([[1.0, 1], [np.inf, 1], [2, 1]]), np.ones(3, int))})  # fmt: skip
+  got = bootstrap.interval(infinite)
+  assert np.isinf(got.mean) and np.isnan([got.low, got.high]).all()
+
+
 def coverage(name, truth, repeats, make):
   hits = 0
   for i in range(repeats):

@@ -67,6 +67,42 @@ def test_a_claim_that_says_nothing_is_refused():
     claims.judge(claim(compare('ccc.v')), lambda *_: difference(0.1, 0.2))
 
 
+def test_what_minus_leaves_out_is_the_comparisons_own():
+  asked = []
+  one = compare('kl.t.v') | {'minus': {'row': 'few', 'against': 'plain'}}
+  two = compare('kl.t.v.agreement_high') | {'minus': {'metric': 'kl.t.v.agreement_low'}}
+  judged = claims.judge(claim(one, two), lambda *names: asked.append(names) or difference(-0.3, -0.1))
+  assert asked == [
+    ('ours', 'base', 'kl.t.v', ('few', 'plain', 'kl.t.v')),
+    ('ours', 'base', 'kl.t.v.agreement_high', ('ours', 'base', 'kl.t.v.agreement_low')),
+  ]
+  assert [c.minus for c in judged.comparisons] == [names[3] for names in asked]
+  assert judged.verdict == 'holds' and judged.comparisons[0].improvement.low == 0.1
+  assert claims.judge(claim(compare('kl.t.v')), lambda *_: difference(0.1, 0.3)).comparisons[0].minus is None
+
+
+@pytest.mark.parametrize(
+  ('minus', 'says'),
+  [
+    ({'metric': 'ccc.pooled.v'}, 'of kl.t.v lower is better, of ccc.pooled.v in minus higher'),
+    ({'metric': 'kl.v'}, 'unknown metric'), ({'against': 'base'}, 'compared with itself'), ({}, 'minus is a mapping'),
+    ({'rows': 'few'}, 'minus is a mapping'), ('few', 'minus is a mapping'),
+  ],
+)  # fmt: skip
+def test_a_minus_that_cannot_be_taken_off_is_refused(minus, says):
+  with pytest.raises(UserError, match=says):
+    claims.judge(claim(compare('kl.t.v') | {'minus': minus}), lambda *_: difference(0.1, 0.2))
+
+
+def test_a_metric_that_is_best_near_a_value_improves_nothing():
+  judged = claims.judge(claim(compare('coverage.80.v')), lambda *_: difference(0.1, 0.2))
+  assert judged.verdict == 'undecided' and judged.comparisons[0].improvement is None
+  assert judged.comparisons[0].reason == 'coverage.80.v is best nearer to 0.8, so no difference is an improvement'
+  interval = bootstrap.Interval(0.8, NAN, 0.7, 0.9, 30)
+  assert claims.beside_published('coverage.80.v', [0.8], interval, 'prepared') == 'undecided (no direction)'
+  assert claims.beside_published('coverage.80.v', [0.8], interval, 'synthetic') == 'n/a (synthetic)'
+
+
 @pytest.mark.parametrize(
   ('metric', 'values', 'low', 'high', 'verdict'),
   [

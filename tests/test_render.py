@@ -249,6 +249,83 @@ def test_claims_end_the_table_with_paired_intervals(tmp_path):
   assert {r['verdict'] for r in rows_of(table) if r['type'] == 'claim'} == {'holds', 'contradicted', 'undecided'}
 
 
+def rated(row, fold, seed, groups=12, windows=6, frames=5, raters=4):
+  """A cell's arrays with predicted distributions; row 'good' predicts the spread better, more so where all agree."""
+  rng = np.random.default_rng(int(fold))
+  shape = (groups * windows, frames)
+  agreement = np.arange(groups * windows) % 3
+  spread = 0.1 + 0.3 * rng.random(shape)
+  mean = rng.normal(size=shape) * 0.3
+  ratings = mean[..., None] + spread[..., None] * rng.normal(size=(*shape, raters))
+  noise = np.random.default_rng([len(row), int(fold), seed]).normal(size=shape)
+  off = {'good': 0.3, 'base': 0.6}[row] * (1 + agreement[:, None] * (row == 'base')) * noise
+  group = np.repeat(np.arange(groups), windows)
+  return {
+    'id': np.arange(len(group)).astype(str), 'group': np.array([f's{fold}-{g}' for g in group]),
+    'item': np.array([f'r{fold}-{g}' for g in group]), 'time_s': np.arange(shape[0] * frames).reshape(shape) / 5,
+    'arousal': ratings.mean(-1), 'arousal_hat': mean, 'arousal_spread': ratings.std(-1, ddof=1),
+    'arousal_spread_hat': spread * np.exp(off), 'arousal_raters': np.full(shape, raters),
+    'arousal_df_hat': np.full(shape, np.inf), 'arousal_ratings': ratings, 'arousal_agreement': agreement,
+    'arousal_post': ratings.mean(-1), 'arousal_post_hat': mean * 1.1,
+  }  # fmt: skip
+
+
+def test_a_difference_of_differences_is_drawn_together_and_shown(tmp_path):
+  low, high = (f'kl.t.arousal.agreement_{level}' for level in ('low', 'high'))
+  own = {'row': 'good', 'against': 'base', 'metric': high}
+  claims = [
+    {'id': 'lu.a', 'text': 'more so', 'compare': [own | {'minus': {'metric': low}}, own]},
+    {'id': 'lu.b', 'text': 'plain', 'compare': [own]},
+    {'id': 'lu.c', 'text': 'lacks', 'compare': [own | {'minus': {'row': 'gone'}}]},
+  ]
+  workdir = build(tmp_path, rows=('base', 'good'), metrics=['kl.t.arousal'], arrays=rated, claims=claims)
+  text, table = render.render(workdir)
+  made = lambda row, by: bootstrap.Sample(by, {
+    (f, s): bootstrap.reduce([by], rated(row, f, s))[by] for f in ('0', '1') for s in (0, 1)
+  })  # fmt: skip
+  want = bootstrap.linear([(1, made('base', high)), (-1, made('good', high)), (-1, made('base', low)),
+                           (1, made('good', low))])  # fmt: skip
+  lines = [r for r in rows_of(table) if r['type'] == 'comparison']
+  got = [float(lines[0][k]) for k in ('improvement', 'improvement_low', 'improvement_high')]
+  np.testing.assert_allclose(got, [want.mean, want.low, want.high], rtol=1e-11)
+  assert [lines[0][k] for k in ('minus_row', 'minus_against', 'minus_metric')] == ['good', 'base', low]
+  assert lines[1]['minus_row'] == '' and want.low > 0
+  assert section(text, 'lu.a')[4].split(' | ')[3].strip() == 'minus'
+  shown = [line.split(' | ')[3].strip() for line in section(text, 'lu.a') if line.startswith('| good')]
+  assert shown == [f'good against base by {low}', '-'] and 'minus' not in '\n'.join(section(text, 'lu.b'))
+  assert 'undecided: row gone is not in this run' in '\n'.join(section(text, 'lu.c'))
+  assert 'minus' not in rows_of(render.render(build(tmp_path / 'plain', claims=claims[1:2]))[1])[0]
+
+
+def test_a_subset_in_one_group_decides_no_difference_of_differences(tmp_path):
+  def arrays(*cell):
+    given = rated(*cell)
+    given['arousal_agreement'] = np.where(given['group'] == 's0-3', 2, given['arousal_agreement'] % 2)
+    return given
+
+  compare = [{'row': 'good', 'against': 'base', 'metric': 'kl.t.arousal.agreement_high',
+              'minus': {'metric': 'kl.t.arousal.agreement_low'}}]  # fmt: skip
+  claims = [{'id': 'a.b', 'text': 'c', 'compare': compare}]
+  text, _ = render.render(build(tmp_path, ('base', 'good'), '0', (0,), arrays=arrays, claims=claims))
+  assert 'row good has kl.t.arousal.agreement_high in fewer than 2 groups' in text
+
+
+def test_metrics_of_spread_subsets_and_coverage_read_well(tmp_path):
+  names = ['ccc.pooled.arousal_spread', 'ccc.pooled.arousal_post', 'kl.t.arousal.agreement_low', 'coverage.80.arousal',
+           'kl.true.arousal', 'kl.gauss.arousal', 'nll.raters.arousal']  # fmt: skip
+  published = [{'row': 'good', 'metric': 'coverage.80.arousal', 'value': 0.8, 'source': 'x'}]
+  claims = [{'id': 'a.b', 'text': 'c', 'compare': [
+    {'row': 'good', 'against': 'base', 'metric': 'coverage.80.arousal'}]}]  # fmt: skip
+  workdir = build(tmp_path, ('base', 'good'), metrics=names, arrays=rated, published=published, claims=claims)
+  text, table = render.render(workdir)
+  assert '## coverage.80.arousal, nearer to 0.8 is better' in text
+  assert cells(text, 'coverage.80.arousal')['good'][-2:] == ['0.800 [1]', 'undecided (no direction)']
+  assert 'coverage.80.arousal is best nearer to 0.8' in '\n'.join(section(text, 'a.b'))
+  assert section(text, 'kl.true.arousal')[2] == 'No finished row has it.'
+  assert all(set(cells(text, name)) == {'base', 'good'} for name in names if name != 'kl.true.arousal')
+  assert {r['better'] for r in rows_of(table) if 'coverage' in r['metric']} == {'nearer to 0.8'}
+
+
 def test_rows_scored_on_other_examples_are_marked(tmp_path):
   def arrays(row, fold, seed):
     given = predictions(row, fold, seed)

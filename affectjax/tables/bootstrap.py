@@ -20,7 +20,8 @@ one group allows no interval.
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,11 +109,11 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-  """One row minus another, drawn together.
+  """One row minus another, or another linear combination of rows, drawn together.
 
   Attributes:
     mean, low, high, groups: as in `Interval`.
-    alike: both rows scored as many units in each group.
+    alike: rows of the same metric scored as many units in each group.
   """
 
   mean: float
@@ -165,12 +166,12 @@ def _product(drawn: np.ndarray, sums: np.ndarray) -> np.ndarray:
   return (drawn.reshape(-1, block, drawn.shape[1]) @ sums).reshape(len(drawn), -1)
 
 
-def _percentiles(replicates: np.ndarray, point: float) -> tuple[float, float]:
-  """The interval of replicates [R]; a NaN among them is a draw without groups, unless the point is NaN."""
-  if np.isnan(point):
+def _percentiles(universe: tuple[str, ...], point: float, replicates: Callable[[], np.ndarray]) -> tuple[float, float]:
+  """The interval of replicates [R], of which a NaN is a draw without groups; none for one group or without a point."""
+  if len(universe) < 2 or not np.isfinite(point):
     return float('nan'), float('nan')
   tail = 50 * (1 - LEVEL)
-  low, high = np.nanpercentile(replicates, [tail, 100 - tail])
+  low, high = np.nanpercentile(replicates(), [tail, 100 - tail])
   return float(low), float(high)
 
 
@@ -178,17 +179,20 @@ def interval(sample: Sample) -> Interval:
   """Mean, sd over seeds and interval of one row."""
   mean, groups = float(sample.seeds.mean()), sample.groups
   sd = float(sample.seeds.std()) if len(sample.seeds) > 1 else float('nan')
-  low, high = (float('nan'),) * 2
-  if len(groups) > 1:
-    low, high = _percentiles(sample.replicates(groups), mean)
+  low, high = _percentiles(groups, mean, lambda: sample.replicates(groups))
   return Interval(mean, sd, low, high, len(groups))
 
 
+def linear(terms: Sequence[tuple[float, Sample]]) -> Difference:
+  """The sum of coefficient times sample, at least one, with the interval of draws that all of them share."""
+  universe = tuple(sorted({group for _, sample in terms for group in sample.groups}))
+  add = lambda of: functools.reduce(operator.add, (factor * of(sample) for factor, sample in terms))
+  mean = float(add(lambda sample: sample.seeds.mean()))
+  low, high = _percentiles(universe, mean, lambda: add(lambda sample: sample.replicates(universe)))
+  first = {sample.metric: sample.units for _, sample in reversed(terms)}
+  return Difference(mean, low, high, len(universe), all(s.units == first[s.metric] for _, s in terms))
+
+
 def paired(ours: Sample, theirs: Sample) -> Difference:
-  """Ours minus theirs, in the metric's own direction, with the interval of draws that both rows share."""
-  universe = tuple(sorted({*ours.groups, *theirs.groups}))
-  mean = float(ours.seeds.mean() - theirs.seeds.mean())
-  low, high = (float('nan'),) * 2
-  if len(universe) > 1:
-    low, high = _percentiles(ours.replicates(universe) - theirs.replicates(universe), mean)
-  return Difference(mean, low, high, len(universe), ours.units == theirs.units)
+  """Ours minus theirs, in the metric's own direction."""
+  return linear([(1, ours), (-1, theirs)])

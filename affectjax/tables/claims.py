@@ -9,7 +9,10 @@ from affectjax import metrics
 from affectjax.errors import UserError
 from affectjax.tables import bootstrap
 
+Pair = tuple[str, str, str]  # row, against, metric
+KEYS = ('row', 'against', 'metric')
 HOLDS, CONTRADICTED, UNDECIDED, SYNTHETIC = 'holds', 'contradicted', 'undecided', 'n/a (synthetic)'
+UNDIRECTED = 'undecided (no direction)'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +21,9 @@ class Comparison:
 
   Attributes:
     row, against, metric: what is compared.
-    improvement: of row over against, positive where row is better whichever way the metric points; or None.
+    minus: (row, against, metric) whose improvement is subtracted, or None.
+    improvement: of row over against, positive where row is better whichever way the metric points, less that of
+      `minus`; or None.
     verdict: 'holds' (interval above 0), 'contradicted' (below 0), else 'undecided'.
     reason: why it is undecided; '' where the interval says so itself.
   """
@@ -26,6 +31,7 @@ class Comparison:
   row: str
   against: str
   metric: str
+  minus: Pair | None
   improvement: bootstrap.Difference | None
   verdict: str
   reason: str
@@ -46,53 +52,84 @@ def of_interval(low: float, high: float) -> str:
   return HOLDS if low > 0 else CONTRADICTED if high < 0 else UNDECIDED
 
 
-def _improvement(metric: str, d: bootstrap.Difference) -> bootstrap.Difference:
-  if metrics.better(metric) == 'higher':
-    return d
-  return dataclasses.replace(d, mean=-d.mean, low=-d.high, high=-d.low)
+def directed(metric: str) -> bool:
+  """Whether more or less of the metric is better; one that is best near a value has no improvement to speak of."""
+  return metrics.better(metric) in ('higher', 'lower')
 
 
-def _compare(row: str, against: str, metric: str, found: bootstrap.Difference | str) -> Comparison:
-  if isinstance(found, str):
-    return Comparison(row, against, metric, None, UNDECIDED, found)
-  improvement = _improvement(metric, found)
-  reason = 'no interval' if math.isnan(improvement.low) else ''
-  return Comparison(row, against, metric, improvement, of_interval(improvement.low, improvement.high), reason)
+def pairs(comparison: Mapping[str, Any]) -> tuple[Pair, Pair | None]:
+  """What a comparison compares, and what it subtracts: each key of `minus` defaults to the comparison's own."""
+  own, minus = (comparison['row'], comparison['against'], comparison['metric']), comparison.get('minus')
+  return own, None if minus is None else tuple(minus.get(key, value) for key, value in zip(KEYS, own, strict=True))
 
 
-def judge(claim: Mapping[str, Any], difference: Callable[[str, str, str], bootstrap.Difference | str]) -> Claim:
-  """Judges a claim.
-
-  Args:
-    claim: `id`, `text`, `compare`: a list of {`row`, `against`, `metric`}.
-    difference: (row, against, metric) -> the paired difference row minus against, or why there is none.
-
-  Raises:
-    UserError: the claim lacks one of these keys, compares nothing, or names an unknown metric.
-  """
+def check(claim: Mapping[str, Any]) -> None:
+  """Refuses a claim that lacks a key, compares nothing, names an unknown metric or subtracts what it cannot."""
   missing = {'id', 'text', 'compare'} - set(claim)
   if missing or not claim['compare']:
     raise UserError(f'claim {claim.get("id", claim)!r} lacks {sorted(missing) or ["comparisons"]}')
-  comparisons = []
+  where = f'claim {claim["id"]!r}'
   for c in claim['compare']:
-    if set(c) != {'row', 'against', 'metric'}:
-      raise UserError(f'claim {claim["id"]!r} compares by row, against and metric, found {sorted(c)}')
-    metrics.parse(c['metric'])
-    names = c['row'], c['against'], c['metric']
-    comparisons.append(_compare(*names, difference(*names)))
+    if set(c) - {'minus'} != set(KEYS):
+      raise UserError(f'{where} compares by row, against and metric, and perhaps minus, found {sorted(c)}')
+    if 'minus' in c and (not isinstance(c['minus'], Mapping) or not c['minus'] or set(c['minus']) - set(KEYS)):
+      raise UserError(f'{where}: minus is a mapping of some of row, against and metric, found {c["minus"]!r}')
+    own, minus = pairs(c)
+    for _, _, metric in (own, minus or own):
+      metrics.parse(metric)
+    if minus == own:
+      raise UserError(f'{where}: {own[0]} against {own[1]} by {own[2]} is to be compared with itself; change minus')
+    if minus and metrics.better(minus[2]) != metrics.better(own[2]):
+      raise UserError(
+        f'{where}: of {own[2]} {metrics.better(own[2])} is better, of {minus[2]} in minus {metrics.better(minus[2])}; '
+        'expected metrics that point the same way'
+      )
+
+
+def _compare(own: Pair, minus: Pair | None, difference: Callable[..., bootstrap.Difference | str]) -> Comparison:
+  row, against, metric = own
+  if not directed(metric):
+    found = f'{metric} is best {metrics.better(metric)}, so no difference is an improvement'
+  else:
+    found = difference(*own, minus) if minus else difference(*own)
+  if isinstance(found, str):
+    return Comparison(row, against, metric, minus, None, UNDECIDED, found)
+  if metrics.better(metric) == 'lower':
+    found = dataclasses.replace(found, mean=-found.mean, low=-found.high, high=-found.low)
+  reason = 'no interval' if math.isnan(found.low) else ''
+  return Comparison(row, against, metric, minus, found, of_interval(found.low, found.high), reason)
+
+
+def judge(claim: Mapping[str, Any], difference: Callable[..., bootstrap.Difference | str]) -> Claim:
+  """Judges a claim.
+
+  Args:
+    claim: `id`, `text`, `compare`: a list of {`row`, `against`, `metric`}, perhaps with `minus`: some of the same
+      keys, which default to the comparison's own. Then the improvement of its pair is subtracted.
+    difference: (row, against, metric[, minus]) -> the paired difference row minus against, less that of the pair
+      `minus`, in the metric's own direction; or why there is none.
+
+  Raises:
+    UserError: see `check`.
+  """
+  check(claim)
+  comparisons = tuple(_compare(*pairs(c), difference) for c in claim['compare'])
   verdicts = [c.verdict for c in comparisons]
   whole = CONTRADICTED if CONTRADICTED in verdicts else UNDECIDED if UNDECIDED in verdicts else HOLDS
-  return Claim(claim['id'], claim['text'], tuple(comparisons), whole)
+  return Claim(claim['id'], claim['text'], comparisons, whole)
 
 
 def beside_published(metric: str, values: Iterable[float | None], interval: bootstrap.Interval, kind: str) -> str:
   """The verdict on a row beside its published values, None where one is not known (n/k).
 
   On synthetic data there is nothing to reach. Else a row holds if its interval reaches the best known value
-  or lies beyond it, and is contradicted if it is wholly worse; without value or interval it is undecided.
+  or lies beyond it, and is contradicted if it is wholly worse; without value or interval it is undecided, and so
+  it is by a metric of which neither more nor less is better.
   """
   if kind == 'synthetic':
     return SYNTHETIC
+  if not directed(metric):
+    return UNDIRECTED
   known = [value for value in values if value is not None]
   if not known or math.isnan(interval.low):
     return UNDECIDED

@@ -11,6 +11,7 @@ from typing import Any
 
 from affectjax import files, metrics
 from affectjax.tables import bootstrap
+from affectjax.tables.claims import Claim, Comparison
 from affectjax.tables.summary import Entry, Summary, summarise
 
 NOTHING = '-'
@@ -21,6 +22,8 @@ COLUMNS = (
   'high', 'difference', 'difference_low', 'difference_high', 'improvement', 'improvement_low', 'improvement_high',
   'published', 'source', 'verdict', 'text',
 )  # fmt: skip
+
+SUBTRACTED = ('minus_row', 'minus_against', 'minus_metric')
 
 
 def _number(x: float, sign: str = '') -> str:
@@ -85,22 +88,31 @@ def _metric(metric: str, entries: Sequence[Entry], mark: str, sources: dict[str,
   return [*out, '', *notes] if notes else out
 
 
+def _subtracts(summary: Summary) -> bool:
+  return any(c.minus for claim in summary.claims for c in claim.comparisons)
+
+
+def _subtracted(c: Comparison) -> str:
+  return f'{c.minus[0]} against {c.minus[1]} by {c.minus[2]}' if c.minus else NOTHING
+
+
+def _claim(claim: Claim, mark: str) -> list[str]:
+  subtracts = any(c.minus for c in claim.comparisons)
+  head = ['row', 'against', 'metric', *['minus'] * subtracts, 'groups', 'improvement, 95 % interval', 'verdict']
+  lines = []
+  for c in claim.comparisons:
+    d = c.improvement
+    found = [_groups(d.groups), _signed(d)] if d else [NOTHING, NOTHING]
+    verdict = c.verdict + (f': {c.reason}' if c.reason else '')
+    lines.append([c.row, c.against, c.metric, *[_subtracted(c)] * subtracts, *found, verdict])
+  return ['', f'### {claim.id}: {claim.verdict}{mark}', '', _escape(claim.text), '', *_grid(head, lines)]
+
+
 def _claims(summary: Summary, mark: str) -> list[str]:
-  out = [
-    '',
-    f'## Claims{mark}',
-    '',
-    'Improvements are positive where the row is better, whichever way the metric points.',
-  ]
-  for claim in summary.claims:
-    out += ['', f'### {claim.id}: {claim.verdict}{mark}', '', _escape(claim.text), '']
-    lines = []
-    for c in claim.comparisons:
-      d = c.improvement
-      found = [_groups(d.groups), _signed(d)] if d else [NOTHING, NOTHING]
-      lines.append([c.row, c.against, c.metric, *found, c.verdict + (f': {c.reason}' if c.reason else '')])
-    out += _grid(['row', 'against', 'metric', 'groups', 'improvement, 95 % interval', 'verdict'], lines)
-  return out
+  told = 'Improvements are positive where the row is better, whichever way the metric points.'
+  if _subtracts(summary):
+    told += ' Of the pair under minus, the improvement is taken off, on the same draws.'
+  return ['', f'## Claims{mark}', '', told, *(line for claim in summary.claims for line in _claim(claim, mark))]
 
 
 def markdown(summary: Summary) -> str:
@@ -151,9 +163,12 @@ def _csv_entry(entry: Entry, kind: str) -> dict[str, object]:
 
 
 def table_csv(summary: Summary) -> str:
-  """The table in long form: a line per row and metric, per claim, per comparison, and per unfinished row."""
+  """The table in long form: a line per row and metric, per claim, per comparison, and per unfinished row.
+
+  Only if some claim subtracts there are columns for what it does.
+  """
   text = io.StringIO()
-  out = csv.DictWriter(text, COLUMNS, restval='', lineterminator='\n')
+  out = csv.DictWriter(text, (*COLUMNS, *(SUBTRACTED if _subtracts(summary) else ())), restval='', lineterminator='\n')
   out.writeheader()
   for entries in summary.entries.values():
     out.writerows(_csv_entry(entry, summary.kind) for entry in entries)
@@ -163,6 +178,7 @@ def table_csv(summary: Summary) -> str:
     for c in claim.comparisons:
       line = {'type': 'comparison', **same, 'row': c.row, 'against': c.against, 'metric': c.metric}
       line |= {'better': metrics.better(c.metric), 'verdict': c.verdict, 'text': c.reason}
+      line |= dict(zip(SUBTRACTED, c.minus or (), strict=False))
       if c.improvement:
         d = c.improvement
         line |= {'groups': d.groups, 'improvement': _exact(d.mean)}

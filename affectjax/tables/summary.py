@@ -114,7 +114,7 @@ def _why(workdir: pathlib.Path, cell: Mapping[str, Any]) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Loaded:
+class Loaded:
   """A workdir read: samples by (row, metric), cells by row, reasons why cells are missing, records that count."""
 
   samples: Mapping[tuple[str, str], bootstrap.Sample]
@@ -128,8 +128,18 @@ class _Loaded:
     sample = self.samples.get((row, metric))
     return len(sample.cells) if sample else 0
 
+  def lack(self, row: str, metric: str) -> str:
+    """Why there is no interval of the row's metric; '' if nothing lacks."""
+    if row not in self.expected:
+      return f'row {row} is not in this run'
+    if self.done[row] < self.expected[row]:
+      return f'row {row}: {self.done[row]} of {self.expected[row]} cells'
+    if self.scored(row, metric) < self.expected[row]:
+      return f'row {row} has {metric} in {self.scored(row, metric)} of {self.expected[row]} cells'
+    return ''
 
-def _load(workdir: pathlib.Path, table: Mapping[str, Any], names: Sequence[str]) -> _Loaded:
+
+def _load(workdir: pathlib.Path, table: Mapping[str, Any], names: Sequence[str]) -> Loaded:
   known, rows = records.load(workdir), table['rows']
   done, expected, reasons = ({row: kind() for row in rows} for kind in (int, int, list))
   sums, used = {}, []
@@ -153,7 +163,7 @@ def _load(workdir: pathlib.Path, table: Mapping[str, Any], names: Sequence[str])
     for name, value in reduced.items():
       sums.setdefault((row, name), {})[cell['fold'], cell['seed']] = value
   samples = {key: bootstrap.Sample(key[1], cells) for key, cells in sums.items()}
-  return _Loaded(samples, done, expected, reasons, used)
+  return Loaded(samples, done, expected, reasons, used)
 
 
 def _data(used: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -163,19 +173,24 @@ def _data(used: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
   return tuple(sorted(found))
 
 
-def _difference(loaded: _Loaded, row: str, against: str, metric: str) -> bootstrap.Difference | str:
-  """Row minus against, or why there is no such difference."""
-  for name in (row, against):
-    if name not in loaded.expected:
-      return f'row {name} is not in this run'
-    if loaded.done[name] < loaded.expected[name]:
-      return f'row {name}: {loaded.done[name]} of {loaded.expected[name]} cells'
-    if loaded.scored(name, metric) < loaded.expected[name]:
-      return f'row {name} has {metric} in {loaded.scored(name, metric)} of {loaded.expected[name]} cells'
-  return bootstrap.paired(loaded.samples[row, metric], loaded.samples[against, metric])
+def _difference(
+  loaded: Loaded, row: str, against: str, metric: str, minus: claims.Pair | None = None
+) -> bootstrap.Difference | str:
+  """Row minus against, less the same of the pair `minus`; or why there is no such difference."""
+  wanted = [(1, row, metric), (-1, against, metric)]
+  if minus:
+    wanted += [(-1, minus[0], minus[2]), (1, minus[1], minus[2])]
+  for _, name, by in wanted:
+    lack = loaded.lack(name, by)
+    if lack:
+      return lack
+    # in a draw that misses the one group there is no difference of differences, so its interval would be too narrow
+    if minus and len(loaded.samples[name, by].groups) < 2:
+      return f'row {name} has {by} in fewer than 2 groups'
+  return bootstrap.linear([(factor, loaded.samples[name, by]) for factor, name, by in wanted])
 
 
-def _entry(loaded: _Loaded, table: Mapping[str, Any], kind: str, row: str, metric: str) -> Entry | None:
+def _entry(loaded: Loaded, table: Mapping[str, Any], kind: str, row: str, metric: str) -> Entry | None:
   published = tuple((p['value'], p['source']) for p in table['published'] if (p['row'], p['metric']) == (row, metric))
   sample = loaded.samples.get((row, metric))
   if sample is None:
@@ -196,7 +211,7 @@ def _entry(loaded: _Loaded, table: Mapping[str, Any], kind: str, row: str, metri
   )  # fmt: skip
 
 
-def _missing(loaded: _Loaded, rows: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def _missing(loaded: Loaded, rows: Sequence[str]) -> tuple[tuple[str, str], ...]:
   out = []
   for row in rows:
     if loaded.done[row] < loaded.expected[row]:
@@ -218,7 +233,10 @@ def summarise(workdir: pathlib.Path) -> Summary:
     UserError: it is no workdir, a record is not one, a metric is unknown, or predictions do not fit a metric.
   """
   table = read_table(workdir)
-  claimed = [c['metric'] for claim in table['claims'] for c in claim.get('compare', ()) if 'metric' in c]
+  for claim in table['claims']:
+    claims.check(claim)
+  compared = [claims.pairs(c) for claim in table['claims'] for c in claim['compare']]
+  claimed = [pair[2] for both in compared for pair in both if pair]
   names = list(dict.fromkeys([*table['metrics'], *claimed]))
   for name in names:
     metrics.parse(name)
