@@ -85,7 +85,10 @@ def read_pack(source: Path, people: Sequence[str]) -> tuple[dict[str, Video], li
   """Videos by name, and the files they come from."""
   path, sam_path, info = source / 'ceap360vr.npz', source / 'sam_ratings.csv', source / 'videos.csv'
   keys = ('time_s', 'valence', 'arousal', 'luminance', 'head_pitch_yaw_5hz', 'fixation_pitch_yaw')
-  arrays = feature_files.load_npz(path, ['raters', *(f'{v}_{key}' for v in VIDEOS for key in keys)])
+  arrays = feature_files.load_npz(path)
+  for name in ('raters', *(f'{v}_{key}' for v in VIDEOS for key in keys)):
+    if name not in arrays:
+      raise UserError(f'{path}: no array {name!r}; expected raters, and of V1 to V8 {", ".join(keys)}')
   if arrays['raters'].tolist() != list(PARTICIPANTS):
     raise UserError(f'{path}: raters {arrays["raters"].tolist()[:3]} .., expected P1 to P32')
   rates = _rates(info, _table(info, ('VideoID', 'FrameRate')))

@@ -13,8 +13,8 @@ Layout, as several public readers use it (a folder may stand in itself, `Audio/A
 Conversations are called MSP-Conversation_0021 and annotators 001. A trace has nine lines of header (as the program
 CARMA writes), then `time,value`: time in seconds from the start of the part, value in [-100, 100], divided by 100 here.
 Start and end of parts count from somewhere in the podcast; the wav begins where the conversation's first part does.
-Assumed, for no public source says it: that times never go back (equal ones are allowed) and no trace holds more than two
-columns. What stands in the nine lines is not looked at. The second test set of newer releases
+Assumed, for no public source says it: that times never go back (equal ones are allowed) and traces have two columns.
+What stands in the nine lines is not looked at. The second test set of newer releases
 (test2_conversation_parts.txt) is not read.
 
 Labels are at 0.04, 0.08, .. s: the median of the trace in [t - 0.25, t + 0.25), clipped at the part's ends; the first
