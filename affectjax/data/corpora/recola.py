@@ -91,7 +91,9 @@ def read(
     'layout': layout,
   }
   told = [p for pair in files.values() for p in pair.values()]
-  return Reading(meta, keys, example, [*told, *streams.files, *([] if partitions is None else [Path(partitions)])])
+  return Reading(
+    meta, keys, example, [*told, *streams.files, *([] if partitions is None else [Path(partitions).expanduser()])]
+  )
 
 
 def _layout(source: Path) -> tuple[str, Path]:
