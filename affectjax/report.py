@@ -1,5 +1,6 @@
 """The table of a run again, from its records alone: `python -m affectjax.report WORKDIR [--figures]`."""
 
+import itertools
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -15,13 +16,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     prog='python -m affectjax.report', description=__doc__, hint='usage: python -m affectjax.report WORKDIR [--figures]'
   )
   parser.add_argument('workdir', type=pathlib.Path, metavar='WORKDIR', help='the --workdir of a run')
-  parser.add_argument('--figures', action='store_true', help='also draw WORKDIR/figures/<metric>.png')
+  parser.add_argument('--figures', action='store_true', help='also draw WORKDIR/figures/*.png')
   try:
     args = parser.parse_args(argv)
     render.console(render.write(args.workdir))
     if args.figures:
-      for path in figures.draw(args.workdir):
-        print(path, file=sys.stderr)
+      for line in itertools.chain(*figures.draw(args.workdir)):
+        print(line, file=sys.stderr)
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2

@@ -175,6 +175,11 @@ def _percentiles(universe: tuple[str, ...], point: float, replicates: Callable[[
   return float(low), float(high)
 
 
+def mean_only(sample: Sample) -> Interval:
+  """The mean of a row of which cells lack, so that it has no sd and no interval."""
+  return Interval(float(sample.seeds.mean()), *(float('nan'),) * 3, len(sample.groups))
+
+
 def interval(sample: Sample) -> Interval:
   """Mean, sd over seeds and interval of one row."""
   mean, groups = float(sample.seeds.mean()), sample.groups

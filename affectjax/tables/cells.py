@@ -12,7 +12,7 @@ from typing import Any
 from affectjax import files
 from affectjax.data import store
 from affectjax.errors import UserError, unknown
-from affectjax.tables import records
+from affectjax.tables import claims, figures, records
 
 ALL = 'all'  # the fold of a row that does not depend on folds
 
@@ -160,8 +160,16 @@ def _corpus(config: Mapping[str, Any], name: str, data_dir: str | None):
 
 
 def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
-  """table.json: all that rendering needs besides the records."""
+  """table.json: all that rendering needs besides the records.
+
+  Raises:
+    UserError: a claim or a figure of the experiment file is none; better now than when everything is trained.
+  """
   config, cells = table.config, list(cells)
+  drawn = list(config.get('figures', ()))
+  for claim in config['claims']:
+    claims.check(claim)
+  figures.check(drawn, config['rows'])
   names = [r for r in config['order'] if any(c.row == r for c in cells)]
   return {
     'title': config['title'],
@@ -176,6 +184,7 @@ def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
     'published': list(config['published']),
     'claims': list(config['claims']),
     'notes': list(config['notes']),
+    **({'figures': drawn} if drawn else {}),
     'cells': [
       {'row': c.row, 'fold': c.fold, 'seed': c.seed, 'fingerprint': c.fingerprint, 'dir': c.folder} for c in cells
     ],

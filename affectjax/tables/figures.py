@@ -1,88 +1,111 @@
-"""Forest plots of a workdir's table: rows from top to bottom, their means with intervals. Needs matplotlib."""
+"""Figures of a workdir: a forest plot per metric, and those that its experiment file names. Needs matplotlib.
 
-import math
+`c.figures = (dict(kind='band', rows=('mu', 't_lu'), target='arousal'), ...)`; kinds are the modules of `plots`. All is
+drawn from records and stored predictions alone.
+"""
+
+import importlib
 import pathlib
-from collections.abc import Sequence
+import pkgutil
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
 
-from affectjax import metrics
-from affectjax.errors import UserError
-from affectjax.tables.summary import Entry, summarise
+from affectjax.errors import UserError, unknown
+from affectjax.tables import plots
+from affectjax.tables.plots import _style
+from affectjax.tables.plots._run import Lacks, Run, names
+from affectjax.tables.summary import read_table, summarise
 
-INK, PALE, ACCENT = '#1f3b57', '#9aa7b3', '#c4572b'
-
-
-def _pyplot():
-  try:
-    import matplotlib
-  except ImportError as error:
-    raise UserError('figures need matplotlib; install it with: pip install "affectjax[report]"') from error
-  matplotlib.use('Agg')
-  from matplotlib import pyplot
-
-  return pyplot
+Spec = Mapping[str, Any]
+DPI = 150
 
 
-def _label(entry: Entry) -> str:
-  if entry.interval is None:
-    return f'{entry.row} (published)'
-  return entry.row if entry.done == entry.expected else f'{entry.row} ({entry.done} of {entry.expected} cells)'
+def kinds() -> list[str]:
+  """The kinds of figures there are."""
+  return sorted(m.name for m in pkgutil.iter_modules(plots.__path__) if not m.name.startswith('_'))
 
 
-def _forest(axes, entries: Sequence[Entry]) -> None:
-  """Draws the rows; a filled point has an interval, a hollow one has none, a diamond is a published value."""
-  for y, entry in enumerate(entries):
-    i = entry.interval
-    if i is not None and not math.isnan(i.mean):
-      whole = not math.isnan(i.low)
-      if whole:
-        axes.plot([i.low, i.high], [y, y], color=INK, linewidth=1.8, solid_capstyle='butt', zorder=2)
-      axes.plot(
-        i.mean, y, 'o', color=INK if whole else PALE, markersize=6, fillstyle='full' if whole else 'none', zorder=3
-      )
-    for value, _ in entry.published:
-      if value is not None:
-        axes.plot(value, y, 'D', color=ACCENT, markersize=6, fillstyle='none', markeredgewidth=1.4, zorder=4)
-  axes.set_yticks(range(len(entries)), [_label(entry) for entry in entries])
-  axes.set_ylim(len(entries) - 0.5, -0.5)
-  axes.grid(axis='x', color='#e3e7eb', linewidth=0.8)
-  axes.set_axisbelow(True)
-  axes.tick_params(axis='y', length=0)
-  axes.margins(x=0.06)
-  for side in ('top', 'right', 'left'):
-    axes.spines[side].set_visible(False)
+def _kind(spec: Spec) -> ModuleType:
+  if not isinstance(spec, Mapping):
+    raise UserError(f'a figure is a mapping of kind and more, found {spec!r}')
+  name = spec.get('kind')
+  if name not in kinds():
+    raise unknown('kind of figure', name, kinds())
+  return importlib.import_module(f'{plots.__name__}.{name}')
 
 
-def _legend(axes, entries: Sequence[Entry]) -> None:
-  kinds = [('-o', INK, 'full', 'mean, 95 % interval over groups')]
-  if any(e.interval is not None and math.isnan(e.interval.low) for e in entries):
-    kinds.append(('o', PALE, 'none', 'mean without interval'))
-  if any(value is not None for e in entries for value, _ in e.published):
-    kinds.append(('D', ACCENT, 'none', 'published'))
-  for style, color, fill, label in kinds:
-    axes.plot([], [], style, color=color, fillstyle=fill, markersize=6, label=label)
-  axes.legend(loc='lower left', bbox_to_anchor=(0, 1.0), ncols=3, frameon=False, fontsize=9, borderaxespad=0.2)
+def _reads(spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The rows and the metrics that a figure draws; refuses one with wrong keys or values."""
+  kind = _kind(spec)
+  known = {'kind', 'name', *kind.REQUIRED, *kind.OPTIONAL}
+  for key in spec:
+    if key not in known:
+      raise unknown(f'key in figure {spec["kind"]!r}:', key, known)
+  lacking = [key for key in kind.REQUIRED if key not in spec]
+  if lacking:
+    raise UserError(f'figure {spec["kind"]!r} lacks {", ".join(lacking)}')
+  if 'name' in spec and not re.fullmatch(r'\w[\w.-]*', str(spec['name'])):
+    raise UserError(f'figure {spec["kind"]!r}: name {spec["name"]!r} is no file name of letters, digits and _ . -')
+  return kind.reads(spec)
 
 
-def draw(workdir: pathlib.Path) -> list[pathlib.Path]:
-  """Draws one figure per metric that a row has into `<workdir>/figures/<metric>.png`; returns their paths."""
-  pyplot = _pyplot()
-  workdir = pathlib.Path(workdir)
-  summary, out = summarise(workdir), []
-  folder = workdir / 'figures'
-  mark = ' (synthetic)' if summary.kind == 'synthetic' else ''
-  for metric, entries in summary.entries.items():
-    if not any(entry.interval is not None for entry in entries):
-      continue
-    folder.mkdir(exist_ok=True)
-    figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.32 * len(entries)), layout='constrained')
-    _forest(axes, entries)
-    _legend(axes, entries)
-    axes.set_xlabel(f'{metric}, {metrics.better(metric)} is better')
-    figure.suptitle(f'{summary.table["title"]}{mark}', fontsize=11)
-    path = folder / f'{metric}.png'
-    temporary = folder / f'{metric}.png.tmp'
-    figure.savefig(temporary, dpi=150, format='png')
-    pyplot.close(figure)
+def check(specs: Iterable[Spec], rows: Iterable[str]) -> None:
+  """Refuses figures of unknown kinds, keys, rows or metrics, and values of the wrong form.
+
+  Args:
+    specs: of an experiment file.
+    rows: the names of its rows.
+
+  Raises:
+    UserError: as said.
+  """
+  for spec in specs:
+    for row in _reads(spec)[0]:
+      if row not in rows:
+        raise unknown(f'row in figure {spec["kind"]!r}:', row, rows)
+
+
+def _stems(specs: Sequence[Spec]) -> list[str]:
+  """A file name for each, without .png; figures that would share one are numbered."""
+  out: list[str] = []
+  for spec in specs:
+    about = names(spec, 'target' if 'target' in spec else 'metric') if {'target', 'metric'} & set(spec) else ()
+    stem = re.sub(r'[^\w.-]', '_', str(spec.get('name') or '.'.join([spec['kind'], *about])))
+    number = 2
+    while (new := stem if number == 2 and stem not in out else f'{stem}-{number}') in out:
+      number += 1
+    out.append(new)
+  return out
+
+
+def draw(workdir: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
+  """Draws `<workdir>/figures/*.png`, each whole or not at all.
+
+  Returns:
+    The paths: `<metric>.png`, a forest plot per metric that a row has; of the others `<name>.png`, or
+    `<kind>.<target or metric>.png`, numbered if need be. And of each figure with nothing to draw a line that says why.
+
+  Raises:
+    UserError: matplotlib is not installed, or a figure is none.
+  """
+  matplotlib, workdir = _style.matplotlib(), pathlib.Path(workdir)
+  table = read_table(workdir)
+  specs = [{'kind': 'forest', 'metric': m, 'name': m} for m in table['metrics']] + list(table.get('figures', ()))
+  run = Run(workdir, summarise(workdir, [metric for spec in specs for metric in _reads(spec)[1]]))
+  folder, out, left_out = workdir / 'figures', [], []
+  for spec, stem in zip(specs, _stems(specs), strict=True):
+    path = folder / f'{stem}.png'
+    with matplotlib.rc_context(_style.SETTINGS):
+      try:
+        figure = _kind(spec).draw(run, spec)
+      except Lacks as lack:
+        left_out.append(f'{path} not drawn: {lack}')
+        continue
+      folder.mkdir(exist_ok=True)
+      temporary = path.with_name(f'{path.name}.tmp')
+      figure.savefig(temporary, dpi=DPI, format='png')
     temporary.replace(path)
     out.append(path)
-  return out
+  return out, left_out

@@ -14,6 +14,7 @@ from affectjax import metrics
 from affectjax.errors import UserError
 from affectjax.tables import bootstrap, claims, records
 
+# `figures` may be there as well
 KEYS = ('title', 'table', 'experiment', 'kind', 'rows', 'metrics', 'seeds', 'baselines', 'published', 'claims', 'notes',
         'cells')  # fmt: skip
 
@@ -54,6 +55,7 @@ class Summary:
     claims: judged.
     missing: (row, what it lacks and why), for rows with cells not done.
     notes: the table's own and those of this summary.
+    loaded: what it all rests on.
   """
 
   table: Mapping[str, Any]
@@ -63,6 +65,7 @@ class Summary:
   claims: tuple[claims.Claim, ...]
   missing: tuple[tuple[str, str], ...]
   notes: tuple[str, ...]
+  loaded: 'Loaded'
 
 
 def read_table(workdir: pathlib.Path) -> dict[str, Any]:
@@ -115,13 +118,16 @@ def _why(workdir: pathlib.Path, cell: Mapping[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-  """A workdir read: samples by (row, metric), cells by row, reasons why cells are missing, records that count."""
+  """A workdir read: samples by (row, metric), finished cells by row, how many there should be, why others are not."""
 
   samples: Mapping[tuple[str, str], bootstrap.Sample]
-  done: Mapping[str, int]
+  finished: Mapping[str, Sequence[Mapping[str, Any]]]
   expected: Mapping[str, int]
   reasons: Mapping[str, Sequence[str]]
   records: Sequence[Mapping[str, Any]]
+
+  def done(self, row: str) -> int:
+    return len(self.finished[row])
 
   def scored(self, row: str, metric: str) -> int:
     """The row's cells that have the metric."""
@@ -132,8 +138,8 @@ class Loaded:
     """Why there is no interval of the row's metric; '' if nothing lacks."""
     if row not in self.expected:
       return f'row {row} is not in this run'
-    if self.done[row] < self.expected[row]:
-      return f'row {row}: {self.done[row]} of {self.expected[row]} cells'
+    if self.done(row) < self.expected[row]:
+      return f'row {row}: {self.done(row)} of {self.expected[row]} cells'
     if self.scored(row, metric) < self.expected[row]:
       return f'row {row} has {metric} in {self.scored(row, metric)} of {self.expected[row]} cells'
     return ''
@@ -141,7 +147,7 @@ class Loaded:
 
 def _load(workdir: pathlib.Path, table: Mapping[str, Any], names: Sequence[str]) -> Loaded:
   known, rows = records.load(workdir), table['rows']
-  done, expected, reasons = ({row: kind() for row in rows} for kind in (int, int, list))
+  finished, expected, reasons = ({row: kind() for row in rows} for kind in (list, int, list))
   sums, used = {}, []
   for cell in table['cells']:
     row, where = cell['row'], f'fold {cell["fold"]}, seed {cell["seed"]}'
@@ -158,12 +164,12 @@ def _load(workdir: pathlib.Path, table: Mapping[str, Any], names: Sequence[str])
     except ValueError as error:
       reasons[row].append(f'{where}: {error}')
       continue
-    done[row] += 1
+    finished[row].append(cell)
     used.append(record)
     for name, value in reduced.items():
       sums.setdefault((row, name), {})[cell['fold'], cell['seed']] = value
   samples = {key: bootstrap.Sample(key[1], cells) for key, cells in sums.items()}
-  return Loaded(samples, done, expected, reasons, used)
+  return Loaded(samples, finished, expected, reasons, used)
 
 
 def _data(used: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -197,9 +203,7 @@ def _entry(loaded: Loaded, table: Mapping[str, Any], kind: str, row: str, metric
     known = row not in table['rows'] and any(value is not None for value, _ in published)
     return Entry(row, metric, 0, 0, None, None, None, published, '') if known else None
   done, expected = loaded.scored(row, metric), loaded.expected[row]
-  interval = bootstrap.interval(sample)
-  if done < expected:
-    interval = dataclasses.replace(interval, sd=float('nan'), low=float('nan'), high=float('nan'))
+  interval = bootstrap.interval(sample) if done == expected else bootstrap.mean_only(sample)
   baseline = table['baselines'].get(row)
   difference = _difference(loaded, row, baseline, metric) if baseline else ''
   verdict = ''
@@ -214,8 +218,8 @@ def _entry(loaded: Loaded, table: Mapping[str, Any], kind: str, row: str, metric
 def _missing(loaded: Loaded, rows: Sequence[str]) -> tuple[tuple[str, str], ...]:
   out = []
   for row in rows:
-    if loaded.done[row] < loaded.expected[row]:
-      count = f'{loaded.done[row]} of {loaded.expected[row]} cells'
+    if loaded.done(row) < loaded.expected[row]:
+      count = f'{loaded.done(row)} of {loaded.expected[row]} cells'
       out.append((row, '; '.join([count, *loaded.reasons[row]])))
   return tuple(out)
 
@@ -226,8 +230,12 @@ def _torn(workdir: pathlib.Path) -> list[str]:
   return [] if last in (b'', b'\n') else ['the last line of results.jsonl was cut off while it was written; ignored']
 
 
-def summarise(workdir: pathlib.Path) -> Summary:
+def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
   """Reads a workdir.
+
+  Args:
+    workdir: of a run.
+    also: metrics to load besides those of the table and its claims.
 
   Raises:
     UserError: it is no workdir, a record is not one, a metric is unknown, or predictions do not fit a metric.
@@ -237,7 +245,7 @@ def summarise(workdir: pathlib.Path) -> Summary:
     claims.check(claim)
   compared = [claims.pairs(c) for claim in table['claims'] for c in claim['compare']]
   claimed = [pair[2] for both in compared for pair in both if pair]
-  names = list(dict.fromkeys([*table['metrics'], *claimed]))
+  names = list(dict.fromkeys([*table['metrics'], *claimed, *also]))
   for name in names:
     metrics.parse(name)
   loaded = _load(workdir, table, names)
@@ -250,4 +258,4 @@ def summarise(workdir: pathlib.Path) -> Summary:
     entries[metric] = tuple(entry for entry in found if entry is not None)
   judged = tuple(claims.judge(claim, functools.partial(_difference, loaded)) for claim in table['claims'])
   notes = (*table['notes'], *_torn(workdir))
-  return Summary(table, kind, _data(loaded.records), entries, judged, _missing(loaded, table['rows']), notes)
+  return Summary(table, kind, _data(loaded.records), entries, judged, _missing(loaded, table['rows']), notes, loaded)
