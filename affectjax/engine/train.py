@@ -79,6 +79,7 @@ def run(
       kept.close()
   replicated = parallel.replicate(state)
   outputs = {split: predict(experiment, replicated, split, config['seed']) for split in ('dev', 'test')}
+  outputs = experiment.finish(outputs)
   scores = {split: _scored(experiment, out) for split, out in outputs.items()}
   if jax.process_index() == 0:
     store_predictions(folder / 'predictions.npz', outputs)

@@ -6,12 +6,16 @@ that the backward pass draws the same noise again instead of keeping it. At the 
 core's cache.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from scipy.special import ndtri
 
+Layers = Sequence[tuple[jax.Array, jax.Array]]
+Slopes = Sequence[jax.Array]
 LEVELS = 65536
 # Standard normal as equally likely steps at the middles of its 65,536 quantiles, scaled to unit variance. |z| <= 4.32;
 # its distribution function is nowhere farther than 1e-5 from the normal's.
@@ -58,74 +62,119 @@ def noise(seed: jax.Array, streams: jax.Array, shape: tuple[int, ...]) -> jax.Ar
 
 
 @jax.custom_vjp
-def drawn_dense(x: jax.Array, mean: jax.Array, sigma: jax.Array, seed: jax.Array, streams: jax.Array) -> jax.Array:
-  """x_j W_j + b_j with (W_j; b_j) = mean + sigma * noise(seed, streams_j).
+def drawn_stack(x: jax.Array, layers: Layers, slopes: Slopes, seeds: jax.Array, streams: jax.Array) -> jax.Array:
+  """Dense layers with PReLU between them, their weights drawn anew for every stream.
+
+  Layer l multiplies by (W; b) = mean_l + sigma_l * noise(seed_l, stream). All layers of a stream are walked through
+  at once, so that what lies between them stays in the cache.
 
   Args:
-    x: [J, F, I] rows of J blocks.
-    mean, sigma: [I + 1, O]; the last row is the bias.
-    seed: [2] uint32.
-    streams: [J] uint32.
+    x: [K, F, I], F rows of K blocks.
+    layers: per layer mean and sigma, [I_l + 1, O_l] each; the last row is the bias.
+    slopes: of the PReLUs, [O_l] each, one fewer than layers.
+    seeds: [layers, 2] uint32.
+    streams: [K, P] uint32, P draws per block.
 
   Returns:
-    [J, F, O].
+    [K, P, F, O].
   """
-  return _forward(x, mean, sigma, seed, streams)[0]
+  return _forward(x, layers, slopes, seeds, streams)[0]
 
 
-def _forward(x, mean, sigma, seed, streams):
-  places = jax.lax.optimization_barrier(_places(seed, mean.shape))  # once, not in every turn of the loop
+def _all_places(seeds: jax.Array, layers: Layers) -> list[jax.Array]:
+  # Once, not in every turn of the loop: without the barrier XLA computes them again inside.
+  return jax.lax.optimization_barrier([_places(s, mean.shape) for s, (mean, _) in zip(seeds, layers, strict=True)])
+
+
+def _forward(x, layers, slopes, seeds, streams):
+  places = _all_places(seeds, layers)
+
+  def draw(row, stream):  # one stream of one block
+    before = []
+    for i, (mean, sigma) in enumerate(layers):
+      w = mean + sigma * _noise(seeds[i], places[i], stream)
+      row = row @ w[:-1] + w[-1]
+      if i + 1 < len(layers):
+        before.append(row)
+        row = jnp.where(row > 0, row, slopes[i] * row)
+    return row, (row, before)
 
   def block(_, xs):
-    row, stream = xs
-    w = mean + sigma * _noise(seed, places, stream)
-    return None, row @ w[:-1] + w[-1]
+    row, own = xs
+    return None, jax.lax.scan(lambda _, stream: (None, draw(row, stream)[1]), None, own)[1]
 
-  y = jax.lax.scan(block, None, (x, streams))[1]
-  return y, (x, mean, sigma, seed, streams)
+  y, before = jax.lax.scan(block, None, (x, streams))[1]
+  return y, (x, layers, slopes, seeds, streams, before)
 
 
 def _backward(kept, dy):
-  x, mean, sigma, seed, streams = kept
-  places = jax.lax.optimization_barrier(_places(seed, mean.shape))
+  x, layers, slopes, seeds, streams, before = kept
+  places = _all_places(seeds, layers)
 
-  def block(total, xs):
-    row, stream, dy = xs
-    e = _noise(seed, places, stream)
-    w = mean + sigma * e
-    dw = jnp.concatenate([row.T @ dy, dy.sum(0, keepdims=True)])  # [I + 1, O]
-    return (total[0] + dw, total[1] + dw * e), dy @ w[:-1].T
+  def draw(carry, xs):
+    (dmeans, dsigmas, dslopes, drow), (row, stream, dy, before) = carry, xs
+    inputs = [row, *(jnp.where(b > 0, b, s * b) for b, s in zip(before, slopes, strict=True))]
+    dmeans, dsigmas, dslopes = list(dmeans), list(dsigmas), list(dslopes)
+    for i in reversed(range(len(layers))):
+      mean, sigma = layers[i]
+      e = _noise(seeds[i], places[i], stream)
+      w = mean + sigma * e
+      dw = jnp.concatenate([inputs[i].T @ dy, dy.sum(0, keepdims=True)])
+      dmeans[i], dsigmas[i] = dmeans[i] + dw, dsigmas[i] + dw * e
+      dy = dy @ w[:-1].T
+      if i:
+        low = before[i - 1] <= 0
+        dslopes[i - 1] = dslopes[i - 1] + jnp.where(low, before[i - 1] * dy, 0.0).sum(0)
+        dy = jnp.where(low, slopes[i - 1] * dy, dy)
+    return (tuple(dmeans), tuple(dsigmas), tuple(dslopes), drow + dy), None
 
-  zero = jnp.zeros_like(mean)
-  (dmean, dsigma), dx = jax.lax.scan(block, (zero, zero), (x, streams, dy))
-  return dx, dmean, dsigma, None, None
+  def block(carry, xs):
+    row, own, dy, before = xs
+    step = lambda c, ys: draw(c, (row, *ys))
+    *carry, drow = jax.lax.scan(step, (*carry, jnp.zeros_like(row)), (own, dy, before))[0]
+    return tuple(carry), drow
+
+  zeros = lambda tree: tuple(jnp.zeros_like(v) for v in tree)
+  means = zeros([m for m, _ in layers])
+  (dmeans, dsigmas, dslopes), dx = jax.lax.scan(block, (means, means, zeros(slopes)), (x, streams, dy, before))
+  return dx, type(layers)(zip(dmeans, dsigmas, strict=True)), type(slopes)(dslopes), None, None
 
 
-drawn_dense.defvjp(_forward, _backward)
+drawn_stack.defvjp(_forward, _backward)
 
 
 def _uniform(low: float, high: float):
   return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, low, high)
 
 
-class BayesDense(nn.Module):
-  """A dense layer with an independent Gaussian posterior on every weight and bias.
+class BayesStack(nn.Module):
+  """Dense layers with an independent Gaussian posterior on every weight and bias, PReLU between them.
 
-  Parameters `mean` and `rho`, [I + 1, O] each, the bias being the last row; the standard deviation is
-  log(1 + exp(rho)). Initially mean ~ U(-0.1, 0.1), rho ~ U(-3, -2) (label-uncertainty code: layers.py, model.py).
+  Parameters per layer i: `mean_i` and `rho_i`, [I + 1, O] each, the bias being the last row; the standard deviation
+  is log(1 + exp(rho)). `slope_i` [O] of the PReLU after it, 0.25 at first. Initially mean ~ U(-0.1, 0.1) and
+  rho ~ U(-3, -2) (label-uncertainty code: layers.py, model.py).
 
   Attributes:
-    features: O.
+    widths: O of each layer.
   """
 
-  features: int
+  widths: tuple[int, ...]
 
   @nn.compact
-  def __call__(self, x: jax.Array, seed: jax.Array | None = None, streams: jax.Array | None = None) -> jax.Array:
-    """x [J, F, I] with a draw per stream [J], or any [..., I] with the posterior's means if `seed` is None."""
-    shape = (x.shape[-1] + 1, self.features)
-    mean = self.param('mean', _uniform(-0.1, 0.1), shape)
-    rho = self.param('rho', _uniform(-3.0, -2.0), shape)
-    if seed is None:
-      return x @ mean[:-1] + mean[-1]
-    return drawn_dense(x, mean, jax.nn.softplus(rho), seed, streams)
+  def __call__(self, x: jax.Array, seeds: jax.Array | None = None, streams: jax.Array | None = None) -> jax.Array:
+    """Blocks [K, F, I] with P draws each -> [K, P, F, O]; without seeds any [..., I] by the posterior's means."""
+    layers, slopes, width = [], [], x.shape[-1]
+    for i, out in enumerate(self.widths):
+      mean = self.param(f'mean_{i}', _uniform(-0.1, 0.1), (width + 1, out))
+      rho = self.param(f'rho_{i}', _uniform(-3.0, -2.0), (width + 1, out))
+      layers.append((mean, jax.nn.softplus(rho)))
+      if i + 1 < len(self.widths):
+        slopes.append(self.param(f'slope_{i}', nn.initializers.constant(0.25), (out,)))
+      width = out
+    if seeds is not None:
+      return drawn_stack(x, tuple(layers), tuple(slopes), seeds, streams)
+    for i, (mean, _) in enumerate(layers):
+      x = x @ mean[:-1] + mean[-1]
+      if i + 1 < len(layers):
+        x = jnp.where(x > 0, x, slopes[i] * x)
+    return x

@@ -22,16 +22,54 @@ def scan_layer(x: jax.Array, kernel: jax.Array, recurrent: jax.Array, bias: jax.
     [B, T, H].
   """
   inputs = jnp.swapaxes(x @ kernel + bias, 0, 1)  # [T, B, 4 H]: all frames in one product
-  zero = jnp.zeros((x.shape[0], recurrent.shape[0]), x.dtype)
+  return jnp.swapaxes(_unrolled(inputs, recurrent), 0, 1)
+
+
+@jax.custom_vjp
+def _unrolled(inputs: jax.Array, recurrent: jax.Array) -> jax.Array:
+  """[T, B, 4 H] before the recurrence -> [T, B, H]. Its own gradient: see `_backward`."""
+  return _forward(inputs, recurrent)[0]
+
+
+def _forward(inputs, recurrent):
+  zero = jnp.zeros((inputs.shape[1], recurrent.shape[0]), inputs.dtype)
 
   def step(state, frame):
     h, c = state
-    i, f, g, o = jnp.split(frame + h @ recurrent, 4, axis=-1)
-    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    h = jax.nn.sigmoid(o) * jnp.tanh(c)
-    return (h, c), h
+    z = frame + h @ recurrent
+    i, f, g, o = jnp.split(z, 4, axis=-1)
+    i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+    c = f * c + i * g
+    h = o * jnp.tanh(c)
+    return (h, c), (h, c, jnp.concatenate([i, f, g, o], -1))
 
-  return jnp.swapaxes(jax.lax.scan(step, (zero, zero), inputs)[1], 0, 1)
+  h, c, gates = jax.lax.scan(step, (zero, zero), inputs)[1]
+  return h, (h, c, gates, recurrent)
+
+
+def _backward(kept, dh):
+  """The recurrent weights' gradient in one product over all frames, not added up in every turn of the loop."""
+  h, c, gates, recurrent = kept
+  before = lambda x: jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]])
+  back = jax.lax.optimization_barrier(recurrent.T)
+
+  def step(state, frame):
+    dh, dc = state
+    dy, c, c_before, gates = frame
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    t = jnp.tanh(c)
+    dh = dh + dy
+    dc = dc + dh * o * (1 - t * t)
+    dz = [dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g * g), dh * t * o * (1 - o)]
+    dz = jnp.concatenate(dz, -1)
+    return (dz @ back, dc * f), dz
+
+  zero = jnp.zeros_like(h[0])
+  dz = jax.lax.scan(step, (zero, zero), (dh, c, before(c), gates), reverse=True)[1]
+  return dz, jnp.einsum('tbh,tbz->hz', before(h), dz)
+
+
+_unrolled.defvjp(_forward, _backward)
 
 
 def packed(layers: list[tuple[jax.Array, jax.Array, jax.Array]]) -> jax.Array:

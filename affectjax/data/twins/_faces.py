@@ -8,16 +8,7 @@ effect the paper claims, with a knob for its size.
 The maps are the same for every twin, as one face network would be; a corpus shift adds an offset and turns J.
 """
 
-import hashlib
-import inspect
-import json
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
-
-from affectjax import files
-from affectjax.data.corpus import Columns, Corpus
 
 WIDTH = 256
 IDENTITY = 16
@@ -67,19 +58,3 @@ def features(
   drive = signal * _expand(va) @ e + identity_strength * identity @ i + 0.6 * nuisance @ (j + shift * turned)
   x = np.tanh(drive + shift * offset)
   return (x + rng.normal(0, noise, x.shape)).astype(np.float32)
-
-
-def twin(
-  name: str,
-  module: Any,
-  version: str,
-  knobs: Mapping[str, Any],
-  counts: Mapping[str, int],
-  meta: Mapping[str, Any],
-  make: Callable[[str], Columns],
-) -> Corpus:
-  """A synthetic corpus; its hash covers the generators' code and the knobs."""
-  code = [files.meaning(inspect.getsource(m)) for m in (module, inspect.getmodule(twin))]
-  told = json.dumps({'code': code, 'knobs': dict(knobs), 'version': version}, sort_keys=True)
-  sha256 = hashlib.sha256(told.encode()).hexdigest()
-  return Corpus(name, 'synthetic', version, sha256, counts, {**meta, 'knobs': dict(knobs)}, make)

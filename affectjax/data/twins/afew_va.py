@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 from affectjax.data.corpus import Columns, Corpus, Ragged
-from affectjax.data.twins import _faces
+from affectjax.data.twins import _faces, _twin
 
 VERSION = '1.0.0'
 CLIPS, ACTORS, FRAMES = 600, 240, 30051  # sheet, sections 5 and 8 [mem]
@@ -77,7 +77,7 @@ def make(
     'attributes': ['valence', 'arousal'], 'labels': 'synthetic, one annotator, steps of 0.1',
     'licence': 'Apache-2.0',
   }  # fmt: skip
-  return _faces.twin('afew_va', sys.modules[__name__], VERSION, knobs, {'all': clips}, meta, columns)
+  return _twin.corpus('afew_va', (sys.modules[__name__], _faces), VERSION, knobs, {'all': clips}, meta, columns)
 
 
 def _lengths(rng: np.random.Generator, clips: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from affectjax.data.corpus import Columns, Corpus, Ragged
-from affectjax.data.twins import _faces
+from affectjax.data.twins import _faces, _twin
 
 VERSION = '1.0.0'
 TRAIN_COUNTS = (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)  # sheet, section 8 [mem, sums to 287,651]
@@ -58,4 +58,4 @@ def make(
     'modalities': {'visual': _faces.WIDTH}, 'rate_hz': {'visual': None}, 'emotions': list(_faces.EMOTIONS),
     'attributes': ['valence', 'arousal'], 'labels': 'synthetic, one annotator', 'licence': 'Apache-2.0',
   }  # fmt: skip
-  return _faces.twin('affectnet', sys.modules[__name__], VERSION, knobs, counts, meta, columns)
+  return _twin.corpus('affectnet', (sys.modules[__name__], _faces), VERSION, knobs, counts, meta, columns)

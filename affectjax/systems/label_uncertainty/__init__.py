@@ -2,6 +2,10 @@
 
 Prabhu et al., arXiv 2110.03299 (Interspeech 2022: Gaussian label loss), 2207.12135 (ACII 2022: Student-t label loss)
 and 2209.15449 (TAC: two corpora, across corpora, number of annotators). Network and losses follow the released code
-(GitHub sp-uhh/label-uncertainty-ser); the papers' texts and result tables were not at hand, and what they alone say is a
-default here, marked in experiments/label_uncertainty.py.
+(GitHub sp-uhh/label-uncertainty-ser); the papers' texts and result tables were not at hand, and what they alone say is
+a default here, marked in experiments/label_uncertainty.py.
 """
+
+from affectjax.systems.label_uncertainty.experiment import build
+
+__all__ = ['build']

@@ -2,7 +2,8 @@
 
 Layer by layer after the released code (GitHub sp-uhh/label-uncertainty-ser: model.py, layers.py; sheet section 2).
 Parameters: `frontend` {`kernel_i` [k, C, O], `bias_i` [O]} for waveforms or {`kernel` [D, W], `bias` [W]} for features;
-`lstm` as in layers/recurrent.py; `head` {`dense_i` {`mean`, `rho`} [I + 1, O] or {`kernel`, `bias`}, `prelu_i` [O]}.
+`lstm` as in layers/recurrent.py; `head` as in layers/bayesian.py, or {`dense_i` {`kernel`, `bias`}, `prelu_i`
+{`slope`}}.
 """
 
 import math
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from affectjax.errors import UserError, unknown
-from affectjax.layers import bayesian, recurrent
+from affectjax.layers import bayesian, convolution, recurrent
 
 SAMPLES = 640  # per frame: 16 kHz, 40 ms
 FILTERS, SIZES = (50, 125, 125), (8, 6, 6)
@@ -25,33 +26,7 @@ BOTTLENECKS = ('kept', 'wide')
 
 def _bounded(fan_in: int):
   bound = fan_in**-0.5  # Kaiming uniform with a = sqrt 5
-  return lambda key, shape: jax.random.uniform(key, shape, jnp.float32, -bound, bound)
-
-
-def convolve(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-  """Cross-correlation of stride 1, padded to the same length (one more at the end for even kernels).
-
-  As one matrix product over shifted copies: on a CPU several times faster than a convolution with few channels.
-
-  Args:
-    x: [B, T, C].
-    kernel: [k, C, O].
-    bias: [O].
-
-  Returns:
-    [B, T, O].
-  """
-  size, t = kernel.shape[0], x.shape[1]
-  low = (size - 1) // 2
-  padded = jnp.pad(x, ((0, 0), (low, size - 1 - low), (0, 0)))
-  shifted = jnp.concatenate([padded[:, i : i + t] for i in range(size)], -1)  # [B, T, k C]
-  return shifted @ kernel.reshape(-1, kernel.shape[-1]) + bias
-
-
-def max_pool(x: jax.Array, size: int) -> jax.Array:
-  """The maximum over `size` steps, [B, T, C] -> [B, T // size, C]; a rest at the end is dropped."""
-  b, t, c = x.shape
-  return x[:, : t // size * size].reshape(b, t // size, size, c).max(2)
+  return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 class Waveform(nn.Module):
@@ -76,7 +51,7 @@ class Waveform(nn.Module):
       init = _bounded(size * y.shape[-1])
       kernel = self.param(f'kernel_{i}', init, (size, y.shape[-1], filters))
       bias = self.param(f'bias_{i}', init, (filters,))
-      y = nn.relu(max_pool(convolve(y, kernel, bias), pool))  # the maximum first: ten times fewer to rectify
+      y = convolution.convolve_pool_relu(y, kernel, bias, pool)
       y = nn.Dropout(self.dropout, deterministic=not train)(y)
     return y.reshape(b, t, -1)
 
@@ -103,7 +78,7 @@ def widths(hidden: int, outputs: int, bottleneck: str) -> tuple[int, ...]:
 
 
 def streams(windows: jax.Array, blocks: int, passes: int) -> jax.Array:
-  """The number of the weights' draw for every pass and block, [P, B * blocks] uint32.
+  """The number of the weights' draw for every block and pass, [B * blocks, P] uint32.
 
   A window has its own draws, whatever batch and device it is in.
 
@@ -113,7 +88,7 @@ def streams(windows: jax.Array, blocks: int, passes: int) -> jax.Array:
     passes: P, at most 256.
   """
   block = windows.astype(jnp.uint32)[:, None] * jnp.uint32(blocks) + jnp.arange(blocks, dtype=jnp.uint32)  # [B, n]
-  return block.reshape(1, -1) * jnp.uint32(MAX_PASSES) + jnp.arange(passes, dtype=jnp.uint32)[:, None]
+  return block.reshape(-1, 1) * jnp.uint32(MAX_PASSES) + jnp.arange(passes, dtype=jnp.uint32)
 
 
 class Prelu(nn.Module):
@@ -123,22 +98,6 @@ class Prelu(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     slope = self.param('slope', nn.initializers.constant(0.25), (x.shape[-1],))
     return jnp.where(x > 0, x, slope * x)
-
-
-class BayesHead(nn.Module):
-  """Four layers with a Gaussian posterior on their weights, PReLU between them, the last one linear."""
-
-  widths: tuple[int, ...]
-
-  @nn.compact
-  def __call__(self, x: jax.Array, seeds: jax.Array | None = None, numbers: jax.Array | None = None) -> jax.Array:
-    """Blocks [J, F, H] with a draw for each, by `seeds` [4, 2] and `numbers` [J]; or mean weights on any [..., H]."""
-    for i, width in enumerate(self.widths):
-      seed = None if seeds is None else seeds[i]
-      x = bayesian.BayesDense(width, name=f'dense_{i}')(x, seed, numbers)
-      if i + 1 < len(self.widths):
-        x = Prelu(name=f'prelu_{i}')(x)
-    return x
 
 
 class DenseHead(nn.Module):
@@ -196,7 +155,9 @@ class Network(nn.Module):
     self._lstm = recurrent.LSTM(self.hidden, 2, self.dropout, self.recurrent, name='lstm')
     layers = widths(self.hidden, self.outputs, self.bottleneck)
     self._head = (
-      BayesHead(layers, name='head') if self.head == 'bayes' else DenseHead(layers, self.head_dropout, name='head')
+      bayesian.BayesStack(layers, name='head')
+      if self.head == 'bayes'
+      else DenseHead(layers, self.head_dropout, name='head')
     )
 
   def trunk(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -221,10 +182,10 @@ class Network(nn.Module):
       raise UserError(f'windows of {t} frames in blocks of {self.block}, {passes} passes; expected whole blocks '
                       f'(run.model.block) and 1 to {MAX_PASSES} passes')  # fmt: skip
     blocks = t // self.block
-    numbers = streams(windows, blocks, passes)
-    x = jnp.broadcast_to(h.reshape(1, b * blocks, self.block, width), (passes, b * blocks, self.block, width))
-    y = self._head(x.reshape(-1, self.block, width), head_seeds(key), numbers.reshape(-1))
-    return y.reshape(passes, b, t, self.outputs)
+    numbers = streams(windows, blocks, passes)  # [B * blocks, P]
+    y = self._head(h.reshape(b * blocks, self.block, width), head_seeds(key), numbers)  # [B * blocks, P, F, O]
+    y = y.reshape(b, blocks, passes, self.block, self.outputs)
+    return jnp.moveaxis(y, 2, 0).reshape(passes, b, t, self.outputs)
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """Touches every parameter, to make them."""
@@ -246,7 +207,7 @@ def draw(params, key: jax.Array, numbers: jax.Array) -> list[tuple[jax.Array, ja
   """
   out = []
   for i, seed in enumerate(head_seeds(key)):
-    mean, rho = params[f'dense_{i}']['mean'], params[f'dense_{i}']['rho']
+    mean, rho = params[f'mean_{i}'], params[f'rho_{i}']
     noise = bayesian.noise(seed, numbers, mean.shape)
     out.append((noise, mean + jax.nn.softplus(rho) * noise))
   return out

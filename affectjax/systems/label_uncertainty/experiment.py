@@ -1,0 +1,227 @@
+"""Training and prediction of every row: deterministic, Bayesian, dropout at test, ensemble."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from affectjax import metrics
+from affectjax.data import pipeline
+from affectjax.engine import optim, parallel
+from affectjax.engine.steps import Losses, gradient_step
+from affectjax.engine.types import Experiment, TrainState
+from affectjax.errors import UserError, unknown
+from affectjax.systems.label_uncertainty import losses, network, postprocess, windows
+
+# How a row comes by its spread: from passes with drawn weights, from an output of its own, from passes with dropout,
+# from members trained apart; 'none' predicts the mean only, 'only' nothing but the spread.
+SPREADS = ('passes', 'direct', 'dropout', 'members', 'none', 'only')
+SCORED = ('ccc.pooled.{}', 'ccc.per_video.{}', 'ccc.pooled.{}_post', 'ccc.pooled.{}_meanweight', 'ccc.pooled.{}_spread',
+          'ccc.per_video.{}_spread', 'kl.gauss.{}', 'kl.t.{}', 'kl.t_minus_floor.{}', 'kl.true.{}', 'nll.raters.{}',
+          'crps.raters.{}', 'coverage.50.{}', 'coverage.80.{}', 'coverage.95.{}', 'calibration.raters.{}')  # fmt: skip
+_INIT, _PREDICT = 2**31 - 1, 2**31 - 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What is traced: equal specs share what was compiled."""
+
+  net: network.Network
+  spread: str
+  passes: int
+  members: int
+  loss: losses.Loss
+  attributes: tuple[str, ...]
+  data_frames: float
+
+
+def spec(config: Mapping[str, Any], attributes: tuple[str, ...], data_frames: float) -> Spec:
+  """The spec of a config."""
+  model, loss = config['model'], losses.Loss.of(config)
+  if model['spread'] not in SPREADS:
+    raise unknown('run.model.spread', model['spread'], SPREADS)
+  bayes = model['spread'] == 'passes'
+  if (loss.bbb != 'none') != bayes:
+    raise UserError(f'run.loss.bbb is {loss.bbb!r} with run.model.spread {model["spread"]!r}; the cost of the weights '
+                    "belongs to 'passes' and to no other")  # fmt: skip
+  if loss.label != 'none' and model['spread'] not in ('passes', 'direct'):
+    raise UserError(f'run.loss.label {loss.label!r} needs a spread that is trained: run.model.spread passes or direct')
+  net = network.Network(
+    len(attributes) * (2 if model['spread'] == 'direct' else 1), model['frontend'], model['width'], model['hidden'],
+    model['dropout'], 'bayes' if bayes else 'dense', model['head_dropout'], model['bottleneck'], model['block'],
+    model['recurrent'],
+  )  # fmt: skip
+  over = data_frames if loss.over == 'data' else 0.0
+  return Spec(net, model['spread'], model['passes'], model['members'], loss, attributes, over)
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """The experiment of one cell."""
+  data = windows.load(config, data_dir)
+  batch_size = parallel.global_batch(config['batch_size'])
+  train = data.sides['train']
+  steps = config['steps'] or math.ceil(config['epochs'] * len(train['window']) / batch_size)
+  cell = spec(config, data.attributes, float((train['count'] > 0).any(-1).sum()))
+  losses.refuse_few(cell.loss, float(train['count'].max()))
+  told = tuple(sorted(config['optim'].items()))
+  state = functools.partial(_init, cell, optim.make(config['optim'], steps), data.standard)
+
+  def batches(side, seed):
+    arrays = data.sides[side]
+    if side == 'train':
+      trained = {k: arrays[k] for k in ('id', 'window', 'x', 'x_mask', 'mean', 'spread', 'count')}
+      gather = lambda i: {k: v[i] for k, v in trained.items()}
+      return pipeline.shuffled(np.arange(len(arrays['window'])), gather, batch_size, seed)
+    size = parallel.global_batch(config['eval_batch_size'])
+    return pipeline.ordered(np.arange(len(arrays['window'])), lambda i: {k: v[i] for k, v in arrays.items()}, size)
+
+  return Experiment(
+    batches=batches,
+    init=state,
+    step=_step(cell, told, steps),
+    predict=_predict(cell),
+    score=functools.partial(_score, cell, data.delays),
+    steps=steps,
+    finish=functools.partial(postprocess.add, attributes=data.attributes),
+  )
+
+
+def _init(cell: Spec, tx, standard, key: jax.Array, batch) -> TrainState:
+  x, key0 = jnp.zeros((1, *batch['x'].shape[1:])), jax.random.fold_in(key, _INIT)
+  make = lambda key: cell.net.init(key, x)['params']
+  params = jax.vmap(make)(jax.random.split(key0, cell.members)) if cell.spread == 'members' else make(key0)
+  return TrainState.create(params, tx, key, {'input': standard})
+
+
+def _inputs(state: TrainState, batch) -> jax.Array:
+  """Standardised features, 0 (the training mean) where there are none."""
+  x = (batch['x'] - state.extra['input']['mean']) / state.extra['input']['scale']
+  return jnp.where(batch['x_mask'][..., None], x, 0.0)
+
+
+def _plain(cell: Spec, params, x: jax.Array, train: bool, key: jax.Array) -> jax.Array:
+  """One deterministic network, [B, T, D] -> [B, T, O]; dropout where `train`."""
+  trunk, head = jax.random.split(key)
+  h = cell.net.apply({'params': params}, x, train, method='trunk', rngs={'dropout': trunk})
+  return cell.net.apply({'params': params}, h, train, method='plain', rngs={'dropout': head})
+
+
+def _split(cell: Spec, out: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
+  """Outputs [..., O] as mean and spread [..., A]; what a row does not predict is None."""
+  if cell.spread == 'direct':
+    mean, spread = jnp.split(out, 2, -1)
+    return mean, jax.nn.softplus(spread)
+  return (None, jax.nn.softplus(out)) if cell.spread == 'only' else (out, None)
+
+
+@functools.lru_cache(maxsize=32)
+def _step(cell: Spec, optimizer: tuple, steps: int):
+  return gradient_step(_loss(cell), optim.make(dict(optimizer), steps))
+
+
+def _loss(cell: Spec):
+  loss = cell.loss
+
+  def loss_fn(params, state, batch, keys) -> Losses:
+    x, scalars = _inputs(state, batch), {}
+    zero = jnp.zeros(batch['mask'].shape)
+    if cell.spread == 'members':  # every member has its own loss; one program, one sum
+      each = jax.vmap(lambda p, k: _plain(cell, p, x, True, k))(params, jax.random.split(keys.device, cell.members))
+      total = sum(losses.concordance(loss, batch, each[i], batch['mean'], 1) for i in range(cell.members))
+      return Losses(zero + total, {'ccc_loss': total / cell.members}, state.extra)
+    if cell.spread == 'passes':
+      h = cell.net.apply({'params': params}, x, True, method='trunk', rngs={'dropout': keys.device})
+      passes = cell.net.apply({'params': params}, h, batch['window'], keys.shared, cell.passes, method='sampled')
+      mean, spread = network.moments(passes)
+    else:
+      mean, spread = _split(cell, _plain(cell, params, x, True, keys.device))
+    total = zero
+    if loss.mean:
+      scalars['ccc_loss'] = losses.concordance(loss, batch, mean, batch['mean'], 1)
+      total += loss.mean * scalars['ccc_loss']
+    if loss.spread:
+      scalars['ccc_spread_loss'] = losses.concordance(loss, batch, spread, batch['spread'], 2)
+      total += loss.spread * scalars['ccc_spread_loss']
+    if loss.bbb != 'none':
+      blocks = batch['x'].shape[1] // cell.net.block
+      cost = losses.weights_cost(loss, params['head'], keys.shared, batch['window'], blocks, cell.passes)
+      frames = cell.data_frames or parallel.total((batch['x_mask'].sum(1) * batch['mask']).sum())
+      scalars['bbb'] = cost / frames
+      total += scalars['bbb']
+    if loss.label != 'none':
+      values, there = losses.label_divergence(loss, batch, mean, spread)
+      label = losses.per_example(values, there, batch['mask'])
+      scalars['label_loss'] = parallel.total((label * batch['mask']).sum()) / parallel.total(batch['mask'].sum())
+      total += label
+    return Losses(total, scalars, state.extra)
+
+  return loss_fn
+
+
+@functools.lru_cache(maxsize=32)
+def _predict(cell: Spec):
+  def predict(state, batch):
+    x, params = _inputs(state, batch), state.params
+    key = jax.random.fold_in(state.key, _PREDICT)
+    weights = None
+    if cell.spread == 'passes':
+      h = cell.net.apply({'params': params}, x, method='trunk')
+      passes = cell.net.apply({'params': params}, h, batch['window'], key, cell.passes, method='sampled')
+      mean, spread = network.moments(passes)
+      weights = cell.net.apply({'params': params}, h, method='plain')
+    elif cell.spread == 'members':
+      mean, spread = network.moments(jax.vmap(lambda p: _plain(cell, p, x, False, key))(params))
+    elif cell.spread == 'dropout':
+      own = jax.vmap(lambda w: jax.random.split(jax.random.fold_in(key, w), cell.passes))(batch['window'])  # [B, P]
+      one = lambda x, k: _plain(cell, params, x[None], True, k)[0]
+      mean, spread = network.moments(jax.vmap(jax.vmap(one, (None, 0)), (0, 0), 1)(x, own))
+    else:
+      mean, spread = _split(cell, _plain(cell, params, x, False, key))
+    return _outputs(cell, batch, mean, spread, weights)
+
+  return predict
+
+
+def _outputs(cell: Spec, batch, mean, spread, mean_weight) -> dict[str, jax.Array]:
+  """Truth and prediction per attribute, [B, T] each; NaN where nothing is scored."""
+  out = {'time_s': batch['time_s']}
+  for i, name in enumerate(cell.attributes):
+    count = batch['count'][..., i]
+    truth = jnp.where(count > 0, batch['mean'][..., i], jnp.nan)
+    known = lambda x, i=i: jnp.where(batch['x_mask'], x[..., i], jnp.nan)
+    if mean is not None:
+      out[name], out[f'{name}_hat'] = truth, known(mean)
+    if mean_weight is not None:
+      out[f'{name}_meanweight'], out[f'{name}_meanweight_hat'] = truth, known(mean_weight)
+    if spread is None:
+      continue
+    student = cell.loss.label == 't_t'
+    widen = math.sqrt(cell.loss.df_hat / (cell.loss.df_hat - 2)) if student else 1.0
+    out[f'{name}_spread'] = jnp.where(count > 1, batch['spread'][..., i], jnp.nan)
+    out[f'{name}_spread_hat'] = widen * known(jnp.maximum(spread, cell.loss.floor_hat))
+    if mean is None:
+      continue
+    out[f'{name}_raters'], out[f'{name}_ratings'] = count, batch['ratings'][..., i]
+    out[f'{name}_df_hat'] = jnp.full(truth.shape, cell.loss.df_hat if student else jnp.inf)
+    out[f'{name}_agreement'] = batch['agreement'][:, i]
+    if 'true' in batch:
+      for j, part in enumerate(('loc', 'scale', 'df')):
+        out[f'{name}_true_{part}'] = jnp.where(count > 0, batch['true'][..., i, j], jnp.nan)
+  return out
+
+
+def _score(cell: Spec, delays: tuple[float, ...], out: Mapping[str, np.ndarray]) -> dict[str, float]:
+  """Named metrics, the delays, and the loss that selects: what the row minimises, without the cost of the weights."""
+  names = [form.format(a) for form in SCORED for a in cell.attributes]
+  scores = {name: metrics.compute(name, out) for name in names if metrics.available(name, out)}
+  mean = lambda form: float(np.mean([scores[form.format(a)] for a in cell.attributes]))
+  loss = cell.loss.spread * (1 - mean('ccc.pooled.{}_spread')) if cell.loss.spread else 0.0
+  loss += cell.loss.mean * (1 - mean('ccc.pooled.{}')) if cell.loss.mean else 0.0
+  if cell.loss.label != 'none':
+    loss += mean('kl.gauss.{}' if cell.loss.label == 'gauss' else 'kl.t.{}')
+  return {**scores, **{f'delay_s.{a}': d for a, d in zip(cell.attributes, delays, strict=True)}, 'loss': loss}

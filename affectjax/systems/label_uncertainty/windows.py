@@ -1,0 +1,157 @@
+"""Windows of a fixed number of frames with what the raters say of them: what is trained on and scored."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from affectjax import raters
+from affectjax.errors import UserError
+from affectjax.systems.label_uncertainty import delays as delays_lib
+from affectjax.systems.label_uncertainty import series as series_lib
+from affectjax.systems.label_uncertainty.series import Recording, Series
+
+SIDES = ('train', 'dev', 'test')
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """What a cell works on.
+
+  Attributes:
+    sides: 'train', 'dev', 'test' -> arrays [W, ...] by name (see `_side`).
+    attributes: names along A.
+    delays: s, per attribute.
+    standard: mean and scale [D] of the training frames; 0 and 1 for waveforms.
+  """
+
+  sides: Mapping[str, Mapping[str, np.ndarray]]
+  attributes: tuple[str, ...]
+  delays: tuple[float, ...]
+  standard: Mapping[str, np.ndarray]
+
+
+def load(config: Mapping[str, Any], data_dir: str | None) -> Data:
+  """The windows of a config; cached, for rows share them.
+
+  Training and dev frames come from `corpora[0]`, test frames from the last of `corpora`: the same, or another corpus.
+  Delays, rater draws and standardisation are those of training; nothing is fitted to the test side.
+  """
+  told = {'corpora': config['corpora'], 'data': config['data'], 'raters': config['raters'], 'twins': config['twins'],
+          'fold': config['fold'], 'draw': config['seed'] if config['raters']['train'] else 0}  # fmt: skip
+  return _load(json.dumps(told, sort_keys=True, default=list), data_dir)
+
+
+@functools.lru_cache(maxsize=3)
+def _load(told: str, data_dir: str | None) -> Data:
+  config = json.loads(told)
+  source, target = config['corpora'][0], config['corpora'][-1]
+  sides = series_lib.split(series_lib.load(config, source, data_dir), config)
+  if target != source:
+    other = series_lib.load(config, target, data_dir)
+    if other.attributes != sides['train'].attributes:
+      raise UserError(f'{source} has the attributes {sides["train"].attributes}, {target} {other.attributes}')
+    width, found = sides['train'].recordings[0].x.shape[1], other.recordings[0].x.shape[1]
+    if width != found:
+      raise UserError(f'{source} has {width} features per frame, {target} {found}; prepare both with the same features')
+    there = {**config, 'data': {**config['data'], 'split': config['data']['test_split']}}
+    sides['test'] = series_lib.split(other, there)['test']
+  marked = {side: _marked(part, config, side) for side, part in sides.items()}
+  delays = delays_lib.choose(marked['train'], marked['dev'], tuple(config['data']['delays']))
+  frames, attributes = config['data']['frames'], sides['train'].attributes
+  arrays, first = {}, 0
+  for side in SIDES:
+    shifted = [_shifted(r, delays) for r in marked[side].recordings]
+    arrays[side] = _side(shifted, frames, first, attributes)
+    first += len(arrays[side]['window'])
+  return Data(arrays, attributes, delays, _standard(sides['train']))
+
+
+def _marked(part: Series, config: Mapping[str, Any], side: str) -> Series:
+  """The part with the ratings of the raters that count on this side."""
+  rule = config['raters']
+  if rule['score'] not in ('all', 'others'):
+    raise UserError(f'run.raters.score is {rule["score"]!r}; expected all or others')
+  if rule['score'] == 'others' and not rule['train']:
+    raise UserError('run.raters.score is others, but run.raters.train is 0 (all raters train); set how many train')
+  out = []
+  for recording in part.recordings:
+    chosen, others = series_lib.choose_raters(recording.ratings, rule['train'], config['draw'])
+    kept = chosen if side != 'test' else others if rule['score'] == 'others' else chosen | others
+    if kept.sum() < 1 or (rule['train'] and chosen.sum() < rule['train']):
+      raise UserError(f'recording {recording.id!r} has {(chosen | others).sum()} raters, of which {rule["train"]} '
+                      f'should train and {rule["score"]} score; lower run.raters.train')  # fmt: skip
+    out.append(dataclasses.replace(recording, ratings=series_lib.only(recording.ratings, kept)))
+  return dataclasses.replace(part, recordings=tuple(out))
+
+
+def _shifted(recording: Recording, delays: tuple[float, ...]) -> Recording:
+  true = recording.true
+  if true is not None:
+    true = np.moveaxis(series_lib.shift(np.moveaxis(true, 1, 2), delays, recording.rate), 2, 1)
+  ratings = series_lib.shift(recording.ratings, delays, recording.rate)
+  return dataclasses.replace(recording, ratings=ratings, true=true)
+
+
+def _standard(part: Series) -> dict[str, np.ndarray]:
+  x = np.concatenate([r.x[r.x_mask] for r in part.recordings])
+  if x.shape[1] == delays_lib.SAMPLES:  # a waveform stays as it is
+    return {'mean': np.zeros(x.shape[1], np.float32), 'scale': np.ones(x.shape[1], np.float32)}
+  std = x.std(0, dtype=np.float64)
+  return {'mean': x.mean(0, dtype=np.float64).astype(np.float32),
+          'scale': np.where(std > 1e-6, std, 1.0).astype(np.float32)}  # fmt: skip
+
+
+def _side(recordings: list[Recording], frames: int, first: int, attributes: tuple[str, ...]) -> dict[str, np.ndarray]:
+  """Windows of whole recordings, one after the other; the last of a recording is padded.
+
+  Returns:
+    id, group, item [W] str; window [W] int32, its number; x [W, T, D]; x_mask [W, T]; time_s [W, T], NaN in padding;
+    mean, spread, count [W, T, A] of the raters (0 where there is none; spread 0 below two raters); ratings
+    [W, T, R, A]; true [W, T, A, 3]; agreement [W, A] int32 tertile of the window's mean pairwise correlation, -1 none.
+  """
+  slots = max(r.ratings.shape[1] for r in recordings)
+  pieces: dict[str, list[np.ndarray]] = {}
+  names: dict[str, list[str]] = {'id': [], 'group': [], 'item': []}
+  for r in recordings:
+    ratings = np.full((len(r), slots, len(attributes)), np.nan, np.float32)
+    ratings[:, : r.ratings.shape[1]] = np.where(r.x_mask[:, None, None], r.ratings, np.nan)
+    there = np.isfinite(ratings)
+    arrays = {
+      'x': np.where(r.x_mask[:, None], r.x, 0).astype(np.float32), 'x_mask': r.x_mask, 'ratings': ratings,
+      'time_s': (np.arange(len(r)) / r.rate).astype(np.float32), 'count': there.sum(1).astype(np.float32),
+      'mean': np.nan_to_num(raters.masked_mean(ratings, there, 1)).astype(np.float32),
+      'spread': np.nan_to_num(raters.spread(ratings, there, 1)).astype(np.float32),
+      **({} if r.true is None else {'true': r.true}),
+    }  # fmt: skip
+    windows = -(-len(r) // frames)
+    for key, value in arrays.items():
+      pieces.setdefault(key, []).append(_cut(value, windows, frames))
+    names['id'] += [f'{r.id}/{i:04d}' for i in range(windows)]
+    names['group'] += [r.group] * windows
+    names['item'] += [r.id] * windows
+  out = {k: np.concatenate(v) for k, v in pieces.items()} | {k: np.array(v) for k, v in names.items()}
+  out['window'] = np.arange(first, first + len(out['id']), dtype=np.int32)
+  out['agreement'] = np.stack([_tertiles(raters.window_agreement(out['ratings'][..., a]))
+                               for a in range(len(attributes))], -1)  # fmt: skip
+  return out
+
+
+def _cut(values: np.ndarray, windows: int, frames: int) -> np.ndarray:
+  """[T, ...] -> [windows, frames, ...]; padding is NaN in labels and times, 0 or False in features and counts."""
+  fill = np.nan if values.dtype.kind == 'f' and values.ndim != 2 else 0
+  padded = np.full((windows * frames, *values.shape[1:]), fill, values.dtype)
+  padded[: len(values)] = values
+  return padded.reshape(windows, frames, *values.shape[1:])
+
+
+def _tertiles(agreement: np.ndarray) -> np.ndarray:
+  """Which third [W] int32 a window's agreement lies in; -1 where it cannot be told."""
+  known = np.isfinite(agreement)
+  out = np.full(len(agreement), -1, np.int32)
+  rank = np.argsort(np.argsort(agreement[known], kind='stable'))
+  out[known] = rank * 3 // max(known.sum(), 1)
+  return out
