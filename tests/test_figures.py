@@ -61,6 +61,11 @@ def test_a_recordings_windows_are_joined_in_order_of_time(tmp_path):
   np.testing.assert_allclose(told[''], want['arousal'][here].ravel())
   np.testing.assert_allclose(told['_ratings'], want['arousal_ratings'][here].reshape(30, 4))
   assert (np.diff(told['time_s']) > 0).all()
+  time = told['time_s']
+  part = band._over_time(made, made.cells('good')[0], 'r0-3', 'arousal', (time[4], time[9]))
+  np.testing.assert_allclose(part['_hat'], told['_hat'][4:10])
+  with pytest.raises(_run.Lacks, match=r'recording r0-3 has no frame in \(0, 1\)'):
+    band.draw(made, BAND | {'item': 'r0-3', 'span': (0, 1)})
 
 
 def test_padding_is_dropped_and_a_leap_of_time_breaks_the_lines(tmp_path):
@@ -181,6 +186,7 @@ def test_points_that_are_not_done_are_left_out_of_a_curve(tmp_path):
     ({'kind': '_run'}, 'unknown kind of figure'),
     (BAND | {'taget': 'x'}, "unknown key in figure 'band': 'taget'; there is: fold, item,"),
     ({'kind': 'band', 'rows': ['base']}, "figure 'band' lacks target"), (BAND | {'rows': 'gone'}, "'gone'; there is"),
+    (BAND | {'span': 3}, 'span is'), (BAND | {'span': (2, 1)}, 'span is'), (BAND | {'span': 'ab'}, 'span'),
     (BAND | {'target': ['a', 'b']}, 'target is one name'), (BAND | {'rows': []}, 'rows is a name or several'),
     (BAND | {'name': '../x'}, 'no file name'), (CURVE | {'metric': 'kl.arousal'}, 'unknown metric'),
     (CURVE | {'series': {'good': {3: 'a'}}}, 'series is'), (CURVE | {'series': [['a', [['3', 'b']]]]}, 'points'),

@@ -1,6 +1,8 @@
 """A recording over time: its raters, their mean, and what each row predicts of them, with 50 and 95 % bands.
 
-dict(kind='band', rows=('mu', 't_lu'), target='arousal')            item, fold, seed: which; the first if not given
+dict(kind='band', rows=('mu', 't_lu'), target='arousal', item='P41', fold='all', seed=0, span=(60, 120))
+
+item, fold, seed: the first, of the test split, if not given; span: seconds, all if not given.
 """
 
 from collections.abc import Mapping
@@ -10,17 +12,25 @@ import numpy as np
 import scipy.special
 
 from affectjax import distributions
+from affectjax.errors import UserError
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._run import Cell, Lacks, Run, names, one_name
 
-REQUIRED, OPTIONAL = ('rows', 'target'), ('item', 'fold', 'seed')
+REQUIRED, OPTIONAL = ('rows', 'target'), ('item', 'fold', 'seed', 'span')
 SHARES = (0.95, 0.50)  # the wider one lies below
 SHADES = (0.20, 0.38)
 HAT = _style.COLORS[0]
+EVER = -np.inf, np.inf
 
 
 def reads(spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
   one_name(spec, 'target')
+  span = spec.get('span', EVER)
+  if not (
+    isinstance(span, list | tuple) and len(span) == 2 and all(isinstance(s, int | float) for s in span)
+    and span[0] < span[1]
+  ):  # fmt: skip
+    raise UserError(f'figure {spec["kind"]!r}: span is (first, last) in seconds, found {span!r}')
   return names(spec, 'rows'), ()
 
 
@@ -41,7 +51,7 @@ def _choose(run: Run, spec: Mapping[str, Any]) -> tuple[str, dict[str, Cell]]:
   return str(item), chosen
 
 
-def _over_time(run: Run, cell: Cell, item: str, target: str) -> dict[str, np.ndarray]:
+def _over_time(run: Run, cell: Cell, item: str, target: str, span=EVER) -> dict[str, np.ndarray]:
   """The item's arrays, frames [F, ...] in order of time, with a NaN where time leaps; keys without the target.
 
   `time_s` and, as far as predicted, '' (raters' mean), '_hat', '_spread_hat', '_df_hat', '_ratings'.
@@ -52,7 +62,7 @@ def _over_time(run: Run, cell: Cell, item: str, target: str) -> dict[str, np.nda
     raise Lacks(f'the predictions of row {cell["row"]} have no time_s')
   here = told['item'].astype(str) == item
   time = told['time_s'][here].astype(float)
-  real = np.isfinite(time)
+  real = np.isfinite(time) & (time >= span[0]) & (time <= span[1])
   order = np.argsort(time[real], kind='stable')
   time = time[real][order]
   step = np.diff(time)
@@ -117,9 +127,11 @@ def draw(run: Run, spec: Mapping[str, Any]):
   """A panel per row, on the same axes of time and value; one that is not done says so."""
   rows, target = names(spec, 'rows'), one_name(spec, 'target')
   item, chosen = _choose(run, spec)
-  told = {row: _over_time(run, cell, item, target) for row, cell in chosen.items()}
+  told = {row: _over_time(run, cell, item, target, spec.get('span', EVER)) for row, cell in chosen.items()}
   if not any('' in t or '_ratings' in t for t in told.values()):
     raise Lacks(f'the predictions have no {target}')
+  if not any(len(t['time_s']) for t in told.values()):
+    raise Lacks(f'recording {item} has no frame in {spec.get("span", "it")}')
   fig = _style.figure(9, 1.4 + 2.0 * len(rows))
   panels = fig.subplots(len(rows), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
   entries, held = {}, []
