@@ -165,12 +165,19 @@ def _within(c, rows):
     for corpus, (s, _) in PLACES.items()
   )
   c.notes = NOTES
-  shown = ('mu', 'mu_lu', 't_lu')
-  c.figures = tuple(
-    dict(kind='band', rows=tuple(f'{r}{s}' for r in shown), target=a) for s in ('', '_msp') for a in ATTRIBUTES
-  ) + tuple(
-    dict(kind='calibration', rows=tuple(f'{r}{s}' for r in ('mtl_pu', *shown, 't_lu_t', 'mc_dropout', 'ensemble')),
-         target=a) for s in ('', '_msp') for a in ATTRIBUTES
+  c.figures = tuple(figure for s in ('', '_msp') for a in ATTRIBUTES for figure in _pictures(a, s))
+
+
+def _pictures(attribute, suffix=''):
+  """A recording with its raters and predicted bands, and calibration."""
+  place = suffix and f'.{suffix[1:]}'
+  row = lambda names: tuple(f'{name}{suffix}' for name in names)
+  return (
+    dict(kind='band', rows=row(('mu', 'mu_lu', 't_lu')), target=attribute, name=f'band.{attribute}{place}'),
+    dict(
+      kind='calibration', rows=row(('mtl_pu', 'mu', 'mu_lu', 't_lu', 't_lu_t', 'mc_dropout', 'ensemble')),
+      target=attribute, name=f'calibration.{attribute}{place}',
+    ),
   )  # fmt: skip
 
 
@@ -309,13 +316,10 @@ def _real(c, rows, train):
   )  # fmt: skip
   row = lambda name, n: name if n == train[0] else f'{name}_k{n}'
   series = tuple((name, tuple((n, row(name, n)) for n in sorted(train))) for name in ('t_lu', 'mu_lu'))
-  c.figures = tuple(dict(kind='band', rows=('mu', 'mu_lu', 't_lu'), target=a) for a in ATTRIBUTES) + tuple(
-    dict(kind='calibration', rows=('mtl_pu', 'mu', 'mu_lu', 't_lu', 't_lu_t', 'mc_dropout', 'ensemble'), target=a)
-    for a in ATTRIBUTES
-  ) + tuple(
+  c.figures = tuple(figure for a in ATTRIBUTES for figure in _pictures(a)) + tuple(
     dict(kind='curve', metric=f'kl.t.{a}', series=series, x_label='raters in training', difference=('t_lu', 'mu_lu'))
     for a in ATTRIBUTES
-  )  # fmt: skip
+  )
 
 
 def _ceap360vr(c, rows):

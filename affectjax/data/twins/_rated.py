@@ -44,18 +44,22 @@ def smooth(rng: np.random.Generator, steps: int, channels: int, constant: float)
   return twice / np.sqrt((1 + decay**2) / (1 - decay**2) ** 3)
 
 
+def check(knobs: Mapping[str, Any]) -> None:
+  """Refuses knobs that no twin can be made with."""
+  if not 0 <= knobs['tails'] < 0.5:
+    raise UserError(f'twin: tails {knobs["tails"]}, expected 0 (normal) or 1 / degrees of freedom, below 0.5')
+  if not 0 < knobs['agreement'] < 1:
+    raise UserError(f'twin: agreement {knobs["agreement"]}, expected a mean correlation of raters between 0 and 1')
+
+
 def quantiles(tails: float) -> tuple[np.ndarray, np.ndarray]:
   """Standard normal values and the values of t with 1 / `tails` degrees of freedom at the same probabilities."""
   z = np.linspace(-6, 6, 4001)
-  if not 0 <= tails < 0.5:
-    raise UserError(f'twin: tails {tails}, expected 0 (normal) or 1 / degrees of freedom, below 0.5')
   return z, z if tails == 0 else stats.t.ppf(stats.norm.cdf(z), 1 / tails)
 
 
 def disagreement(agreement: float, tails: float, spread_sd: float) -> float:
   """The median scale of marks at which two raters correlate by about `agreement`, var m / (var m + var about m)."""
-  if not 0 < agreement < 1:
-    raise UserError(f'twin: agreement {agreement}, expected a mean pairwise correlation between 0 and 1')
   variance = MEAN_SD**2 * (1 / agreement - 1)
   heavier = 1.0 if tails == 0 else (1 / tails) / (1 / tails - 2)
   return float(np.sqrt(variance / heavier / np.exp(2 * spread_sd**2)))

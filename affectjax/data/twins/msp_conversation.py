@@ -27,6 +27,7 @@ def make(
   knobs = dict(seed=seed, conversations=conversations, signal=signal, spread_signal=spread_signal, noise=noise,
                shift=shift, agreement=agreement, tails=tails, spread_sd=spread_sd, delay=delay, jitter=jitter,
                waveform=waveform)  # fmt: skip
+  _rated.check(knobs)
   rng = np.random.default_rng((seed, 11))
   traits = _rated.rater_traits(rng, POOL)
   lengths = rng.integers(10 * 60 * 25, 20 * 60 * 25 + 1, conversations)  # frames

@@ -42,6 +42,7 @@ def make(
   knobs = dict(seed=seed, recordings=recordings, frames=frames, raters=raters, signal=signal,
                spread_signal=spread_signal, noise=noise, shift=shift, agreement=agreement, tails=tails,
                spread_sd=spread_sd, delay=delay, jitter=jitter, waveform=waveform)  # fmt: skip
+  _rated.check(knobs)
   traits = _rated.rater_traits(np.random.default_rng((seed, 1)), raters)
 
   def columns(split: str) -> Columns:

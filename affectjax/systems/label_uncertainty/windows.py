@@ -45,7 +45,7 @@ def load(config: Mapping[str, Any], data_dir: str | None) -> Data:
   return _load(json.dumps(told, sort_keys=True, default=list), data_dir)
 
 
-@functools.lru_cache(maxsize=3)
+@functools.lru_cache(maxsize=10)  # as many as a table of folds comes back to
 def _load(told: str, data_dir: str | None) -> Data:
   config = json.loads(told)
   source, target = config['corpora'][0], config['corpora'][-1]

@@ -1,0 +1,441 @@
+"""Label uncertainty: what is trained on and scored, the losses, and every row from start to end."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from affectjax import metrics
+from affectjax.engine import parallel, train
+from affectjax.errors import UserError
+from affectjax.systems import label_uncertainty as system
+from affectjax.systems.label_uncertainty import delays, experiment, losses, network, postprocess, series, windows
+from affectjax.systems.label_uncertainty.series import Recording, Series
+from tests import lu_small
+
+RNG = np.random.default_rng(0)
+
+
+def recording(frames=50, raters=4, rate=5.0, name='a', group=None, split='train', **changes):
+  ratings = RNG.uniform(-1, 1, (frames, raters, 2)).astype(np.float32)
+  x = RNG.normal(size=(frames, 3)).astype(np.float32)
+  return dataclasses.replace(
+    Recording(name, group or name, split, rate, x, np.ones(frames, bool), ratings, None), **changes
+  )
+
+
+# What is trained on
+
+
+def test_features_are_aligned_with_labels():
+  x, mask = np.arange(12, dtype=np.float32)[:, None], np.ones(12, bool)
+  mean, there = series.align(x, mask, 3, ('mean', 'max'))
+  np.testing.assert_allclose(mean, [[1.5, 3], [5.5, 7], [9.5, 11]])
+  assert there.all()
+  mask[4:8] = False
+  assert series.align(x, mask, 3, ('mean',))[1].tolist() == [True, False, True]
+  np.testing.assert_array_equal(series.align(x[:3], mask[:3], 6, ())[0][:, 0], [0, 0, 1, 1, 2, 2])
+  with pytest.raises(UserError, match='summary is empty'):
+    series.align(x, mask, 3, ())
+
+
+def test_resampling_averages_what_is_there():
+  r = recording(frames=10, rate=10.0)
+  r.ratings[0, 0, 0] = np.nan
+  r.ratings[2:4, 1, :] = np.nan
+  half = series.resample(r, 5.0)
+  assert half.rate == 5.0 and len(half) == 5
+  np.testing.assert_allclose(half.ratings[0, 0, 0], r.ratings[1, 0, 0])
+  assert np.isnan(half.ratings[1, 1]).all()
+  np.testing.assert_allclose(half.x[3], r.x[6:8].mean(0), rtol=1e-6)
+  with pytest.raises(UserError, match='20 labels|rate_hz 20'):
+    series.resample(r, 20.0)
+
+
+def test_dealt_raters_are_the_same_in_every_recording():
+  ratings = recording(raters=6).ratings
+  train_a, others = series.choose_raters(ratings, 3, seed=4)
+  assert train_a.sum() == 3 and others.sum() == 3 and not (train_a & others).any()
+  np.testing.assert_array_equal(series.choose_raters(ratings[:10], 3, seed=4)[0], train_a)
+  draws = {tuple(series.choose_raters(ratings, 3, seed=s)[0]) for s in range(20)}
+  assert len(draws) > 5
+  ratings[:, 2] = np.nan  # who marked nothing is dealt to nobody
+  chosen, others = series.choose_raters(ratings, 3, seed=4)
+  assert not chosen[2] and not others[2] and (chosen | others).sum() == 5
+
+
+def test_shift_moves_marks_to_what_they_are_about():
+  r = np.arange(10, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
+  out = series.shift(r, (0.4, 0.0), rate=5.0)
+  np.testing.assert_array_equal(out[:8, 0, 0], np.arange(2, 10))
+  assert np.isnan(out[8:, :, 0]).all()
+  np.testing.assert_array_equal(out[..., 1], r[..., 1])
+
+
+def test_windows_hold_every_frame_once_and_padding_is_marked():
+  recordings = [recording(45, raters=4), recording(20, raters=2, name='b')]
+  side = windows._side(recordings, 20, 7, ('valence', 'arousal'))
+  assert side['window'].tolist() == [7, 8, 9, 10] and side['item'].tolist() == ['a', 'a', 'a', 'b']
+  assert side['x_mask'].sum() == 65 and np.isfinite(side['time_s']).sum() == 65
+  np.testing.assert_array_equal(side['x'][side['x_mask']], np.concatenate([r.x for r in recordings]))
+  assert (side['count'][2, 5:] == 0).all() and (side['count'][3] == 2).all() and (side['count'][0] == 4).all()
+  np.testing.assert_allclose(side['mean'][0], recordings[0].ratings[:20].mean(1), rtol=1e-5)
+  np.testing.assert_allclose(side['spread'][0], recordings[0].ratings[:20].std(1, ddof=1), rtol=1e-5)
+  assert np.isnan(side['ratings'][3, :, 2:]).all()
+
+
+def test_the_truth_is_of_the_scoring_raters_and_dev_never_sees_them():
+  config = lu_small.config(raters=dict(train=3, score='others'))
+  data = windows.load(config, None)
+  there = {s: np.isfinite(a['ratings'][..., 0]).any((0, 1)) for s, a in data.sides.items()}
+  assert (
+    there['train'].sum() == 3 and (there['train'] == there['dev']).all() and not (there['train'] & there['test']).any()
+  )
+  everyone = windows.load(lu_small.config(raters=dict(train=3, score='all')), None)
+  assert np.isfinite(everyone.sides['test']['ratings'][..., 0]).any((0, 1)).all()
+
+
+def test_delays_are_found_on_dev_per_attribute():
+  twin = dict(lu_small.TWINS, recola=dict(recordings=3, frames=4000, delay=2.0, jitter=0.0, agreement=0.8))
+  data = dict(delays=(0.0, 1.0, 2.0, 3.6))
+  assert windows.load(lu_small.config(twins=twin, data=data), None).delays == (2.0, 2.0)
+  assert windows.load(lu_small.config(data=dict(delays=(2.8,))), None).delays == (2.8, 2.8)
+  with pytest.raises(UserError, match=r'run\.data\.delays'):
+    delays.choose(None, None, (-1.0, 0.0))
+
+
+def test_standardisation_is_of_training_frames_and_other_corpora_bring_none():
+  cross = lu_small.config('t_lu_to_msp', 'cross_corpus')
+  a, b = windows.load(cross, None), windows.load(lu_small.config('t_lu'), None)
+  np.testing.assert_array_equal(a.standard['mean'], b.standard['mean'])
+  assert a.delays == b.delays
+  assert a.sides['test']['item'][0].startswith('conversation') and a.sides['train']['item'][0].startswith('train')
+
+
+@pytest.mark.parametrize(('changes', 'said'), [
+  (dict(data=dict(split='values')), 'needs folds'),
+  (dict(data=dict(split='halves')), 'halves'),
+  (dict(data=dict(modalities=('visual',))), "no 'visual'"),
+  (dict(data=dict(summary=('median',))), 'median'),
+  (dict(data=dict(rate_hz=50.0)), 'rate_hz 50'),
+  (dict(data=dict(held_out=3)), 'no train recording'),
+  (dict(raters=dict(train=0, score='others')), 'run.raters.train is 0'),
+  (dict(raters=dict(train=9, score='all')), 'has 6 raters'),
+  (dict(raters=dict(train=6, score='others')), 'has 6 raters'),
+  (dict(raters=dict(train=2, score='all')), 'needs 3 raters a frame'),
+  (dict(raters=dict(train=1), loss=dict(label='gauss')), 'needs 2 raters a frame'),
+  (dict(raters=dict(train=3), loss=dict(nu='a-1')), 'needs 4 raters a frame'),
+  (dict(loss=dict(label='cauchy')), 'cauchy'),
+  (dict(loss=dict(nu='a+1')), 'a+1'),
+  (dict(loss=dict(bbb='none')), 'cost of the weights'),
+  (dict(model=dict(spread='direct')), 'cost of the weights'),
+  (dict(model=dict(spread='none'), loss=dict(bbb='none')), 'needs a spread that is trained'),
+  (dict(model=dict(block=7)), 'whole blocks'),
+  (dict(model=dict(passes=500)), '256 passes'),
+  (dict(model=dict(frontend='released')), '640 samples'),
+  (dict(model=dict(frontend='raw')), 'raw'),
+  (dict(model=dict(bottleneck='narrow')), 'narrow'),
+  (dict(model=dict(recurrent='gru')), 'gru'),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_in_one_line(tmp_path, changes, said):
+  with pytest.raises(UserError) as caught:
+    train.run(lu_small.config(**changes), tmp_path)
+  assert said in str(caught.value) and '\n' not in str(caught.value)
+
+
+# Losses
+
+
+def loss_of(**changes):
+  return losses.Loss.of(cells_loss(**changes))
+
+
+def cells_loss(**changes):
+  config = lu_small.config()
+  return {'loss': {**config['loss'], **changes}}
+
+
+def label_batch(counts=(6, 5, 3, 2, 1, 0)):
+  n = len(counts)
+  shape = (1, n, 1)
+  return {
+    'mean': jnp.asarray(RNG.normal(0, 0.3, shape), jnp.float32),
+    'spread': jnp.where(jnp.array(counts).reshape(shape) > 1, 0.2, 0.0),
+    'count': jnp.array(counts, jnp.float32).reshape(shape),
+  }
+
+
+@pytest.mark.parametrize(
+  ('label', 'nu', 'fewest'), [('gauss', 'a', 2), ('t', 'a', 3), ('t', 'a-1', 4), ('t_t', 'a', 3)]
+)
+def test_frames_with_too_few_raters_are_masked_in_value_and_gradient(label, nu, fewest):
+  loss, batch = loss_of(label=label, nu=nu), label_batch()
+
+  def total(m_hat, s_hat):
+    values, there = losses.label_divergence(loss, batch, m_hat, s_hat)
+    return jnp.where(there, values, 0.0).sum(), there
+
+  m_hat, s_hat = jnp.zeros((1, 6, 1)), jnp.full((1, 6, 1), 0.3)
+  (value, there), grads = jax.value_and_grad(total, (0, 1), has_aux=True)(m_hat, s_hat)
+  assert there[0, :, 0].tolist() == [c >= fewest for c in (6, 5, 3, 2, 1, 0)]
+  assert np.isfinite(value) and value > 0
+  for g in grads:
+    assert np.isfinite(g).all() and (g[~there] == 0).all() and (g[there] != 0).all()
+
+
+def test_posterior_scale_and_floor_are_what_the_sheet_says():
+  batch = label_batch((6,))
+  from affectjax.objectives import student_t
+
+  args = (batch['mean'], batch['spread'], jnp.zeros((1, 1, 1)), jnp.full((1, 1, 1), 0.3))
+  value = losses.label_divergence(loss_of(label='t', nu='a-1', scale='posterior', floor=0.0), batch, *args[2:])[0]
+  expected = student_t.kl_t_normal(args[0], args[1] * np.sqrt(1 + 1 / 6), 5.0, *args[2:])
+  np.testing.assert_allclose(value, expected, rtol=1e-5)
+  value = losses.label_divergence(loss_of(label='gauss', floor=0.1), batch, *args[2:])[0]
+  expected = student_t.kl_normal_normal(args[0], np.sqrt(0.2**2 + 0.1**2), *args[2:])
+  np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def small_net():
+  return network.Network(2, hidden=8, width=8, block=5, dropout=0.0)
+
+
+def test_closed_cost_is_the_expectation_of_the_drawn_one():
+  net = small_net()
+  params = net.init(jax.random.key(0), jnp.zeros((1, 10, 3)))['params']['head']
+
+  def cost(bbb, key, passes):
+    f = lambda w: losses.weights_cost(loss_of(bbb=bbb), params, key, w, 2, passes)
+    return float(jax.vmap(f, axis_name=parallel.AXIS)(jnp.arange(2).reshape(1, 2))[0])
+
+  exact = cost('closed', jax.random.key(1), 1)
+  drawn = [cost('monte_carlo', jax.random.key(i), 200) for i in range(5)]
+  assert abs(np.mean(drawn) - exact) < 4 * np.std(drawn) / np.sqrt(5) + 1.0
+
+
+def test_mean_over_frames_is_over_all_devices_frames():
+  values, there = jnp.arange(24.0).reshape(4, 3, 2), jnp.array(RNG.random((4, 3, 2)) < 0.6)
+  mask = jnp.array([1.0, 1.0, 1.0, 0.0])
+  one = jax.vmap(losses.per_example, axis_name=parallel.AXIS)(values[None], there[None], mask[None])[0]
+  two = jax.vmap(losses.per_example, axis_name=parallel.AXIS)(
+    *(v.reshape(2, 2, *v.shape[1:]) for v in (values, there, mask))
+  )
+  np.testing.assert_allclose(two.reshape(-1), one, rtol=1e-6)
+  kept = [np.asarray(values)[:3, :, a][np.asarray(there)[:3, :, a]].mean() for a in range(2)]
+  np.testing.assert_allclose((one * mask).sum() / mask.sum(), np.mean(kept), rtol=1e-6)
+
+
+# Network
+
+
+def test_prediction_of_a_window_does_not_depend_on_its_batch():
+  net = small_net()
+  x = jax.random.normal(jax.random.key(0), (4, 10, 3))
+  params = net.init(jax.random.key(1), x)
+  run = lambda x, w: net.apply(params, net.apply(params, x, method='trunk'), w, jax.random.key(2), 3, method='sampled')
+  whole = run(x, jnp.arange(4))
+  np.testing.assert_allclose(run(x[2:3], jnp.arange(2, 3)), whole[:, 2:3], atol=1e-6)
+  again = run(x, jnp.arange(4) + 1)
+  assert (jnp.abs(again - whole) > 1e-4).mean() > 0.9
+
+
+def test_weights_change_between_blocks_and_passes_and_not_within():
+  net = small_net()
+  h = jnp.ones((1, 15, 8))
+  params = net.init(jax.random.key(1), jnp.zeros((1, 15, 3)))
+  y = net.apply(params, h, jnp.arange(1), jax.random.key(0), 4, method='sampled')  # [4, 1, 15, 2]
+  y = np.asarray(y)[:, 0].reshape(4, 3, 5, 2)
+  assert np.ptp(y, axis=2).max() < 1e-6  # a constant input within a block
+  assert np.ptp(y, axis=1).min() > 1e-6 and np.ptp(y, axis=0).min() > 1e-6
+
+
+def test_moments_are_mean_and_ddof_one():
+  x = jnp.asarray(RNG.normal(size=(7, 3)), jnp.float32)
+  mean, spread = network.moments(x)
+  np.testing.assert_allclose(mean, np.mean(x, 0), rtol=1e-5)
+  np.testing.assert_allclose(spread, np.std(x, 0, ddof=1), rtol=1e-5)
+  assert np.isfinite(jax.grad(lambda x: network.moments(x)[1].sum())(jnp.ones((4, 2)))).all()
+
+
+# From start to end
+
+
+@pytest.mark.parametrize('row', list(lu_small.experiment()['order'])[:10])
+def test_every_row_trains_and_is_scored(tmp_path, row):
+  config = lu_small.config(row)
+  result = train.run(config, tmp_path)
+  assert np.isfinite(result.scores['loss']) and result.scores['delay_s.arousal'] in (0.0, 2.0)
+  with np.load(tmp_path / 'predictions.npz', allow_pickle=False) as file:
+    out = {k.removeprefix('test/'): file[k] for k in file.files if k.startswith('test/')}
+  has_mean, has_spread = row != 'stl_pu', row != 'stl'
+  assert ('arousal_hat' in out) == has_mean and ('arousal_spread_hat' in out) == has_spread
+  assert ('kl.true.arousal' in result.scores) == ('nll.raters.valence' in result.scores) == (has_mean and has_spread)
+  assert ('ccc.pooled.arousal_post' in result.scores) == has_mean
+  if has_spread:
+    assert np.nanmin(out['arousal_spread_hat']) > 0
+  if row == 't_lu_t':
+    assert (out['arousal_df_hat'] == 29).all()
+  first = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+  assert all(line.get('skipped', 0) == 0 for line in first)
+
+
+def test_padded_windows_and_absent_frames_are_invisible():
+  """Garbage in padded frames changes neither the loss nor its gradient; masked equals dropped."""
+  config = lu_small.config('t_lu', **lu_small.STILL)
+  data = windows.load(config, None)
+  cell = experiment.spec(config, data.attributes, 100.0)
+  keys = ('window', 'x', 'x_mask', 'mean', 'spread', 'count')
+  batch = {k: data.sides['train'][k][:3].copy() for k in keys}
+  batch['x_mask'][1, 12:], batch['count'][1, 12:] = False, 0
+  state = system.build(config, None).init(jax.random.key(0), batch)
+  step = experiment._step(cell, tuple(sorted({**config['optim'], 'name': 'sgd'}.items())), 6)
+
+  run = jax.jit(jax.vmap(step, axis_name=parallel.AXIS))
+
+  def update(batch, mask):
+    put = lambda tree: jax.tree.map(lambda x: jnp.asarray(x)[None], tree)
+    tx = experiment.optim.make({**config['optim'], 'name': 'sgd'}, 6)
+    start = state.replace(opt_state=tx.init(state.params))
+    return run(put(start), put({**batch, 'mask': mask}))
+
+  ones = np.ones(3, np.float32)
+  clean, scalars = update(batch, ones)
+  dirty = {
+    **batch,
+    'x': np.where(batch['x_mask'][..., None], batch['x'], 1e6),
+    'mean': np.where(batch['count'] > 0, batch['mean'], np.inf),
+  }
+  other, noisy = update(dirty, ones)
+  np.testing.assert_allclose(noisy['loss'], scalars['loss'], rtol=1e-6)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), clean.params, other.params)
+  padded = {
+    k: np.concatenate([v, v[:1] * 0 + (np.nan if v.dtype.kind == 'f' else 0)]).astype(v.dtype) for k, v in batch.items()
+  }
+  more, filled = update(padded, np.array([1, 1, 1, 0], np.float32))
+  np.testing.assert_allclose(filled['label_loss'], scalars['label_loss'], rtol=1e-5)
+  np.testing.assert_allclose(filled['ccc_loss'], scalars['ccc_loss'], rtol=1e-5)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), clean.params, more.params)
+
+
+def _copies(tree, devices):
+  return jax.tree.map(lambda x: jnp.broadcast_to(x, (devices, *jnp.shape(x))), tree)
+
+
+def _cut(numbers, devices):
+  return {k: np.stack(np.split(v, devices)) for k, v in numbers.items()}
+
+
+@pytest.mark.parametrize('row', ['t_lu', 'mtl_pu'])
+def test_eight_devices_are_one(row):
+  """The same steps on one device and on eight: weights' draws belong to windows, losses to all devices' frames."""
+  changes = dict(optim=dict(name='sgd', lr=0.01, clip=0.0), loss=dict(bbb='monte_carlo'), **lu_small.STILL)
+  if row == 'mtl_pu':
+    del changes['loss']
+  config = lu_small.config(row, **changes)
+  built = system.build(config, None)
+  batches = [next(it) for it in [built.batches('train', 0)] for _ in range(3)]
+  curves = []
+  for devices in (1, 8):
+    state = built.init(jax.random.key(0), batches[0])
+    step = jax.jit(jax.vmap(built.step, axis_name=parallel.AXIS))
+    state, curve = _copies(state, devices), []
+    for batch in batches:
+      numbers, _ = parallel.split_strings(batch)
+      state, scalars = step(state, _cut(numbers, devices))
+      curve.append(float(scalars['loss'][0]))
+    curves.append((curve, jax.tree.map(lambda x: x[0], state.params)))
+  np.testing.assert_allclose(curves[0][0], curves[1][0], rtol=2e-5)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), curves[0][1], curves[1][1])
+
+
+def test_resumed_is_uninterrupted(tmp_path):
+  config = lu_small.config('t_lu', steps=8, eval_every=4)
+  whole = train.run(config, tmp_path / 'whole')
+  kept = {**config, 'steps': 8}
+
+  class Stop(Exception):
+    pass
+
+  def stop(step, steps, rate):
+    if step == 6:
+      raise Stop
+
+  with pytest.raises(Stop):
+    train.run(kept, tmp_path / 'torn', watch=stop)
+  again = train.run(kept, tmp_path / 'torn')
+  assert again.scores == whole.scores
+  with np.load(tmp_path / 'whole/predictions.npz') as a, np.load(tmp_path / 'torn/predictions.npz') as b:
+    assert a.files == b.files
+    for key in a.files:
+      np.testing.assert_array_equal(a[key], b[key])
+
+
+@pytest.mark.parametrize('row', ['mu_lu', 'stl'])
+def test_other_tables_run(tmp_path, row):
+  name = f'{row}_to_recola'
+  result = train.run(lu_small.config(name, 'cross_corpus'), tmp_path)
+  assert np.isfinite(result.scores['ccc.pooled.arousal'])
+
+
+@pytest.mark.slow
+def test_full_size_network_on_raw_waveforms_takes_steps(tmp_path):
+  """12 s of raw waveform, the released widths, 30 passes: two steps and one evaluation."""
+  twins = dict(lu_small.TWINS, recola=dict(recordings=2, frames=600, waveform=True))
+  config = lu_small.config(
+    't_lu', steps=2, eval_every=2, batch_size=2, eval_batch_size=8, twins=twins,
+    data=dict(modalities=('waveform',), rate_hz=0.0, frames=300, held_out=1, delays=(0.0, 1.0)),
+    model=dict(frontend='released', hidden=256, block=50, passes=30),
+  )  # fmt: skip
+  result = train.run(config, tmp_path)
+  lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+  assert np.isfinite([line['loss'] for line in lines if 'loss' in line]).all()
+  assert np.isfinite(result.scores['kl.t.arousal'])
+
+
+# Post-processing
+
+
+def outputs(shift=0, scale=1.0, offset=0.0, noise=0.0, frames=120, items=3):
+  rng = np.random.default_rng(3)
+  truth = np.cumsum(rng.normal(0, 0.05, (items, frames)), 1)
+  hat = np.roll(truth, shift, 1) * scale + offset + rng.normal(0, noise, truth.shape)
+  time = np.tile(np.arange(frames) / 5.0, (items, 1))
+  cut = lambda x: x.reshape(-1, 40).astype(np.float32)
+  item = np.repeat([f'r{i}' for i in range(items)], frames // 40)
+  return {'arousal': cut(truth), 'arousal_hat': cut(hat), 'time_s': cut(time), 'item': item, 'group': item}
+
+
+@pytest.mark.parametrize(('changes', 'step'), [
+  (dict(noise=0.3), 'median'), (dict(offset=0.7), 'linear'), (dict(scale=0.3), 'linear'), (dict(shift=5), 'shift'),
+])  # fmt: skip
+def test_each_step_is_found_where_it_helps(changes, step):
+  dev = outputs(**changes)
+  assert step in [name for name, *_ in postprocess.chain(dev, 'arousal')]
+  done = postprocess.add({'dev': dev, 'test': dev}, ['arousal', 'valence'])
+  before, after = (metrics.compute(f'ccc.pooled.{t}', done['test']) for t in ('arousal', 'arousal_post'))
+  assert after > before + 0.01
+
+
+def test_a_perfect_prediction_is_left_alone():
+  dev = outputs()
+  assert postprocess.chain(dev, 'arousal') == []
+  done = postprocess.add({'dev': dev, 'test': dev}, ['arousal'])['dev']
+  np.testing.assert_array_equal(done['arousal_post_hat'], dev['arousal_hat'])
+
+
+def test_recordings_do_not_touch_each_other():
+  dev = outputs()
+  track = postprocess.Track(dev, 'arousal')
+  x = np.concatenate([np.full(120, float(i)) for i in range(3)])
+  np.testing.assert_array_equal(postprocess.median(track, x, 4.0), x)
+  np.testing.assert_array_equal(postprocess.shifted(track, x, 4.0), x)
+  assert track.rate == pytest.approx(5.0)
+
+
+def test_unknown_corpora_for_crossing_are_refused():
+  a = Series('a', ('valence', 'arousal'), (recording(),))
+  with pytest.raises(UserError, match='leaves no dev recording'):
+    series.split(a, {'data': dict(split='official', seed=0, held_out=1), 'fold': 'all'})
