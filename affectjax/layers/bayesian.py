@@ -81,27 +81,35 @@ def drawn_stack(x: jax.Array, layers: Layers, slopes: Slopes, seeds: jax.Array, 
   return _forward(x, layers, slopes, seeds, streams)[0]
 
 
-def _all_places(seeds: jax.Array, layers: Layers) -> list[jax.Array]:
-  # Once, not in every turn of the loop: without the barrier XLA computes them again inside.
-  return jax.lax.optimization_barrier([_places(s, mean.shape) for s, (mean, _) in zip(seeds, layers, strict=True)])
+def _parts(seeds: jax.Array, layers: Layers) -> list[tuple[jax.Array, ...]]:
+  """Per layer the places, means and sigmas of weights and of biases, apart and ready.
+
+  Once, not in every turn of the loop: without the barrier XLA mixes the places again and again; and a matrix taken
+  out of a larger one is copied each time.
+  """
+  out = []
+  for seed, (mean, sigma) in zip(seeds, layers, strict=True):
+    places = _places(seed, mean.shape)
+    out.append(tuple((v[:-1], v[-1]) for v in (places, mean, sigma)))
+  return jax.lax.optimization_barrier(out)
 
 
 def _forward(x, layers, slopes, seeds, streams):
-  places = _all_places(seeds, layers)
+  parts = _parts(seeds, layers)
 
   def draw(row, stream):  # one stream of one block
     before = []
-    for i, (mean, sigma) in enumerate(layers):
-      w = mean + sigma * _noise(seeds[i], places[i], stream)
-      row = row @ w[:-1] + w[-1]
-      if i + 1 < len(layers):
+    for i, (places, mean, sigma) in enumerate(parts):
+      w, b = (m + s * _noise(seeds[i], p, stream) for p, m, s in zip(places, mean, sigma, strict=True))
+      row = row @ w + b
+      if i + 1 < len(parts):
         before.append(row)
         row = jnp.where(row > 0, row, slopes[i] * row)
-    return row, (row, before)
+    return row, before
 
   def block(_, xs):
     row, own = xs
-    return None, jax.lax.scan(lambda _, stream: (None, draw(row, stream)[1]), None, own)[1]
+    return None, jax.lax.scan(lambda _, stream: (None, draw(row, stream)), None, own)[1]
 
   y, before = jax.lax.scan(block, None, (x, streams))[1]
   return y, (x, layers, slopes, seeds, streams, before)
@@ -109,24 +117,24 @@ def _forward(x, layers, slopes, seeds, streams):
 
 def _backward(kept, dy):
   x, layers, slopes, seeds, streams, before = kept
-  places = _all_places(seeds, layers)
+  parts = _parts(seeds, layers)
 
   def draw(carry, xs):
-    (dmeans, dsigmas, dslopes, drow), (row, stream, dy, before) = carry, xs
+    (totals, dslopes, drow), (row, stream, dy, before) = carry, xs
     inputs = [row, *(jnp.where(b > 0, b, s * b) for b, s in zip(before, slopes, strict=True))]
-    dmeans, dsigmas, dslopes = list(dmeans), list(dsigmas), list(dslopes)
-    for i in reversed(range(len(layers))):
-      mean, sigma = layers[i]
-      e = _noise(seeds[i], places[i], stream)
+    totals, dslopes = list(totals), list(dslopes)
+    for i in reversed(range(len(parts))):
+      places, (mean, _), (sigma, _) = parts[i]
+      e, e_bias = (_noise(seeds[i], p, stream) for p in places)
       w = mean + sigma * e
-      dw = jnp.concatenate([inputs[i].T @ dy, dy.sum(0, keepdims=True)])
-      dmeans[i], dsigmas[i] = dmeans[i] + dw, dsigmas[i] + dw * e
-      dy = dy @ w[:-1].T
+      dw, db = inputs[i].T @ dy, dy.sum(0)
+      totals[i] = tuple(t + d for t, d in zip(totals[i], (dw, db, dw * e, db * e_bias), strict=True))
+      dy = dy @ w.T
       if i:
         low = before[i - 1] <= 0
         dslopes[i - 1] = dslopes[i - 1] + jnp.where(low, before[i - 1] * dy, 0.0).sum(0)
         dy = jnp.where(low, slopes[i - 1] * dy, dy)
-    return (tuple(dmeans), tuple(dsigmas), tuple(dslopes), drow + dy), None
+    return (tuple(totals), tuple(dslopes), drow + dy), None
 
   def block(carry, xs):
     row, own, dy, before = xs
@@ -134,10 +142,12 @@ def _backward(kept, dy):
     *carry, drow = jax.lax.scan(step, (*carry, jnp.zeros_like(row)), (own, dy, before))[0]
     return tuple(carry), drow
 
-  zeros = lambda tree: tuple(jnp.zeros_like(v) for v in tree)
-  means = zeros([m for m, _ in layers])
-  (dmeans, dsigmas, dslopes), dx = jax.lax.scan(block, (means, means, zeros(slopes)), (x, streams, dy, before))
-  return dx, type(layers)(zip(dmeans, dsigmas, strict=True)), type(slopes)(dslopes), None, None
+  zero = tuple(tuple(jnp.zeros_like(v) for v in (m[:-1], m[-1], m[:-1], m[-1])) for m, _ in layers)
+  start = (zero, tuple(jnp.zeros_like(v) for v in slopes))
+  (totals, dslopes), dx = jax.lax.scan(block, start, (x, streams, dy, before))
+  joined = lambda w, b: jnp.concatenate([w, b[None]])
+  dlayers = [(joined(dw, db), joined(dws, dbs)) for dw, db, dws, dbs in totals]
+  return dx, type(layers)(dlayers), type(slopes)(dslopes), None, None
 
 
 drawn_stack.defvjp(_forward, _backward)
