@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
-from affectjax import metrics
+from affectjax import distributions, metrics
 from affectjax.engine import parallel, train
 from affectjax.errors import UserError
 from affectjax.systems import label_uncertainty as system
@@ -439,3 +440,34 @@ def test_unknown_corpora_for_crossing_are_refused():
   a = Series('a', ('valence', 'arousal'), (recording(),))
   with pytest.raises(UserError, match='leaves no dev recording'):
     series.split(a, {'data': dict(split='official', seed=0, held_out=1), 'fold': 'all'})
+
+
+@pytest.mark.parametrize('tails', [0.0, 0.2, 0.33])
+@pytest.mark.parametrize('raters', [3, 6])
+def test_the_t_loss_asks_for_a_wider_prediction_whatever_the_tails(tails, raters):
+  """Known without any network: of a Gaussian prediction every label loss sees two moments of the raters only.
+
+  So the t loss always widens it, by up to sqrt(nu / (nu - 2)): better by kl.t, worse by the density of new raters'
+  values. Whether raters have heavy tails does not enter, as long as they have a variance.
+  """
+  law = stats.norm() if tails == 0 else stats.t(1 / tails)
+  y = law.rvs(size=(20000, raters), random_state=np.random.default_rng(0))
+  m, s = y.mean(1), y.std(1, ddof=1)
+  batch = {'mean': m, 'spread': s, 'count': np.full(len(m), raters, np.float32)}
+  batch = {k: jnp.asarray(v, jnp.float32).reshape(1, -1, 1) for k, v in batch.items()}
+
+  def best(label):
+    widths = jnp.geomspace(0.5, 5, 200)
+    zero = 0.0 * batch['mean']
+    total = jax.jit(
+      jax.vmap(lambda w: losses.label_divergence(loss_of(label=label, floor=0.0), batch, zero, zero + w)[0].mean())
+    )
+    return float(widths[jnp.argmin(total(widths))])
+
+  gauss, t = best('gauss'), best('t')
+  np.testing.assert_allclose(gauss, np.sqrt((s**2 + m**2).mean()), rtol=0.02)
+  np.testing.assert_allclose(t, np.sqrt((s**2 * raters / (raters - 2) + m**2).mean()), rtol=0.02)
+  new = law.rvs(size=200000, random_state=np.random.default_rng(1))
+  assert -stats.norm.logpdf(new, 0, gauss).mean() < -stats.norm.logpdf(new, 0, t).mean()
+  by = lambda w: distributions.kl_t(m, s, np.full(len(m), raters), np.zeros(len(m)), np.full(len(m), w), np.inf).mean()
+  assert by(t) < by(gauss)
