@@ -4,11 +4,13 @@
   python -m pytest -s -m benchmark tests/benchmarks/bench_label_uncertainty.py
   python -m tests.benchmarks.bench_label_uncertainty
 
-B = 5 windows of 300 frames x 640 samples, 30 passes, new weights every 50 frames, forward + backward + update. Every
-variant lives in a process of its own, on two cores; they take turns, step by step, so that other work on the machine
-meets all of them alike. torch_label_uncertainty.py says what its variants are: all are at least as fast as the released
-form. Time is the median after warm-up, peak memory that of another fresh process: the highest resident set during steps
-less what was resident with parameters and batch made and nothing run (ours: before it was compiled).
+B = 5 windows of 300 frames x 640 samples, 30 passes, new weights every 50 frames, forward + backward + update, on two
+cores. torch_label_uncertainty.py says what the variants are: all are at least as fast as the released form.
+
+The variants take turns, a fresh process each time, so that other work on the machine meets all of them alike. Time is
+the median of all steps after each process's warm-up; processor time is printed beside it. Peak memory is that of a
+further process: the highest resident set during steps less what was resident with parameters and batch made and nothing
+run (ours: before it was compiled).
 
 Where a virtual machine hands out memory lazily, fresh pages cost more than the arithmetic, so all processes are told to
 take huge pages and, while timed, to keep what they freed.
@@ -28,7 +30,7 @@ import pytest
 
 TORCH = ('loop', 'vectorised', 'tuned')
 WINDOWS, FRAMES, SAMPLES, RATERS = 5, 300, 640, 6
-CORES, WARM, REPEATS = 2, 2, 9
+CORES, WARM, STEPS, TURNS = 2, 2, 3, 3
 FASTER_THAN_LOOP = 2.5
 HUGE = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
 KEEP = {'MALLOC_MMAP_THRESHOLD_': str(2**34), 'MALLOC_TRIM_THRESHOLD_': str(2**34), 'MALLOC_TOP_PAD_': str(2**28)}
@@ -94,7 +96,7 @@ def resident(what: str) -> float:
 
 
 def work(variant: str) -> None:
-  """A worker: answers 'step' with seconds and loss, 'memory' with the peak of the steps since it began, in MB."""
+  """A worker: answers 'step' with seconds, processor seconds and loss, 'memory' with the peak of the steps since it began, in MB."""
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
   compile, step = ours() if variant == 'ours' else twin(variant)
   base = resident('VmRSS')
@@ -105,9 +107,9 @@ def work(variant: str) -> None:
     if order.strip() == 'memory':
       print(resident('VmHWM') - base, flush=True)
       continue
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     loss = step()
-    print(time.perf_counter() - began, loss, flush=True)
+    print(time.perf_counter() - began, time.process_time() - used, loss, flush=True)
 
 
 class Worker:
@@ -147,28 +149,25 @@ def peak(variant: str) -> float:
     return worker.ask('memory')[0]
 
 
-def measure(variants=('ours', *TORCH), repeats: int = REPEATS) -> tuple[dict[str, list[float]], dict[str, float]]:
+def measure(variants=('ours', *TORCH), turns: int = TURNS) -> tuple[dict[str, list[float]], dict[str, float]]:
   """Seconds of every step and peak memory, printed; the machine's load before and after beside them."""
   print(f'load {os.getloadavg()[0]:.1f} before')
-  memory = {}
+  seconds, used, loss, memory = {v: [] for v in variants}, {v: [] for v in variants}, {}, {}
+  for _ in range(turns):
+    for v in variants:
+      with contextlib.closing(Worker(v, keep=True)) as worker:
+        rows = [worker.ask('step') for _ in range(WARM + STEPS)][WARM:]
+      seconds[v] += [row[0] for row in rows]
+      used[v] += [row[1] for row in rows]
+      loss[v] = rows[-1][2]
+      print(f'{v:11}', ' '.join(f'{row[0]:.3f}' for row in rows), flush=True)
   for v in variants:
     memory[v] = peak(v)
-    print(f'{v:11} {memory[v]:5.0f} MB', flush=True)
-  seconds, loss = {v: [] for v in variants}, {}
-  with contextlib.ExitStack() as stack:
-    workers = {v: stack.enter_context(contextlib.closing(Worker(v, keep=True))) for v in variants}
-    for turn in range(WARM + repeats):
-      for v, worker in workers.items():
-        took, loss[v] = worker.ask('step')
-        if turn >= WARM:
-          seconds[v].append(took)
-      if turn >= WARM:
-        print('  '.join(f'{v} {s[-1]:.3f} s' for v, s in seconds.items()), flush=True)
-  ratios = {v: [a / b for a, b in zip(seconds[v], seconds['ours'], strict=True)] for v in variants}
+  median = statistics.median
   for v in variants:
-    s, times = sorted(seconds[v]), statistics.median(seconds[v]) / statistics.median(seconds['ours'])
-    print(f'{v:11} {statistics.median(s):.3f} s ({s[0]:.3f} to {s[-1]:.3f}), {memory[v]:5.0f} MB, loss {loss[v]:.1f}; '
-          f'{times:.2f} x ours, turn by turn {min(ratios[v]):.2f} to {max(ratios[v]):.2f}')  # fmt: skip
+    print(f'{v:11} {median(seconds[v]):.3f} s ({min(seconds[v]):.3f} to {max(seconds[v]):.3f}), '
+          f'{median(seconds[v]) / median(seconds["ours"]):.2f} x ours; processor {median(used[v]):.2f} s, '
+          f'{median(used[v]) / median(used["ours"]):.2f} x; {memory[v]:.0f} MB; loss {loss[v]:.1f}')  # fmt: skip
   print(f'load {os.getloadavg()[0]:.1f} after')
   return seconds, memory
 

@@ -9,15 +9,15 @@ from affectjax import metrics
 from affectjax.errors import UserError
 
 SAMPLES = 640  # a frame of a waveform
-CONTEXT = (1.0, 4.0)  # s, over which the past is averaged
-PENALTIES = (10.0, 1000.0)
+CONTEXT = 1.0  # s to either side, over which features are averaged: a causal average would be late itself
+PENALTY = 100.0
 
 
 def choose(train: Any, dev: Any, grid: Sequence[float]) -> tuple[float, ...]:
   """The delay [A] in s after which the mean mark follows the features best on dev (CCC).
 
-  The regression sees a frame's features and their averages over the last 1 and 4 s; a waveform is described by its
-  loudness and its zero crossings. A grid of one value is taken as it is.
+  The regression sees the features' averages over 2 s; a waveform is described by its loudness and its zero
+  crossings. A grid of one value is taken as it is.
 
   Args:
     train, dev: a `Series` each; its ratings are those of the training raters.
@@ -40,7 +40,7 @@ def _mean(recording) -> np.ndarray:
 
 
 def _described(recording) -> np.ndarray:
-  """Features [T, 3 D] float64 of a frame and its past."""
+  """Features [T, D] float64, smoothed."""
   x = recording.x.astype(np.float64)
   if x.shape[1] == SAMPLES:
     loud = np.log(np.sqrt((x**2).mean(1)) + 1e-4)
@@ -48,12 +48,9 @@ def _described(recording) -> np.ndarray:
     crossing = (x[:, 1:] * x[:, :-1] < 0).mean(1)
     x = np.stack([loud, sharp, crossing], 1)
   total = np.concatenate([np.zeros((1, x.shape[1])), x.cumsum(0)])
-  parts = [x]
-  for seconds in CONTEXT:
-    first = np.maximum(np.arange(len(x)) + 1 - max(1, round(seconds * recording.rate)), 0)
-    last = np.arange(1, len(x) + 1)
-    parts.append((total[last] - total[first]) / (last - first)[:, None])
-  return np.concatenate(parts, 1)
+  now, reach = np.arange(len(x)), round(CONTEXT * recording.rate)
+  first, last = np.maximum(now - reach, 0), np.minimum(now + reach + 1, len(x))
+  return (total[last] - total[first]) / (last - first)[:, None]
 
 
 def _pairs(side, attribute: int, delay: float) -> tuple[np.ndarray, np.ndarray]:
@@ -77,10 +74,8 @@ def _best(train, dev, attribute: int, grid: Sequence[float]) -> float:
       continue  # the recordings are shorter than this delay
     mean, scale = x.mean(0), np.maximum(x.std(0), 1e-6)
     z, target = (x - mean) / scale, y - y.mean()
-    for penalty in PENALTIES:
-      weights = np.linalg.solve(z.T @ z + penalty * np.eye(z.shape[1]), z.T @ target)
-      score = metrics.ccc(y_dev, (x_dev - mean) / scale @ weights + y.mean())
-      scores[delay] = max(score, scores.get(delay, -np.inf))
+    weights = np.linalg.solve(z.T @ z + PENALTY * np.eye(z.shape[1]), z.T @ target)
+    scores[delay] = metrics.ccc(y_dev, (x_dev - mean) / scale @ weights + y.mean())
   if not scores:
     raise UserError(f'no training or dev frame is left at any of the delays {tuple(grid)} s; lower run.data.delays')
   return float(max(scores, key=lambda d: (scores[d], -d)))
