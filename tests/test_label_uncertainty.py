@@ -437,7 +437,7 @@ def test_recordings_do_not_touch_each_other():
 
 
 def test_unknown_corpora_for_crossing_are_refused():
-  a = Series('a', ('valence', 'arousal'), (recording(),))
+  a = Series('a', ('valence', 'arousal'), False, (recording(),))
   with pytest.raises(UserError, match='leaves no dev recording'):
     series.split(a, {'data': dict(split='official', seed=0, held_out=1), 'fold': 'all'})
 

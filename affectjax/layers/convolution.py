@@ -93,7 +93,9 @@ def _backward(pool, kept, dy):
     y = _pooled(columns @ flat, pool)
     top = y.max(1)
     dy = jnp.where(top + bias > 0, dy, 0.0)
-    spread = jnp.where(y == top[:, None], dy[:, None], 0.0).reshape(-1, dy.shape[-1])  # [L, O]
+    first = y == top[:, None]
+    share = dy / first.sum(1)  # equal steps share the gradient, as XLA's maximum does
+    spread = jnp.where(first, share[:, None], 0.0).reshape(-1, dy.shape[-1])  # [L, O]
     back = spread @ flat.T  # [L, k C]
     length, c = len(spread), piece.shape[1]
     dx = sum(jnp.pad(back[:, i * c : (i + 1) * c], ((i, size - 1 - i), (0, 0))) for i in range(size))

@@ -48,6 +48,10 @@ def check(knobs: Mapping[str, Any]) -> None:
   """Refuses knobs that no twin can be made with."""
   if not 0 <= knobs['tails'] < 0.5:
     raise UserError(f'twin: tails {knobs["tails"]}, expected 0 (normal) or 1 / degrees of freedom, below 0.5')
+  for key, least in (('frames', 1), ('raters', 1), ('recordings', 1), ('conversations', 3), ('delay', 0), ('jitter', 0),
+                     ('noise', 0), ('spread_sd', 0)):  # fmt: skip
+    if key in knobs and knobs[key] < least:
+      raise UserError(f'twin: {key} {knobs[key]}, expected at least {least}')
   if not 0 < knobs['agreement'] < 1:
     raise UserError(f'twin: agreement {knobs["agreement"]}, expected a mean correlation of raters between 0 and 1')
 

@@ -8,7 +8,6 @@ import numpy as np
 from affectjax import metrics
 from affectjax.errors import UserError
 
-SAMPLES = 640  # a frame of a waveform
 CONTEXT = 1.0  # s to either side, over which features are averaged: a causal average would be late itself
 PENALTY = 100.0
 
@@ -28,7 +27,9 @@ def choose(train: Any, dev: Any, grid: Sequence[float]) -> tuple[float, ...]:
   attributes = len(train.attributes)
   if len(grid) == 1:
     return tuple(float(grid[0]) for _ in range(attributes))
-  sides = [[(_described(r), _mean(r), r.rate) for r in part.recordings] for part in (train, dev)]
+  sides = [
+    [(_described(r, part.waveform), r.x_mask, _mean(r), r.rate) for r in part.recordings] for part in (train, dev)
+  ]
   return tuple(_best(sides[0], sides[1], a, grid) for a in range(attributes))
 
 
@@ -39,10 +40,10 @@ def _mean(recording) -> np.ndarray:
   return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-def _described(recording) -> np.ndarray:
+def _described(recording, waveform: bool) -> np.ndarray:
   """Features [T, D] float64, smoothed."""
   x = recording.x.astype(np.float64)
-  if x.shape[1] == SAMPLES:
+  if waveform:
     loud = np.log(np.sqrt((x**2).mean(1)) + 1e-4)
     sharp = np.log(np.sqrt((np.diff(x, axis=1) ** 2).mean(1)) + 1e-4)
     crossing = (x[:, 1:] * x[:, :-1] < 0).mean(1)
@@ -56,10 +57,9 @@ def _described(recording) -> np.ndarray:
 def _pairs(side, attribute: int, delay: float) -> tuple[np.ndarray, np.ndarray]:
   """Features [N, D] and the mark [N] that comes `delay` s later."""
   xs, ys = [], []
-  for x, y, rate in side:
-    lag = round(delay * rate)
-    late = y[lag:, attribute]
-    known = np.isfinite(late)
+  for x, x_mask, y, rate in side:
+    late = y[round(delay * rate) :, attribute]
+    known = np.isfinite(late) & x_mask[: len(late)]
     xs.append(x[: len(late)][known])
     ys.append(late[known])
   return np.concatenate(xs), np.concatenate(ys)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from affectjax import metrics
+from affectjax import distributions, metrics
 from affectjax.data import pipeline
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
@@ -54,10 +54,31 @@ def spec(config: Mapping[str, Any], attributes: tuple[str, ...], data_frames: fl
   net = network.Network(
     len(attributes) * (2 if model['spread'] == 'direct' else 1), model['frontend'], model['width'], model['hidden'],
     model['dropout'], 'bayes' if bayes else 'dense', model['head_dropout'], model['bottleneck'], model['block'],
-    model['recurrent'],
+    # cuDNN's LSTM cannot be batched over members or passes
+    'scan' if model['spread'] in ('members', 'dropout') else model['recurrent'],
   )  # fmt: skip
+  _refuse_senseless(model, loss, config)
   over = data_frames if loss.over == 'data' else 0.0
   return Spec(net, model['spread'], model['passes'], model['members'], loss, attributes, over)
+
+
+def _refuse_senseless(model: Mapping[str, Any], loss: losses.Loss, config: Mapping[str, Any]) -> None:
+  """Refuses numbers that no network can be made or trained with."""
+  for key, least in (('passes', 2), ('members', 2), ('block', 1), ('hidden', 2), ('width', 1)):
+    if model[key] < least:
+      raise UserError(f'run.model.{key} is {model[key]}; expected at least {least}')
+  for key in ('batch_size', 'eval_batch_size'):
+    if config[key] < 1:
+      raise UserError(f'run.{key} is {config[key]}; expected at least 1')
+  for key in ('dropout', 'head_dropout'):
+    if not 0 <= model[key] < 1:
+      raise UserError(f'run.model.{key} is {model[key]}; expected a rate from 0 to below 1')
+  if loss.floor < 0 or loss.floor_hat <= 0 or loss.df_hat <= 2:
+    raise UserError(f'run.loss: floor {loss.floor}, floor_hat {loss.floor_hat}, df_hat {loss.df_hat}; expected at '
+                    'least 0, above 0, and above 2 (a Student-t with fewer has no variance)')  # fmt: skip
+  if (loss.mean and model['spread'] == 'only') or (loss.spread and model['spread'] in ('none', 'dropout', 'members')):
+    raise UserError(f'run.loss.mean {loss.mean}, spread {loss.spread}: run.model.spread {model["spread"]!r} does '
+                    'not train that')  # fmt: skip
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
@@ -68,8 +89,10 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   steps = config['steps'] or math.ceil(config['epochs'] * len(train['window']) / batch_size)
   cell = spec(config, data.attributes, float((train['count'] > 0).any(-1).sum()))
   losses.refuse_few(cell.loss, float(train['count'].max()))
-  told = tuple(sorted(config['optim'].items()))
-  state = functools.partial(_init, cell, optim.make(config['optim'], steps), data.standard)
+  members = cell.members if cell.spread == 'members' else 1
+  optimizer = {**config['optim'], 'clip': config['optim']['clip'] * math.sqrt(members)}  # the norm is of all members
+  told = tuple(sorted(optimizer.items()))
+  state = functools.partial(_init, cell, optim.make(optimizer, steps), data.standard)
 
   def batches(side, seed):
     arrays = data.sides[side]
@@ -223,5 +246,21 @@ def _score(cell: Spec, delays: tuple[float, ...], out: Mapping[str, np.ndarray])
   loss = cell.loss.spread * (1 - mean('ccc.pooled.{}_spread')) if cell.loss.spread else 0.0
   loss += cell.loss.mean * (1 - mean('ccc.pooled.{}')) if cell.loss.mean else 0.0
   if cell.loss.label != 'none':
-    loss += mean('kl.gauss.{}' if cell.loss.label == 'gauss' else 'kl.t.{}')
+    loss += float(np.mean([_label_loss(cell.loss, out, a) for a in cell.attributes]))
   return {**scores, **{f'delay_s.{a}': d for a, d in zip(cell.attributes, delays, strict=True)}, 'loss': loss}
+
+
+def _label_loss(loss: losses.Loss, out: Mapping[str, np.ndarray], name: str) -> float:
+  """The row's own divergence from the raters, mean over the frames that have enough of them."""
+  enough = out[f'{name}_raters'] >= loss.fewest
+  a, m, s, m_hat, s_hat, df_hat = (
+    np.asarray(out[f'{name}{key}'], np.float64)[enough]
+    for key in ('_raters', '', '_spread', '_hat', '_spread_hat', '_df_hat')
+  )
+  s = np.sqrt(s**2 + loss.floor**2)
+  if loss.label == 'gauss':
+    nu = np.full_like(a, np.inf)
+  else:
+    nu = a if loss.nu == 'a' else a - 1
+    s = s if loss.scale == 's' else s * np.sqrt(1 + 1 / a)
+  return float(distributions.kl(m, s, nu, m_hat, s_hat, df_hat).mean())

@@ -34,8 +34,8 @@ class Loss:
     scale: 's' (released) or 'posterior', s sqrt(1 + 1 / a).
     bbb: cost of the weights' posterior: 'none', 'monte_carlo' (released: the last block's draws, mean over passes) or
       'closed', its expectation.
-    over: what the cost is divided by: 'batch', its frames (released), or 'data', all training frames times attributes'
-      share of one epoch (Blundell et al. 2015).
+    over: what the cost is divided by: 'batch', its frames (released), or 'data', all training frames that are marked
+      (Blundell et al. 2015).
     moments: of the CCC; 'mixed' as released, 'population' (1 / n).
     floor: s is taken as sqrt(s^2 + floor^2); 0 as released, where frames on which all raters agree have no finite loss.
     floor_hat: least predicted standard deviation.

@@ -20,7 +20,7 @@ class Track:
 
   def __init__(self, out: Mapping[str, np.ndarray], attribute: str):
     self.shape = out[attribute].shape
-    self.real = np.isfinite(out['time_s'])
+    self.real = np.isfinite(out['time_s']) & np.isfinite(out[f'{attribute}_hat'])  # no padding, no absent features
     item = np.repeat(out['item'], self.shape[1]).reshape(self.shape)[self.real]
     self.edges = np.flatnonzero(np.r_[True, item[1:] != item[:-1], True])
     self.truth = out[attribute][self.real].astype(np.float64)
@@ -50,9 +50,9 @@ def median(track: Track, x: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def shifted(track: Track, x: np.ndarray, seconds: float) -> np.ndarray:
-  """What is predicted `seconds` later, now; the end repeats its last value."""
+  """What is predicted `seconds` later (or, if negative, was before), now; the ends repeat their last value."""
   lag = round(seconds * track.rate)
-  return np.concatenate([p[np.minimum(np.arange(len(p)) + lag, len(p) - 1)] for p in track.pieces(x)])
+  return np.concatenate([p[np.clip(np.arange(len(p)) + lag, 0, len(p) - 1)] for p in track.pieces(x)])
 
 
 def chain(dev: Mapping[str, np.ndarray], attribute: str) -> list[tuple[str, float, float]]:
@@ -77,7 +77,7 @@ def chain(dev: Mapping[str, np.ndarray], attribute: str) -> list[tuple[str, floa
   if spread > 0:
     ratio, centre = float(track.truth[known].std()) / spread, float(x[known].mean())
     attempt([('linear', ratio, centre * (1 - ratio))])
-  attempt([('shift', s, 0.0) for s in SHIFTS])
+  attempt([('shift', sign * s, 0.0) for s in SHIFTS for sign in (-1, 1)])
   return kept
 
 

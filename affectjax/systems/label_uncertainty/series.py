@@ -42,10 +42,16 @@ class Recording:
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-  """A corpus as recordings, in its own order; attributes are those of the last axis of `ratings`."""
+  """A corpus as recordings, in its own order.
+
+  Attributes:
+    attributes: names along the last axis of `ratings`.
+    waveform: x are samples of sound, not features.
+  """
 
   name: str
   attributes: tuple[str, ...]
+  waveform: bool
   recordings: tuple[Recording, ...]
 
   def part(self, keep: Sequence[int]) -> 'Series':
@@ -57,6 +63,8 @@ def load(config: Mapping[str, Any], name: str, data_dir: str | None) -> Series:
   """A corpus of a config as recordings; cached, for a table's cells share it."""
   knobs = {} if data_dir else dict(config['twins'].get(name, {}))
   data = config['data']
+  if not data['modalities'] or ('waveform' in data['modalities'] and len(data['modalities']) > 1):
+    raise UserError(f'run.data.modalities is {tuple(data["modalities"])}; expected features, or the waveform alone')
   return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(data['modalities']), tuple(data['summary']),
                data['rate_hz'])  # fmt: skip
 
@@ -68,10 +76,12 @@ def _load(name, data_dir, knobs, modalities, summary, rate) -> Series:
     if key not in SUMMARIES:
       raise unknown('summary in run.data.summary', key, SUMMARIES)
   recordings = [r for split in corpus.counts for r in _recordings(corpus, split, modalities, summary)]
-  attributes = tuple(corpus.meta['attributes'])
+  waveform = modalities == ('waveform',)
+  if rate and waveform:
+    raise UserError('run.data.rate_hz must be 0 with a waveform: averaged samples are no sound')
   if rate:
     recordings = [resample(r, rate) for r in recordings]
-  return Series(name, attributes, tuple(recordings))
+  return Series(name, tuple(corpus.meta['attributes']), waveform, tuple(recordings))
 
 
 def _recordings(corpus: Corpus, split: str, modalities, summary) -> list[Recording]:
@@ -211,7 +221,7 @@ def split(series: Series, config: Mapping[str, Any]) -> dict[str, Series]:
   return {side: series.part([int(i) for i in kept]) for side, kept in rows.items()}
 
 
-def choose_raters(ratings: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def choose_raters(ratings: np.ndarray, count: int, seed: int, reserve: int = 0) -> tuple[np.ndarray, np.ndarray]:
   """Deals a recording's raters to training and to the others: `count` of those who marked anything, 0 for all.
 
   The order of slots depends on `seed` alone, so that a rater of all recordings is on one side in all of them.
@@ -220,6 +230,8 @@ def choose_raters(ratings: np.ndarray, count: int, seed: int) -> tuple[np.ndarra
     ratings: [T, R, A], NaN where there is none.
     count: raters for training.
     seed: of the draw.
+    reserve: raters who are kept from the others, 0 for `count`: rows that train on unequally many raters have the same
+      others if they reserve as many.
 
   Returns:
     (training [R] bool, others [R] bool).
@@ -228,9 +240,11 @@ def choose_raters(ratings: np.ndarray, count: int, seed: int) -> tuple[np.ndarra
   if not count:
     return there, np.zeros_like(there)
   order = np.random.default_rng((seed, 71)).permutation(len(there))
-  chosen = np.zeros_like(there)
-  chosen[[r for r in order if there[r]][:count]] = True
-  return chosen, there & ~chosen
+  chosen, others = np.zeros_like(there), np.zeros_like(there)
+  present = [r for r in order if there[r]]
+  chosen[present[:count]] = True
+  others[present[max(count, reserve) :]] = True
+  return chosen, others
 
 
 def only(ratings: np.ndarray, raters: np.ndarray) -> np.ndarray:
@@ -248,6 +262,6 @@ def shift(ratings: np.ndarray, delays: Sequence[float], rate: float) -> np.ndarr
   """
   out = np.full_like(ratings, np.nan)
   for a, delay in enumerate(delays):
-    lag = round(delay * rate)
+    lag = min(round(delay * rate), len(ratings))
     out[: len(ratings) - lag, ..., a] = ratings[lag:, ..., a]
   return out

@@ -40,6 +40,8 @@ def load(config: Mapping[str, Any], data_dir: str | None) -> Data:
   Training and dev frames come from `corpora[0]`, test frames from the last of `corpora`: the same, or another corpus.
   Delays, rater draws and standardisation are those of training; nothing is fitted to the test side.
   """
+  if not config['corpora'] or min(config['data']['frames'], config['data']['held_out']) < 1:
+    raise UserError('run.corpora is empty, or run.data.frames or run.data.held_out is below 1')
   told = {'corpora': config['corpora'], 'data': config['data'], 'raters': config['raters'], 'twins': config['twins'],
           'fold': config['fold'], 'draw': config['seed'] if config['raters']['train'] else 0}  # fmt: skip
   return _load(json.dumps(told, sort_keys=True, default=list), data_dir)
@@ -59,6 +61,7 @@ def _load(told: str, data_dir: str | None) -> Data:
       raise UserError(f'{source} has {width} features per frame, {target} {found}; prepare both with the same features')
     there = {**config, 'data': {**config['data'], 'split': config['data']['test_split']}}
     sides['test'] = series_lib.split(other, there)['test']
+  _refuse_rates([r for part in sides.values() for r in part.recordings])
   marked = {side: _marked(part, config, side) for side, part in sides.items()}
   delays = delays_lib.choose(marked['train'], marked['dev'], tuple(config['data']['delays']))
   frames, attributes = config['data']['frames'], sides['train'].attributes
@@ -67,7 +70,20 @@ def _load(told: str, data_dir: str | None) -> Data:
     shifted = [_shifted(r, delays) for r in marked[side].recordings]
     arrays[side] = _side(shifted, frames, first, attributes)
     first += len(arrays[side]['window'])
+  agreement = arrays['test']['agreement']
+  if config['data']['split'] == 'values':  # thirds of all folds' test windows, not of one fold's
+    whole = _marked(series_lib.load(config, target, data_dir), config, 'test')
+    agreement = _side([_shifted(r, delays) for r in whole.recordings], frames, 0, attributes)['agreement']
+  for side in SIDES:
+    arrays[side]['agreement'] = _thirds(arrays[side]['agreement'], agreement)
   return Data(arrays, attributes, delays, _standard(sides['train']))
+
+
+def _refuse_rates(recordings: list[Recording]) -> None:
+  rates = sorted({round(r.rate, 3) for r in recordings})
+  if len(rates) > 1:
+    raise UserError(f'the recordings have {", ".join(f"{r:g}" for r in rates)} labels per s; set run.data.rate_hz, so '
+                    'that a window lasts equally long in all')  # fmt: skip
 
 
 def _marked(part: Series, config: Mapping[str, Any], side: str) -> Series:
@@ -77,12 +93,20 @@ def _marked(part: Series, config: Mapping[str, Any], side: str) -> Series:
     raise UserError(f'run.raters.score is {rule["score"]!r}; expected all or others')
   if rule['score'] == 'others' and not rule['train']:
     raise UserError('run.raters.score is others, but run.raters.train is 0 (all raters train); set how many train')
+  if rule['train'] < 0 or (rule['reserve'] and rule['reserve'] < rule['train']):
+    raise UserError(f'run.raters.train is {rule["train"]}, reserve {rule["reserve"]}; expected 0 (all) or more, and '
+                    'reserve 0 or at least as many')  # fmt: skip
+  seats = {tuple(np.isfinite(r.ratings).any((0, 2))) for r in part.recordings}
+  if rule['score'] == 'others' and len(seats) > 1:
+    raise UserError(f'{part.name}: not all raters mark every recording, so that who trains in one would score in '
+                    'another; set run.raters.score to all')  # fmt: skip
   out = []
   for recording in part.recordings:
-    chosen, others = series_lib.choose_raters(recording.ratings, rule['train'], config['draw'])
-    kept = chosen if side != 'test' else others if rule['score'] == 'others' else chosen | others
+    chosen, others = series_lib.choose_raters(recording.ratings, rule['train'], config['draw'], rule['reserve'])
+    everyone = np.isfinite(recording.ratings).any((0, 2))
+    kept = chosen if side != 'test' else others if rule['score'] == 'others' else everyone
     if kept.sum() < 1 or (rule['train'] and chosen.sum() < rule['train']):
-      raise UserError(f'recording {recording.id!r} has {(chosen | others).sum()} raters, of which {rule["train"]} '
+      raise UserError(f'recording {recording.id!r} has {everyone.sum()} raters, of which {rule["train"]} '
                       f'should train and {rule["score"]} score; lower run.raters.train')  # fmt: skip
     out.append(dataclasses.replace(recording, ratings=series_lib.only(recording.ratings, kept)))
   return dataclasses.replace(part, recordings=tuple(out))
@@ -98,7 +122,7 @@ def _shifted(recording: Recording, delays: tuple[float, ...]) -> Recording:
 
 def _standard(part: Series) -> dict[str, np.ndarray]:
   x = np.concatenate([r.x[r.x_mask] for r in part.recordings])
-  if x.shape[1] == delays_lib.SAMPLES:  # a waveform stays as it is
+  if part.waveform:  # it stays as it is
     return {'mean': np.zeros(x.shape[1], np.float32), 'scale': np.ones(x.shape[1], np.float32)}
   std = x.std(0, dtype=np.float64)
   return {'mean': x.mean(0, dtype=np.float64).astype(np.float32),
@@ -111,7 +135,7 @@ def _side(recordings: list[Recording], frames: int, first: int, attributes: tupl
   Returns:
     id, group, item [W] str; window [W] int32, its number; x [W, T, D]; x_mask [W, T]; time_s [W, T], NaN in padding;
     mean, spread, count [W, T, A] of the raters (0 where there is none; spread 0 below two raters); ratings
-    [W, T, R, A]; true [W, T, A, 3]; agreement [W, A] int32 tertile of the window's mean pairwise correlation, -1 none.
+    [W, T, R, A]; true [W, T, A, 3]; agreement [W, A] the raters' mean pairwise correlation, NaN where there is none.
   """
   slots = max(r.ratings.shape[1] for r in recordings)
   pieces: dict[str, list[np.ndarray]] = {}
@@ -135,8 +159,7 @@ def _side(recordings: list[Recording], frames: int, first: int, attributes: tupl
     names['item'] += [r.id] * windows
   out = {k: np.concatenate(v) for k, v in pieces.items()} | {k: np.array(v) for k, v in names.items()}
   out['window'] = np.arange(first, first + len(out['id']), dtype=np.int32)
-  out['agreement'] = np.stack([_tertiles(raters.window_agreement(out['ratings'][..., a]))
-                               for a in range(len(attributes))], -1)  # fmt: skip
+  out['agreement'] = np.stack([raters.window_agreement(out['ratings'][..., a]) for a in range(len(attributes))], -1)
   return out
 
 
@@ -148,10 +171,12 @@ def _cut(values: np.ndarray, windows: int, frames: int) -> np.ndarray:
   return padded.reshape(windows, frames, *values.shape[1:])
 
 
-def _tertiles(agreement: np.ndarray) -> np.ndarray:
-  """Which third [W] int32 a window's agreement lies in; -1 where it cannot be told."""
-  known = np.isfinite(agreement)
-  out = np.full(len(agreement), -1, np.int32)
-  rank = np.argsort(np.argsort(agreement[known], kind='stable'))
-  out[known] = rank * 3 // max(known.sum(), 1)
+def _thirds(agreement: np.ndarray, among: np.ndarray) -> np.ndarray:
+  """Which third of `among` [V, A] a window's agreement [W, A] lies in, int32; -1 where it cannot be told."""
+  out = np.full(agreement.shape, -1, np.int32)
+  for a in range(agreement.shape[1]):
+    known = np.isfinite(agreement[:, a])
+    if np.isfinite(among[:, a]).any():
+      cuts = np.nanquantile(among[:, a], [1 / 3, 2 / 3])
+      out[known, a] = np.searchsorted(cuts, agreement[known, a])
   return out
