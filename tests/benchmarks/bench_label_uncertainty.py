@@ -1,6 +1,6 @@
 """One training step of `t_lu` as released, side by side with the same network, loss and batch in PyTorch, on a CPU.
 
-  pip install torch --index-url https://download.pytorch.org/whl/cpu        (the only thing here that needs it)
+  pip install torch        (the only thing here that needs it; a CPU build will do)
   python -m pytest -s -m benchmark tests/benchmarks/bench_label_uncertainty.py
   python -m tests.benchmarks.bench_label_uncertainty
 
