@@ -14,6 +14,9 @@ run (ours: before it was compiled).
 
 Where a virtual machine hands out memory lazily, fresh pages cost more than the arithmetic, so all processes are told to
 take huge pages and, while timed, to keep what they freed.
+
+Run it on an idle machine. Where other work takes the cores, PyTorch's threads wait for each other in every one of the
+loop's thousands of small operations: its steps were then seen to take ten times as long, which says nothing.
 """
 
 import contextlib
