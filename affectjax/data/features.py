@@ -21,6 +21,7 @@ import numpy as np
 from affectjax import errors
 
 SUFFIXES = ('.npy', '.npz', '.csv')
+SUMMARIES = {'mean': np.mean, 'std': np.std, 'max': np.max}  # of several frames by one
 _BROKEN = (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
@@ -169,6 +170,13 @@ def as_float32(path: Path, x: np.ndarray) -> np.ndarray:
   if x.dtype.itemsize > 4 and not np.array_equal(np.isinf(out), np.isinf(x)):
     raise errors.UserError(f'{path}: values beyond the range of float32; scale the features')
   return out
+
+
+def standardiser(x: np.ndarray) -> dict[str, np.ndarray]:
+  """Mean and scale [D] of training rows; a constant feature keeps scale 1."""
+  std = x.std(0, dtype=np.float64)
+  return {'mean': x.mean(0, dtype=np.float64).astype(np.float32),
+          'scale': np.where(std > 1e-6, std, 1.0).astype(np.float32)}  # fmt: skip
 
 
 def _pick(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.data import folds, store
+from affectjax.data import features, folds, store
 from affectjax.data.corpus import Columns, Corpus
 from affectjax.errors import UserError, unknown
-
-SUMMARIES = {'mean': np.mean, 'std': np.std, 'max': np.max}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +71,8 @@ def load(config: Mapping[str, Any], name: str, data_dir: str | None) -> Series:
 def _load(name, data_dir, knobs, modalities, summary, rate) -> Series:
   corpus = store.open_corpus(name, data_dir, **json.loads(knobs))
   for key in summary:
-    if key not in SUMMARIES:
-      raise unknown('summary in run.data.summary', key, SUMMARIES)
+    if key not in features.SUMMARIES:
+      raise unknown('summary in run.data.summary', key, features.SUMMARIES)
   recordings = [r for split in corpus.counts for r in _recordings(corpus, split, modalities, summary)]
   waveform = modalities == ('waveform',)
   if rate and waveform:
@@ -145,7 +143,7 @@ def align(x: np.ndarray, mask: np.ndarray, steps: int, summary: Sequence[str]) -
   if len(x) == steps:
     return x, mask
   if len(x) == 0:
-    raise UserError('a recording without any frame of features; leave it out when the corpus is prepared')
+    raise UserError('a recording has no frame of features; leave it out when the corpus is prepared')
   if len(x) < steps:
     at = np.arange(steps) * len(x) // steps
     return x[at], mask[at]
@@ -155,7 +153,7 @@ def align(x: np.ndarray, mask: np.ndarray, steps: int, summary: Sequence[str]) -
   pieces = [x[a:b][mask[a:b]] for a, b in zip(edges[:-1], edges[1:], strict=True)]
   present = np.array([len(p) > 0 for p in pieces])
   width = x.shape[1] * len(summary)
-  rows = [np.concatenate([SUMMARIES[s](p, 0) for s in summary]) if len(p) else np.zeros(width) for p in pieces]
+  rows = [np.concatenate([features.SUMMARIES[s](p, 0) for s in summary]) if len(p) else np.zeros(width) for p in pieces]
   return np.array(rows, np.float32), present
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from affectjax import raters
+from affectjax.data import features
 from affectjax.errors import UserError
 from affectjax.systems.label_uncertainty import delays as delays_lib
 from affectjax.systems.label_uncertainty import series as series_lib
@@ -124,9 +125,7 @@ def _standard(part: Series) -> dict[str, np.ndarray]:
   x = np.concatenate([r.x[r.x_mask] for r in part.recordings])
   if part.waveform:  # it stays as it is
     return {'mean': np.zeros(x.shape[1], np.float32), 'scale': np.ones(x.shape[1], np.float32)}
-  std = x.std(0, dtype=np.float64)
-  return {'mean': x.mean(0, dtype=np.float64).astype(np.float32),
-          'scale': np.where(std > 1e-6, std, 1.0).astype(np.float32)}  # fmt: skip
+  return features.standardiser(x)
 
 
 def _side(recordings: list[Recording], frames: int, first: int, attributes: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.data import features as features_lib
 from affectjax.data import folds, store
 from affectjax.data.corpus import Corpus, Ragged
 from affectjax.errors import UserError, unknown
-
-SUMMARIES = {'mean': np.mean, 'std': np.std, 'max': np.max}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +121,8 @@ def _moments(streams, masks, items, summary, context):
     present = np.all([m.values for m in masks if m is not None] or [np.ones(len(items), bool)], axis=0)
     return np.concatenate([s.values for s in streams], 1), present
   for name in summary:
-    if name not in SUMMARIES:
-      raise unknown('summary', name, SUMMARIES)
+    if name not in features_lib.SUMMARIES:
+      raise unknown('summary', name, features_lib.SUMMARIES)
   if not summary:
     raise UserError('run.data.summary is empty, but examples hold many steps and one label each; name mean, std or max')
   starts = np.maximum.accumulate(np.where(np.r_[True, items[1:] != items[:-1]], np.arange(len(items)), 0))
@@ -136,7 +135,7 @@ def _moments(streams, masks, items, summary, context):
       rows = stream.values[window][good[window]]
       present[i] &= len(rows) > 0
       rows = rows if len(rows) else np.zeros((1, stream.values.shape[1]), np.float32)
-      features.append(np.concatenate([SUMMARIES[s](rows, 0) for s in summary]))
+      features.append(np.concatenate([features_lib.SUMMARIES[s](rows, 0) for s in summary]))
   width = len(items)
   blocks = [np.stack(features[k * width : (k + 1) * width]) for k in range(len(streams))]
   return np.concatenate(blocks, 1), present
@@ -174,10 +173,3 @@ def _official(frames: Frames, share: float, seed: int) -> dict[str, np.ndarray]:
     dev.append(rng.permutation(rows)[: max(1, round(share * len(rows)))])
   dev = np.sort(np.concatenate(dev))
   return {'train': np.setdiff1d(train, dev), 'dev': dev, 'test': test}
-
-
-def standardiser(x: np.ndarray) -> dict[str, np.ndarray]:
-  """Mean and scale [D] of training rows; a constant feature keeps scale 1."""
-  std = x.std(0, dtype=np.float64)
-  return {'mean': x.mean(0, dtype=np.float64).astype(np.float32),
-          'scale': np.where(std > 1e-6, std, 1.0).astype(np.float32)}  # fmt: skip

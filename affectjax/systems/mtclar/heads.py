@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from affectjax import metrics
-from affectjax.data import pipeline
+from affectjax.data import features, pipeline
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
@@ -59,7 +59,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     return Experiment(batches, init, None, _ridge_predict(head['target']), score)
   tx = optim.make(config['optim'], steps, frozen=('encoder',))
   net = module(config)
-  init = functools.partial(_init, net, tx, frames_lib.standardiser(frames.x[rows['train']]), head)
+  init = functools.partial(_init, net, tx, features.standardiser(frames.x[rows['train']]), head)
   step = gradient_step(_loss(net, config, steps), tx)
   return Experiment(batches, init, step, _predict(net, head['target']), score, steps)
 

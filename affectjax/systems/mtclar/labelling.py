@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from affectjax import metrics
-from affectjax.data import pipeline
+from affectjax.data import features, pipeline
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
@@ -70,7 +70,7 @@ def _init(config, uses_network: bool, key: jax.Array, batch) -> TrainState:
   x = jax.ShapeDtypeStruct((2, batch['x'].shape[1]), jnp.float32)
   shapes = jax.eval_shape(siamese.module(config).init, jax.random.key(0), x, x)
   zeros = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)  # to be replaced by the warm start
-  extra = {'batch_stats': zeros['batch_stats'], 'input': frames_lib.standardiser(np.zeros((1, x.shape[1])))}
+  extra = {'batch_stats': zeros['batch_stats'], 'input': features.standardiser(np.zeros((1, x.shape[1])))}
   return TrainState.create(zeros['params'], _NoOptimiser, key, extra)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from affectjax import metrics
-from affectjax.data import pipeline
+from affectjax.data import features, pipeline
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
@@ -71,7 +71,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
       np.arange(len(rows[split])), lambda i: gather({k: v[i] for k, v in fixed.items()}), batch_size
     )
 
-  standard = frames_lib.standardiser(frames.x[rows['train']])
+  standard = features.standardiser(frames.x[rows['train']])
   return Experiment(
     batches=batches,
     init=functools.partial(_init, config, tx, standard),
