@@ -11,6 +11,7 @@ NaN and infinity are read as they stand: what becomes of them is decided when a 
 """
 
 import csv
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from affectjax import errors
 
 SUFFIXES = ('.npy', '.npz', '.csv')
 SUMMARIES = {'mean': np.mean, 'std': np.std, 'max': np.max}  # of several frames by one
-_BROKEN = (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+# numpy reads the header of an array as Python source
+_BROKEN = (ValueError, EOFError, OSError, KeyError, OverflowError, MemoryError, SyntaxError, tokenize.TokenError,
+           zipfile.BadZipFile, zlib.error, NotImplementedError)  # fmt: skip
 
 
 def find(folder: Path, key: str) -> Path:

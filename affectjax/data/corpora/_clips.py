@@ -1,0 +1,136 @@
+"""Features of short clips in two modalities, one file per clip and modality.
+
+  features/audio/<clip>.npy      [T, D], see affectjax.data.features; or .npz, .csv
+  features/visual/<clip>.npy     the same
+
+Options that go with them:
+  modalities=audio,visual        those that are wanted; without it whatever folders are there; `none` for none
+  missing=error                  a clip that lacks one of its files is an error, or
+  missing=absent                 that modality of it is absent: one frame of zeros, masked, `<modality>_present` False;
+                                 a clip that lacks all of them is an error all the same
+  audio_hz=50, visual_hz=30      frames per second, as they are told in `rate_hz`
+"""
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affectjax.data import features, traces
+from affectjax.errors import UserError, unknown
+
+MODALITIES = ('audio', 'visual')
+RATES = {'audio': 50.0, 'visual': 30.0}  # of wav2vec2, and of the videos
+POLICIES = ('error', 'absent')
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+  """The feature files of a corpus.
+
+  Attributes:
+    paths: modality -> clip -> file; a clip without one is not there.
+    widths: modality -> D.
+    rates: modality -> frames per second.
+  """
+
+  paths: Mapping[str, Mapping[str, Path]]
+  widths: Mapping[str, int]
+  rates: Mapping[str, float]
+
+  @property
+  def files(self) -> list[Path]:
+    """For the fingerprint of the source."""
+    return [path for of in self.paths.values() for path in of.values()]
+
+  @property
+  def meta(self) -> dict[str, Any]:
+    return {'modalities': dict(self.widths), 'rate_hz': dict(self.rates)}
+
+  def read(self, clip: str) -> dict[str, Any]:
+    """Every modality [T, D] float32 of a clip; an absent one is [1, D] of zeros, with its mask [1] and presence."""
+    out = {}
+    for name, width in self.widths.items():
+      path = self.paths[name].get(clip)
+      if path is None:
+        out[name] = np.zeros((1, width), np.float32)
+        out[f'{name}_mask'], out[f'{name}_present'] = np.zeros(1, bool), np.asarray(False)
+      else:
+        out[name] = features.load_array(path, width=width)
+    return out
+
+
+def find(
+  source: Path, clips: Collection[str], *, modalities: str | None, missing: str,
+  audio_hz: str | float, visual_hz: str | float,
+) -> Clips:  # fmt: skip
+  """The feature files of clips.
+
+  Args:
+    source: the corpus.
+    clips: their names.
+    modalities, missing, audio_hz, visual_hz: the options above.
+
+  Raises:
+    UserError: a folder or file that is missing, or that nobody would read; wrong options.
+  """
+  traces.choice('missing', missing, POLICIES)
+  given = {'audio': rate('audio_hz', audio_hz), 'visual': rate('visual_hz', visual_hz)}
+  chosen = _chosen(source / 'features', modalities)
+  paths = {name: _files(source / 'features' / name, clips, missing) for name in chosen}
+  if paths:
+    for clip in clips:
+      if not any(clip in of for of in paths.values()):
+        raise UserError(f'{source / "features"}: clip {clip!r} has no file in {" or ".join(paths)}; '
+                        'expected one at least')  # fmt: skip
+  widths = {name: features.load_array(next(iter(of.values()))).shape[1] for name, of in paths.items()}
+  return Clips(paths, widths, {name: given[name] for name in chosen})
+
+
+def rate(name: str, value: str | float) -> float:
+  """Frames per second, above 0."""
+  try:
+    out = float(value)
+  except (TypeError, ValueError):
+    out = math.nan
+  if not 0 < out < math.inf:
+    raise UserError(f'option {name}: {value!r}, expected frames per second, above 0')
+  return out
+
+
+def _chosen(root: Path, wanted: str | None) -> tuple[str, ...]:
+  """The modalities to read, in the order of MODALITIES."""
+  if wanted == 'none':
+    return ()
+  if wanted is not None:
+    names = wanted.split(',')
+    for name in names:
+      if name not in MODALITIES:
+        raise unknown('value of the option modalities', name, (*MODALITIES, 'none'))
+      if not (root / name).is_dir():
+        raise UserError(f'{root / name}: no such folder; expected {name}/<clip>.npy, or another option modalities')
+    return tuple(name for name in MODALITIES if name in names)
+  if not root.exists():
+    return ()
+  for path in sorted(root.iterdir()):  # what has another name would go unread and unnoticed
+    if not path.name.startswith('.') and path.name not in MODALITIES:
+      raise unknown(f'folder or file in {root}:', path.name, MODALITIES)
+  found = tuple(name for name in MODALITIES if (root / name).is_dir())
+  if not found:
+    raise UserError(f'{root}: no folder {" or ".join(MODALITIES)} in it; fill it, or give option modalities=none')
+  return found
+
+
+def _files(folder: Path, clips: Collection[str], missing: str) -> dict[str, Path]:
+  """clip -> its file in one folder."""
+  found = {p.stem for p in folder.iterdir() if p.suffix in features.SUFFIXES and not p.name.startswith('.')}
+  strange = sorted(found - set(clips))
+  if strange:
+    raise UserError(f'{folder}: {strange[0]!r} is no clip of the corpus ({len(strange)} such files); '
+                    'rename or remove them')  # fmt: skip
+  if not found:
+    raise UserError(f'{folder}: no feature files; expected <clip>.npy, .npz or .csv')
+  return {clip: features.find(folder, clip) for clip in clips if missing == 'error' or clip in found}

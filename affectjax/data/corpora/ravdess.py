@@ -1,0 +1,203 @@
+"""RAVDESS, its speech part: 24 actors say two sentences in eight emotions, 1440 utterances.
+
+Paper: S. R. Livingstone, F. A. Russo, "The Ryerson Audio-Visual Database of Emotional Speech and Song (RAVDESS)",
+PLoS ONE 13(5), 2018, e0196391, doi 10.1371/journal.pone.0196391.
+Licence: Creative Commons Attribution-NonCommercial-ShareAlike 4.0 (zenodo.org/record/1188976).
+
+Layouts, found by themselves in `source`:
+  pack     egemaps_lld_10ms.npz: lld [N, D] the frames of all utterances end to end, offsets [n + 1], files [n] such as
+           03-01-05-01-01-01-01.wav, lld_names [D]
+           metadata.csv: index, file, emotion, intensity, statement, repetition, actor, gender, n_frames, all of which
+           must be what the name of the file and the offsets say
+  folder   features/<name>.npy (or .npz, .csv), yours, named as the recordings are; labels come from the names
+A name is modality-channel-emotion-intensity-statement-repetition-actor, two digits each: modality 01 audio-visual or
+03 audio alone, channel 01 speech (02 is song, not read), emotion 01 .. 08 in the order below, intensity 01 normal or
+02 strong, statement 01 kids or 02 dogs, actor 01 .. 24, odd numbers male and even ones female.
+
+One example per utterance, one split `all`, in the order of names; group is the actor, item the utterance. Nobody rated
+them here: `emotion` is what the actor was asked to show.
+  audio [T, D]     in the pack 25 low-level descriptors of eGeMAPSv02 every 10 ms, stored as float16; in a folder
+                   whatever there is, 100 frames per second unless option audio_hz says otherwise
+  emotion          of meta['emotions']
+  intensity, statement, gender              'normal' or 'strong', 'kids' or 'dogs', 'female' or 'male'
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from affectjax.data import features
+from affectjax.data.corpora import _clips
+from affectjax.data.corpus import Reading
+from affectjax.errors import UserError
+
+VERSION = '1.0.0'
+RATE = 100.0  # Hz
+EMOTIONS = ('neutral', 'calm', 'happy', 'sad', 'angry', 'fearful', 'disgust', 'surprised')
+INTENSITIES, STATEMENTS = ('normal', 'strong'), ('kids', 'dogs')
+ACTORS, REPETITIONS = 24, 2
+PACK, TABLE = 'egemaps_lld_10ms.npz', 'metadata.csv'
+_ALLOWED = {  # field of a name -> what it may be, and how a refusal says so
+  'modality': ((1, 3), '01 (audio-visual) or 03 (audio)'),
+  'channel': ((1,), '01 (speech)'),
+  'emotion': (range(1, len(EMOTIONS) + 1), '01 to 08'),
+  'intensity': ((1, 2), '01 or 02'),
+  'statement': ((1, 2), '01 or 02'),
+  'repetition': (range(1, REPETITIONS + 1), '01 or 02'),
+  'actor': (range(1, ACTORS + 1), '01 to 24'),
+}
+
+
+class Utterance(NamedTuple):
+  """What the name of a recording says, as metadata.csv writes it."""
+
+  emotion: str
+  intensity: str
+  statement: str
+  repetition: int
+  actor: int
+  gender: str
+
+
+class Found(NamedTuple):
+  """One of the layouts."""
+
+  utterances: dict[str, Utterance]  # by name
+  width: int
+  load: Callable[[str], np.ndarray]  # name -> [T, D] float32
+  files: list[Path]
+  columns: list[str] | None  # names of the features, if they are known
+
+
+def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
+  """RAVDESS as found in `source`.
+
+  Args:
+    source: a folder in one of the layouts above.
+    audio_hz: frames per second of features in a folder.
+
+  Raises:
+    UserError: in one line, for whatever is wrong with the files or options.
+  """
+  source = Path(source)
+  pack, folder = source / PACK, source / 'features'
+  if pack.exists() == folder.exists():
+    what = f'both {PACK} and features; keep one' if pack.exists() else (
+      f'no RAVDESS here; expected {PACK} with {TABLE}, or features/03-01-05-01-01-01-01.npy'
+    )  # fmt: skip
+    raise UserError(f'{source}: {what}')
+  if pack.exists() and audio_hz is not None:
+    raise UserError(f'option audio_hz: {audio_hz}, but frames of {PACK} are 10 ms apart; leave it out')
+  rate = RATE if audio_hz is None else _clips.rate('audio_hz', audio_hz)
+  found = _read_pack(pack, source / TABLE) if pack.exists() else _read_folder(folder)
+
+  def example(split: str, name: str) -> dict[str, Any]:
+    told = found.utterances[name]
+    return {
+      'id': name, 'group': f'actor{told.actor:02d}', 'item': name,
+      'audio': found.load(name),
+      'emotion': np.int32(EMOTIONS.index(told.emotion)),
+      'intensity': told.intensity, 'statement': told.statement, 'gender': told.gender,
+    }  # fmt: skip
+
+  meta = {
+    'modalities': {'audio': found.width},
+    'rate_hz': {'audio': rate},
+    'attributes': [],
+    'emotions': list(EMOTIONS),
+    'labels': 'emotion is what the actor was asked to show; nobody rated it',
+    'licence': 'CC BY-NC-SA 4.0',
+    'groups': 'actors',
+    **({'columns': {'audio': found.columns}} if found.columns else {}),
+  }
+  return Reading(meta, {'all': sorted(found.utterances)}, example, found.files)
+
+
+def parse(name: str, where: str) -> Utterance:
+  """What a name says, e.g. 03-01-05-01-01-01-01; `where` begins the refusal of another one."""
+  cells = name.split('-')
+  if len(cells) != len(_ALLOWED) or not all(len(c) == 2 and c.isascii() and c.isdigit() for c in cells):
+    raise UserError(f'{where}: name {name!r}, expected seven numbers of two digits, e.g. 03-01-05-01-01-01-01')
+  fields = dict(zip(_ALLOWED, map(int, cells), strict=True))
+  for (field, number), cell in zip(fields.items(), cells, strict=True):
+    allowed, told = _ALLOWED[field]
+    if number not in allowed:
+      raise UserError(f'{where}: {field} of {name!r} is {cell}, expected {told}')
+  emotion, intensity = EMOTIONS[fields['emotion'] - 1], INTENSITIES[fields['intensity'] - 1]
+  if (emotion, intensity) == ('neutral', 'strong'):
+    raise UserError(f'{where}: {name!r} is neutral (01) in strong intensity (02), which RAVDESS does not have')
+  statement, actor = STATEMENTS[fields['statement'] - 1], fields['actor']
+  return Utterance(emotion, intensity, statement, fields['repetition'], actor, 'male' if actor % 2 else 'female')
+
+
+def _refuse_twice(where: Path, names: list[str]) -> None:
+  """Refuses the sound of one utterance from its video and by itself."""
+  seen: dict[str, str] = {}
+  for name in names:
+    utterance = name.partition('-')[2]
+    if utterance in seen:
+      raise UserError(f'{where}: {seen[utterance]} and {name} are one utterance; keep one')
+    seen[utterance] = name
+
+
+def _read_folder(folder: Path) -> Found:
+  if not folder.is_dir():
+    raise UserError(f'{folder}: a file, expected a folder of features')
+  names = sorted({p.stem for p in folder.iterdir() if p.suffix in features.SUFFIXES and not p.name.startswith('.')})
+  if not names:
+    raise UserError(f'{folder}: no feature files; expected 03-01-05-01-01-01-01.npy and the like')
+  paths = {name: features.find(folder, name) for name in names}
+  utterances = {name: parse(name, str(paths[name])) for name in names}
+  _refuse_twice(folder, names)
+  width = features.load_array(paths[names[0]]).shape[1]
+  return Found(utterances, width, lambda name: features.load_array(paths[name], width=width), [*paths.values()], None)
+
+
+# Pack
+
+
+def _read_pack(path: Path, table: Path) -> Found:
+  arrays = features.load_npz(path, ['lld', 'offsets', 'files', 'lld_names'])
+  lld, offsets, files, columns = arrays.values()
+  for name, x, kinds, ndim in (
+    ('lld', lld, 'f', 2), ('offsets', offsets, 'iu', 1), ('files', files, 'U', 1), ('lld_names', columns, 'U', 1)
+  ):  # fmt: skip
+    if x.ndim != ndim or x.dtype.kind not in kinds or not x.size:
+      wanted = {'f': 'floats [N, D]', 'iu': 'integers [files + 1]', 'U': 'text [n]'}[kinds]
+      raise UserError(f'{path}: {name} is {x.dtype} {list(x.shape)}, expected {wanted}')
+  if lld.shape[1] != len(columns):
+    raise UserError(f'{path}: lld has {lld.shape[1]} columns, lld_names {len(columns)}; expected the same')
+  if len(offsets) != len(files) + 1 or offsets[0] != 0 or offsets[-1] != len(lld):
+    raise UserError(f'{path}: {len(offsets)} offsets from {offsets[0]} to {offsets[-1]}, expected {len(files) + 1} '
+                    f'from 0 to {len(lld)}')  # fmt: skip
+  frames = np.diff(offsets.astype(np.int64))
+  if (frames < 1).any():
+    i = int(np.argmax(frames < 1))
+    raise UserError(f'{path}: {files[i]} has {frames[i]} frames by the offsets, expected one or more')
+  names = [str(name).removesuffix('.wav') for name in files]
+  rows = {name: i for i, name in enumerate(names)}
+  if len(rows) < len(names):
+    again = next(name for i, name in enumerate(names) if rows[name] != i)
+    raise UserError(f'{path}: files has {again!r} twice; expected every recording once')
+  utterances = {name: parse(name, f'{path}: files') for name in names}
+  _refuse_twice(path, names)
+  _compare(table, names, utterances, frames)
+  load = lambda name: features.as_float32(path, lld[offsets[rows[name]] : offsets[rows[name] + 1]])
+  return Found(utterances, lld.shape[1], load, [path, table], columns.tolist())
+
+
+def _compare(path: Path, names: list[str], utterances: dict[str, Utterance], frames: np.ndarray) -> None:
+  """Refuses a table that says other things than the names of the files and the offsets."""
+  wanted = ('index', 'file', *Utterance._fields, 'n_frames')
+  header, rows = features.load_rows(path, columns=wanted)
+  at = [header.index(column) for column in wanted]
+  if len(rows) != len(names):
+    raise UserError(f'{path}: {len(rows)} rows, {PACK} has {len(names)} recordings; expected the same')
+  for i, (name, row) in enumerate(zip(names, rows, strict=True)):
+    expected = (i, f'{name}.wav', *utterances[name], frames[i])
+    for column, cell, value in zip(wanted, (row[j].strip() for j in at), expected, strict=True):
+      if cell != str(value):
+        raise UserError(f'{path}: line {i + 2}: {column} is {cell!r}, but {PACK} says {str(value)!r} of recording {i} '
+                        f'({name})')  # fmt: skip
