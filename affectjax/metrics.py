@@ -18,7 +18,11 @@ Distributions (`kl.*`, `nll`, `crps`, `coverage`, `calibration`): a prediction h
 `_spread_hat` (at least 0.001) and degrees of freedom `_df_hat`, inf for a Gaussian, else of a Student-t. See
 `affectjax.distributions`; the truth of `kl.gauss` and `kl.t` has the standard deviation sqrt(spread^2 + 0.01^2).
 
-To add a metric, add its entry to `METRICS`.
+Gaps (`gap.<metric>.<target>`): the metric of the entries whose `<target>_part` is 1 minus that of those where it is 0,
+both of the same predictions; an entry in neither has -1 (classes) or NaN (reals), and anything else is refused. NaN
+where a part has nothing scored.
+
+To add a metric, add its entry to `METRICS`; what it adds up stands in `affectjax.statistics`.
 """
 
 import dataclasses
@@ -27,13 +31,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from affectjax import distributions
+from affectjax import distributions, statistics
 from affectjax.errors import UserError, unknown
 
 Predictions = Mapping[str, np.ndarray]
-
-# A variance below this share of the second moment about the file's centre is rounding, so it counts as zero.
-ROUNDING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Metric:
       one more axis [M, R], NaN where there is no rating.
     where: (*truth [M]) -> [M] bool, what is scored besides; None: all.
     aim: the value that is best, if neither the highest nor the lowest is.
+    parts: how many parts of the data have their sums [k / parts] side by side; the second of `truth` says which.
   """
 
   better: str
@@ -62,6 +64,7 @@ class Metric:
   output: tuple[str, ...] = ('_hat',)
   where: Callable[..., np.ndarray] | None = None
   aim: float | None = None
+  parts: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,119 +89,43 @@ SUBSETS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 RATINGS = ('_ratings',)  # suffixes of arrays whose last axis is the raters
 
 
-def _centred(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
-  """x [M] minus the mean of its unit; exactly zero where a unit is constant."""
-  if unit is None:
-    x = x - x[:1]  # an offset of 1e8 is gone before anything is averaged
-    return x - x.sum() / max(len(x), 1)
-  _, first, unit = np.unique(unit, return_index=True, return_inverse=True)
-  x = x - x[first][unit]
-  return x - (np.bincount(unit, x) / np.bincount(unit))[unit]
-
-
-def _moments(y: np.ndarray, yhat: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
-  """Statistics [M, 7]: 1, y, yhat, y^2, yhat^2, y yhat (centred), y - yhat (as it is)."""
-  a, b = _centred(y, unit), _centred(yhat, unit)
-  return np.stack([np.ones_like(a), a, b, a * a, b * b, a * b, y - yhat]).T
-
-
-def _divide(above: np.ndarray, below: np.ndarray, empty: float) -> np.ndarray:
-  """above / below, and `empty` where below is 0."""
-  above, below = np.broadcast_arrays(above, below)
-  return np.divide(above, below, out=np.full(above.shape, empty), where=below != 0)
-
-
-def _second_moments(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-  """Population variances of y and yhat, their covariance and the difference of means, from sums [..., 7]."""
-  _, a, b, aa, bb, ab, d = np.moveaxis(_divide(sums, sums[..., :1], np.nan), -1, 0)
-  var_y, var_yhat = aa - a * a, bb - b * b
-  flat_y, flat_yhat = var_y <= ROUNDING * aa, var_yhat <= ROUNDING * bb
-  cov = np.where(flat_y | flat_yhat, 0.0, ab - a * b)
-  return np.where(flat_y, 0.0, var_y), np.where(flat_yhat, 0.0, var_yhat), cov, d
-
-
-def _ccc_value(sums: np.ndarray) -> np.ndarray:
-  var_y, var_yhat, cov, d = _second_moments(sums)
-  return _divide(2 * cov, var_y + var_yhat + d * d, 0.0)
-
-
-def _pcc_value(sums: np.ndarray) -> np.ndarray:
-  var_y, var_yhat, cov, _ = _second_moments(sums)
-  return np.clip(_divide(cov, np.sqrt(var_y) * np.sqrt(var_yhat), 0.0), -1, 1)
-
-
-def _mean_value(sums: np.ndarray) -> np.ndarray:
-  """Sums [..., 2] of (x, 1) -> the mean of x."""
-  return _divide(sums[..., 0], sums[..., 1], np.nan)
-
-
-def _root_mean_value(sums: np.ndarray) -> np.ndarray:
-  return np.sqrt(_mean_value(sums))
-
-
-def _mean_of(per_unit: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-  """Statistics [M, 2] of a metric that is the mean of `per_unit(*truth, *output)` [M]."""
-
-  def stats(*arrays_and_unit):
-    x = np.asarray(per_unit(*arrays_and_unit[:-1]), np.float64)
-    return np.stack([x, np.ones_like(x)]).T
-
-  return stats
-
-
-def _same_sign(y: np.ndarray, yhat: np.ndarray) -> np.ndarray:
-  return np.where(np.isnan(yhat), np.nan, np.sign(y) == np.sign(yhat))
-
-
-def _confusions(y: np.ndarray, yhat: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
-  """Statistics [M, 3 K]: per class of truth or prediction, whether it is hit, true, predicted."""
-  classes = np.unique(np.concatenate([y, yhat]))
-  true, predicted = classes[:, None] == y, classes[:, None] == yhat  # [K, M]
-  return np.concatenate([true & predicted, true, predicted]).astype(np.float64).T
-
-
-def _per_class(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Sums [..., 3 K] -> hits, true and predicted counts, each [..., K]."""
-  return tuple(np.moveaxis(sums.reshape(*sums.shape[:-1], 3, sums.shape[-1] // 3), -2, 0))
-
-
-def _uar_value(sums: np.ndarray) -> np.ndarray:
-  hits, true, _ = _per_class(sums)
-  return _divide(_divide(hits, true, 0.0).sum(-1), (true > 0).sum(-1), np.nan)
-
-
-def _f1_value(average: str, sums: np.ndarray) -> np.ndarray:
-  hits, true, predicted = _per_class(sums)
-  f1 = _divide(2 * hits, true + predicted, 0.0)  # [..., K]
-  weight = true if average == 'weighted' else true > 0
-  return _divide((f1 * weight).sum(-1), weight.sum(-1), np.nan)
-
-
 _PREDICTED = ('_hat', '_spread_hat', '_df_hat')
 _RATERS = ('', '_spread', '_raters')
 _enough = lambda mean, spread, raters: raters >= distributions.RATERS
 
 
 def _divergence(per_unit: Callable[..., np.ndarray], truth: tuple[str, ...], output=_PREDICTED, where=None) -> Metric:
-  return Metric('lower', _mean_of(per_unit), _mean_value, truth=truth, output=output, where=where)
+  return Metric('lower', statistics.mean_of(per_unit), statistics.mean_value, truth=truth, output=output, where=where)
 
 
-def _of_ratings(better: str, stats: Callable[..., np.ndarray], value=_mean_value, aim: float | None = None) -> Metric:
+def _of_ratings(better: str, stats: Callable[..., np.ndarray], value=statistics.mean_value, aim=None) -> Metric:
   return Metric(better, stats, value, truth=('_ratings',), output=_PREDICTED, aim=aim)
 
 
+def _f1(average: str) -> Metric:
+  return Metric('higher', statistics.confusions, functools.partial(statistics.f1_value, average), classes=True)
+
+
+def _gap(base: Metric) -> Metric:
+  """The base metric, pooled and of one array of truth and one of output, of part 1 minus that of part 0."""
+  stats, value = statistics.per_part(base.stats), statistics.gap(base.value)
+  return dataclasses.replace(
+    base, better='nearer', stats=stats, value=value, truth=(*base.truth, '_part'), aim=0.0, parts=2
+  )
+
+
 METRICS: dict[str, Metric] = {
-  'ccc.pooled': Metric('higher', _moments, _ccc_value),
-  'ccc.per_video': Metric('higher', _moments, _ccc_value, per='item'),
-  'pcc.pooled': Metric('higher', _moments, _pcc_value),
-  'rmse.pooled': Metric('lower', _mean_of(lambda y, yhat: (y - yhat) ** 2), _root_mean_value),
-  'mae.pooled': Metric('lower', _mean_of(lambda y, yhat: np.abs(y - yhat)), _mean_value),
-  'sagr.pooled': Metric('higher', _mean_of(_same_sign), _mean_value),
-  'acc': Metric('higher', _mean_of(np.equal), _mean_value, classes=True),
-  'uar': Metric('higher', _confusions, _uar_value, classes=True),
-  'f1.macro': Metric('higher', _confusions, functools.partial(_f1_value, 'macro'), classes=True),
-  'f1.weighted': Metric('higher', _confusions, functools.partial(_f1_value, 'weighted'), classes=True),
-  'f1.micro': Metric('higher', _mean_of(np.equal), _mean_value, classes=True),
+  'ccc.pooled': Metric('higher', statistics.moments, statistics.ccc_value),
+  'ccc.per_video': Metric('higher', statistics.moments, statistics.ccc_value, per='item'),
+  'pcc.pooled': Metric('higher', statistics.moments, statistics.pcc_value),
+  'rmse.pooled': Metric('lower', statistics.mean_of(lambda y, yhat: (y - yhat) ** 2), statistics.root_mean_value),
+  'mae.pooled': Metric('lower', statistics.mean_of(lambda y, yhat: np.abs(y - yhat)), statistics.mean_value),
+  'sagr.pooled': Metric('higher', statistics.mean_of(statistics.same_sign), statistics.mean_value),
+  'acc': Metric('higher', statistics.mean_of(np.equal), statistics.mean_value, classes=True),
+  'uar': Metric('higher', statistics.confusions, statistics.uar_value, classes=True),
+  'f1.macro': _f1('macro'),
+  'f1.weighted': _f1('weighted'),
+  'f1.micro': Metric('higher', statistics.mean_of(np.equal), statistics.mean_value, classes=True),
   # Divergence, in nats, from the raters' Gaussian N(mean, spread^2) (label-uncertainty sheet, sections 3 and 7).
   'kl.gauss': _divergence(distributions.kl_gauss, ('', '_spread'), _PREDICTED[:2]),
   # From the raters' Student-t: location and scale are their mean and spread, nu is how many they are (sheet, 3).
@@ -219,6 +146,7 @@ METRICS: dict[str, Metric] = {
   # mean over p = 0.05, 0.10 .. 0.95 of |share at or below the predicted p-quantile - p|.
   'calibration.raters': _of_ratings('lower', distributions.below, distributions.calibration),
 }
+METRICS |= {f'gap.{name}': _gap(METRICS[name]) for name in ('f1.macro', 'f1.micro', 'uar', 'ccc.pooled')}
 
 
 def parse(name: str) -> Name:
@@ -294,7 +222,12 @@ def _scored(name: str, predictions: Predictions) -> tuple[np.ndarray, list[np.nd
     key, rows = SUBSETS[parsed.subset]
     of_row = rows(np.asarray(predictions[key.format(target=parsed.target)]))
     keep = keep & of_row.reshape(-1, *[1] * (keep.ndim - 1))
-  return np.nonzero(keep)[0], [x[keep] for x in arrays]
+  kept = [x[keep] for x in arrays]
+  if metric.parts > 1 and len(strange := np.setdiff1d(kept[1], np.arange(metric.parts))):
+    there = ' or '.join(map(str, range(metric.parts)))
+    neither = '-1' if metric.classes else 'NaN'
+    raise UserError(f'metric {name!r}: {_read(name)[1]} is {there}, or {neither} of none, found {strange[0]:g}')
+  return np.nonzero(keep)[0], kept
 
 
 def units(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
@@ -330,7 +263,12 @@ def contributions(name: str, predictions: Predictions) -> tuple[np.ndarray, np.n
 def value(name: str, sums: np.ndarray) -> np.ndarray:
   """The metric of summed statistics [..., k] -> [...]; NaN where nothing was summed."""
   metric = METRICS[parse(name).metric]
-  return (_mean_value if metric.per else metric.value)(np.asarray(sums, np.float64))
+  return (statistics.mean_value if metric.per else metric.value)(np.asarray(sums, np.float64))
+
+
+def parted(name: str, sums: np.ndarray) -> np.ndarray:
+  """Sums [..., k] of each part of the data apart, [..., parts, k / parts]; all zero where a part has nothing."""
+  return statistics.parts(sums, METRICS[parse(name).metric].parts)
 
 
 def compute(name: str, predictions: Predictions) -> float:

@@ -173,7 +173,8 @@ def source(tmp_path, monkeypatch):
     ('engine/steps.py', 'state.skipped + 1', 'state.skipped + 2'),
     ('data/pipeline.py', '.permutation(rows)', '.permutation(rows)[::-1]'),
     ('data/folds.py', 'k < 3', 'k < 2'),
-    ('metrics.py', 'ROUNDING = 1e-12', 'ROUNDING = 1e-10'),
+    ('metrics.py', "('f1.macro', 'f1.micro',", "('f1.macro',"),
+    ('statistics.py', 'ROUNDING = 1e-12', 'ROUNDING = 1e-10'),
   ],
 )
 def test_code_that_matters_changes_the_hash(source, name, old, new):
@@ -189,7 +190,7 @@ def test_code_that_matters_changes_the_hash(source, name, old, new):
     ('objectives/regression.py', '"""(prediction - target)^2 per example', '"""Squares per example'),
     ('layers/heads.py', '"""Batch normalisation over', '"""Normalises over'),
     ('systems/another.py', '', 'def build(config, data_dir):\n  return 1\n'),
-    ('tables/render.py', 'NOTHING = ', 'NOTHING = "none" or '),
+    ('tables/render.py', 'UNLIKE = ', 'UNLIKE = "none" or '),
     ('main.py', 'import os', 'import os\nimport re'),
     ('data/corpora/afew_va.py', 'import', 'import os\nimport'),
   ],
@@ -335,10 +336,23 @@ def test_figures_are_told_and_change_no_fingerprint():
   assert [c.fingerprint for c in cells.plan(made)] == [c.fingerprint for c in cells.plan(plain)]
 
 
+def test_matrices_and_t_tests_are_told_only_where_a_table_has_them():
+  shown = (dict(title='M', rows=('a', ('other', 'b')), columns=(('X', 'acc.x'), ('Y', 'acc.y'))),)
+  made, plain = table({'a': {}, 'b': {}}, matrices=shown, t_test=True), table({'a': {}, 'b': {}}, t_test=False)
+  told = cells.definition(made, cells.plan(made))
+  assert told['matrices'] == list(shown) and told['t_test'] is True and told['metrics'] == ['acc.x']
+  assert not {'matrices', 't_test'} & set(cells.definition(plain, cells.plan(plain)))
+  assert [c.fingerprint for c in cells.plan(made)] == [c.fingerprint for c in cells.plan(plain)]
+
+
 def test_what_cannot_be_drawn_or_judged_is_refused_before_anything_runs():
   define = lambda **more: lambda: cells.definition(made := table({'a': {}}, **more), cells.plan(made))
   refused('unknown kind of figure .pie.; there is: band', define(figures=(dict(kind='pie'),)))
   one = dict(kind='calibration', rows=('a', 'b'), target='x')
   refused("unknown row in figure 'calibration': 'b'; there is: a", define(figures=(one,)))
+  shown = dict(title='M', rows=('a', 'b'), columns=(('X', 'acc.x'),))
+  refused("unknown row in matrix 'M': 'b'; there is: a", define(matrices=(shown,)))
+  refused("unknown metric 'acc'", define(matrices=(shown | dict(rows=('a',), columns=(('X', 'acc'),)),)))
+  refused("t_test is True or False, found 'yes'", define(t_test='yes'))
   claim = dict(id='x.y', text='z', compare=(dict(row='a', against='b', metric='acc.x', minus={}),))
   refused("claim 'x.y': minus is a mapping", define(claims=(claim,)))

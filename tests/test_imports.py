@@ -12,7 +12,7 @@ from tests.shared import ROOT
 FLOORS = (
   {'errors', 'files'},
   {'objectives', 'layers', 'raters'},
-  {'distributions'},
+  {'distributions', 'statistics'},
   {'metrics'},
   {'engine'},
   {'data'},

@@ -15,7 +15,8 @@ What the interval says: how the number would vary with other groups of people or
 trained. The spread over seeds is printed beside it and is not in it. Percentile intervals lean on the number
 of groups: simulated, those meant to cover 95 % covered 76 % of the time with 4 groups, 87 % with 12 and 92 %
 with 60. A correlation over few groups is also drawn low more often than high. The table marks fewer than 20;
-one group allows no interval.
+one group allows no interval. Of a gap between two parts of the data (women, men), a fold counts in the draws that have
+some of both; a part in one group allows no interval either.
 """
 
 import dataclasses
@@ -75,13 +76,26 @@ class Sample:
       values.setdefault(seed, []).append(metrics.value(self.metric, s.sums.sum(0)))
     return np.array([np.mean(v) for v in values.values()])
 
+  @functools.cached_property
+  def thin(self) -> bool:
+    """Whether a gap is that to a part of the data in fewer than two groups: then most of what varies is not drawn."""
+    parts = metrics.METRICS[metrics.parse(self.metric).metric].parts
+    found = [set() for _ in range(parts)]
+    for s in self.cells.values():
+      there = metrics.parted(self.metric, s.sums).any(-1)  # [G, parts]
+      for groups, of_part in zip(found, there.T, strict=True):
+        groups.update(s.groups[of_part].tolist())
+    return parts > 1 and min(map(len, found)) < 2
+
   def replicates(self, universe: tuple[str, ...]) -> np.ndarray:
-    """The statistic in each draw [REPLICATES] of `universe`; NaN where no group of this row was drawn."""
+    """The statistic in each draw [REPLICATES] of `universe`; NaN where nothing that it rests on was drawn."""
     if universe not in self._drawn:
       total = {}
       for (_, seed), s in sorted(self.cells.items(), key=lambda item: str(item[0])):
         drawn, weight = _draws_of(universe, tuple(s.groups.tolist()))
-        value = np.where(weight > 0, metrics.value(self.metric, _product(drawn, s.sums)), 0)
+        value = metrics.value(self.metric, _product(drawn, s.sums))
+        there = (weight > 0) & ~np.isnan(value)  # a gap needs both of its parts
+        value, weight = np.where(there, value, 0), np.where(there, weight, 0)
         above, below = total.get(seed, (0, 0))
         total[seed] = above + weight * value, below + weight
       with np.errstate(invalid='ignore'):
@@ -166,9 +180,11 @@ def _product(drawn: np.ndarray, sums: np.ndarray) -> np.ndarray:
   return (drawn.reshape(-1, block, drawn.shape[1]) @ sums).reshape(len(drawn), -1)
 
 
-def _percentiles(universe: tuple[str, ...], point: float, replicates: Callable[[], np.ndarray]) -> tuple[float, float]:
+def _percentiles(
+  universe: tuple[str, ...], samples: Iterable[Sample], point: float, replicates: Callable[[], np.ndarray]
+) -> tuple[float, float]:
   """The interval of replicates [R], of which a NaN is a draw without groups; none for one group or without a point."""
-  if len(universe) < 2 or not np.isfinite(point):
+  if len(universe) < 2 or not np.isfinite(point) or any(sample.thin for sample in samples):
     return float('nan'), float('nan')
   tail = 50 * (1 - LEVEL)
   low, high = np.nanpercentile(replicates(), [tail, 100 - tail])
@@ -184,7 +200,7 @@ def interval(sample: Sample) -> Interval:
   """Mean, sd over seeds and interval of one row."""
   mean, groups = float(sample.seeds.mean()), sample.groups
   sd = float(sample.seeds.std()) if len(sample.seeds) > 1 else float('nan')
-  low, high = _percentiles(groups, mean, lambda: sample.replicates(groups))
+  low, high = _percentiles(groups, [sample], mean, lambda: sample.replicates(groups))
   return Interval(mean, sd, low, high, len(groups))
 
 
@@ -193,7 +209,8 @@ def linear(terms: Sequence[tuple[float, Sample]]) -> Difference:
   universe = tuple(sorted({group for _, sample in terms for group in sample.groups}))
   add = lambda of: functools.reduce(operator.add, (factor * of(sample) for factor, sample in terms))
   mean = float(add(lambda sample: sample.seeds.mean()))
-  low, high = _percentiles(universe, mean, lambda: add(lambda sample: sample.replicates(universe)))
+  samples = [sample for _, sample in terms]
+  low, high = _percentiles(universe, samples, mean, lambda: add(lambda sample: sample.replicates(universe)))
   first = {sample.metric: sample.units for _, sample in reversed(terms)}
   return Difference(mean, low, high, len(universe), all(s.units == first[s.metric] for _, s in terms))
 

@@ -12,7 +12,7 @@ from typing import Any
 from affectjax import files
 from affectjax.data import store
 from affectjax.errors import UserError, unknown
-from affectjax.tables import claims, figures, records
+from affectjax.tables import claims, figures, matrix, records
 
 ALL = 'all'  # the fold of a row that does not depend on folds
 
@@ -163,13 +163,17 @@ def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
   """table.json: all that rendering needs besides the records.
 
   Raises:
-    UserError: a claim or a figure of the experiment file is none; better now than when everything is trained.
+    UserError: a claim, a figure or a matrix of the experiment file is none; better now than when everything is trained.
   """
   config, cells = table.config, list(cells)
-  drawn = list(config.get('figures', ()))
+  optional = {key: list(config.get(key, ())) for key in ('figures', 'matrices')}
+  optional['t_test'] = config.get('t_test', False)
   for claim in config['claims']:
     claims.check(claim)
-  figures.check(drawn, config['rows'])
+  figures.check(optional['figures'], config['rows'])
+  matrix.check(optional['matrices'], config['rows'])
+  if not isinstance(optional['t_test'], bool):
+    raise UserError(f't_test is True or False, found {optional["t_test"]!r}')
   names = [r for r in config['order'] if any(c.row == r for c in cells)]
   return {
     'title': config['title'],
@@ -184,7 +188,7 @@ def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
     'published': list(config['published']),
     'claims': list(config['claims']),
     'notes': list(config['notes']),
-    **({'figures': drawn} if drawn else {}),
+    **{key: value for key, value in optional.items() if value},
     'cells': [
       {'row': c.row, 'fold': c.fold, 'seed': c.seed, 'fingerprint': c.fingerprint, 'dir': c.folder} for c in cells
     ],

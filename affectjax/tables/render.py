@@ -6,16 +6,15 @@ import json
 import math
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affectjax import files, metrics
-from affectjax.tables import bootstrap
+from affectjax.tables import bootstrap, matrix, ttest
 from affectjax.tables.claims import Claim, Comparison
 from affectjax.tables.summary import Entry, Summary, summarise
+from affectjax.tables.text import FEW, NOTHING, escape, grid, interval_text, number_text, p_value
 
-NOTHING = '-'
-FEW = f'few: less than {bootstrap.FEW} groups; such an interval tends to be too narrow.'
 UNLIKE = 'other: the two rows were not scored on the same examples.'
 COLUMNS = (
   'type', 'id', 'row', 'against', 'metric', 'better', 'kind', 'cells', 'expected', 'groups', 'mean', 'sd', 'low',
@@ -24,29 +23,7 @@ COLUMNS = (
 )  # fmt: skip
 
 SUBTRACTED = ('minus_row', 'minus_against', 'minus_metric')
-
-
-def _number(x: float, sign: str = '') -> str:
-  if math.isnan(x):
-    return 'n/a'
-  text = f'{x:{sign}.3f}'
-  return text if float(text) else text.lstrip('+-')
-
-
-def _range(low: float, high: float, sign: str = '') -> str:
-  return 'n/a' if math.isnan(low) else f'[{_number(low, sign)}, {_number(high, sign)}]'
-
-
-def _escape(text: str) -> str:
-  return ' '.join(str(text).replace('|', r'\|').split())
-
-
-def _grid(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-  """A Markdown table whose columns are padded, so that it also reads as plain text."""
-  lines = [[_escape(cell) for cell in line] for line in (head, *lines)]
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  lines.insert(1, ['-' * width for width in widths])
-  return [f'| {" | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True))} |' for line in lines]
+TESTED = ('p_unpaired', 'p_paired')
 
 
 def _groups(count: int) -> str:
@@ -54,7 +31,7 @@ def _groups(count: int) -> str:
 
 
 def _signed(d: bootstrap.Difference) -> str:
-  return f'{_number(d.mean, "+")} {_range(d.low, d.high, "+")}{"" if d.alike else " (other)"}'
+  return f'{number_text(d.mean, "+")} {interval_text(d.low, d.high, "+")}{"" if d.alike else " (other)"}'
 
 
 def _line(entry: Entry, sources: dict[str, int]) -> list[str]:
@@ -62,15 +39,15 @@ def _line(entry: Entry, sources: dict[str, int]) -> list[str]:
   published = []
   for value, source in entry.published:
     number = sources.setdefault(source or 'no source given', len(sources) + 1)
-    published.append(f'{"n/k" if value is None else _number(value)} [{number}]')
+    published.append(f'{"n/k" if value is None else number_text(value)} [{number}]')
   tail = ['; '.join(published) or NOTHING, entry.verdict or NOTHING]
   if entry.interval is None:
     return [entry.row, NOTHING, 'published only', NOTHING, NOTHING, *tail]
   i, difference = entry.interval, NOTHING
   if entry.done < entry.expected:
-    mean, interval = f'{_number(i.mean)} ({entry.done} of {entry.expected} cells)', NOTHING
+    mean, interval = f'{number_text(i.mean)} ({entry.done} of {entry.expected} cells)', NOTHING
   else:
-    mean, interval = f'{_number(i.mean)} ± {_number(i.sd)}', _range(i.low, i.high)
+    mean, interval = f'{number_text(i.mean)} ± {number_text(i.sd)}', interval_text(i.low, i.high)
   if entry.difference is not None:
     difference = f'{_signed(entry.difference)} to {entry.baseline}'
   return [entry.row, _groups(i.groups), mean, interval, difference, *tail]
@@ -81,7 +58,7 @@ def _metric(metric: str, entries: Sequence[Entry], mark: str, sources: dict[str,
   out = ['', f'## {metric}, {metrics.better(metric)} is better{mark}', '']
   if not entries:
     return [*out, 'No finished row has it.']
-  out += _grid(head, [_line(entry, sources) for entry in entries])
+  out += grid(head, [_line(entry, sources) for entry in entries])
   measured = [entry for entry in entries if entry.interval is not None]
   notes = [FEW] if any(e.interval.groups < bootstrap.FEW for e in measured) else []
   notes += [UNLIKE] if any(e.difference is not None and not e.difference.alike for e in measured) else []
@@ -96,23 +73,38 @@ def _subtracted(c: Comparison) -> str:
   return f'{c.minus[0]} against {c.minus[1]} by {c.minus[2]}' if c.minus else NOTHING
 
 
-def _claim(claim: Claim, mark: str) -> list[str]:
+def _tested(c: Comparison, summary: Summary) -> tuple[float, float] | None:
+  """p of the comparison's t-tests over folds, None where none was asked for."""
+  return None if c.minus else summary.t_tests.get((c.row, c.against, c.metric))
+
+
+def _p(both: tuple[float, float] | None) -> str:
+  return ' / '.join(p_value(p) for p in both) if both else NOTHING
+
+
+def _claim(claim: Claim, summary: Summary, mark: str) -> list[str]:
   subtracts = any(c.minus for c in claim.comparisons)
-  head = ['row', 'against', 'metric', *['minus'] * subtracts, 'groups', 'improvement, 95 % interval', 'verdict']
+  tests = [_tested(c, summary) for c in claim.comparisons]
+  tested = any(tests)
+  head = ['row', 'against', 'metric', *['minus'] * subtracts, 'groups', 'improvement, 95 % interval',
+          *['t-test over folds, p (unpaired / paired)'] * tested, 'verdict']  # fmt: skip
   lines = []
-  for c in claim.comparisons:
+  for c, p in zip(claim.comparisons, tests, strict=True):
     d = c.improvement
     found = [_groups(d.groups), _signed(d)] if d else [NOTHING, NOTHING]
     verdict = c.verdict + (f': {c.reason}' if c.reason else '')
-    lines.append([c.row, c.against, c.metric, *[_subtracted(c)] * subtracts, *found, verdict])
-  return ['', f'### {claim.id}: {claim.verdict}{mark}', '', _escape(claim.text), '', *_grid(head, lines)]
+    lines.append([c.row, c.against, c.metric, *[_subtracted(c)] * subtracts, *found, *[_p(p)] * tested, verdict])
+  return ['', f'### {claim.id}: {claim.verdict}{mark}', '', escape(claim.text), '', *grid(head, lines)]
 
 
 def _claims(summary: Summary, mark: str) -> list[str]:
   told = 'Improvements are positive where the row is better, whichever way the metric points.'
   if _subtracts(summary):
     told += ' Of the pair under minus, the improvement is taken off, on the same draws.'
-  return ['', f'## Claims{mark}', '', told, *(line for claim in summary.claims for line in _claim(claim, mark))]
+  if summary.t_tests:
+    told += f' {ttest.SENTENCE}'
+  found = (line for claim in summary.claims for line in _claim(claim, summary, mark))
+  return ['', f'## Claims{mark}', '', told, *found]
 
 
 def markdown(summary: Summary) -> str:
@@ -121,7 +113,7 @@ def markdown(summary: Summary) -> str:
   table, sources = summary.table, {}
   seeds = ', '.join(map(str, table['seeds']))
   out = [
-    f'# {_escape(table["title"])}{mark}', '',
+    f'# {escape(table["title"])}{mark}', '',
     f'Table {table["table"]} of experiment {table["experiment"]}, on {summary.kind} data.',
     f'Data: {", ".join(summary.data) or "no finished cell yet"}.',
     f'Mean over seeds ({seeds}) of the mean over folds, ± sd over seeds; 95 % intervals by drawing groups '
@@ -129,14 +121,16 @@ def markdown(summary: Summary) -> str:
   ]  # fmt: skip
   for metric, entries in summary.entries.items():
     out += _metric(metric, entries, mark, sources)
+  for found in summary.matrices:
+    out += matrix.lines(found, summary.matrix_entries, mark)
   if sources:
-    out += ['', '## Sources', '', *(f'[{i}] {_escape(source)}  ' for source, i in sources.items())]
+    out += ['', '## Sources', '', *(f'[{i}] {escape(source)}  ' for source, i in sources.items())]
   if summary.claims:
     out += _claims(summary, mark)
   if summary.missing:
-    out += ['', '## Unfinished', '', *(f'- {_escape(row)}: {_escape(text)}' for row, text in summary.missing)]
+    out += ['', '## Unfinished', '', *(f'- {escape(row)}: {escape(text)}' for row, text in summary.missing)]
   if summary.notes:
-    out += ['', '## Notes', '', *(f'- {_escape(note)}' for note in summary.notes)]
+    out += ['', '## Notes', '', *(f'- {escape(note)}' for note in summary.notes)]
   return '\n'.join(out) + '\n'
 
 
@@ -165,13 +159,17 @@ def _csv_entry(entry: Entry, kind: str) -> dict[str, object]:
 def table_csv(summary: Summary) -> str:
   """The table in long form: a line per row and metric, per claim, per comparison, and per unfinished row.
 
-  Only if some claim subtracts there are columns for what it does.
+  Only if some claim subtracts there are columns for what it does, and for t-tests only if the table has some. What
+  stands in a matrix alone has its line as well.
   """
   text = io.StringIO()
-  out = csv.DictWriter(text, (*COLUMNS, *(SUBTRACTED if _subtracts(summary) else ())), restval='', lineterminator='\n')
+  more = (*(SUBTRACTED if _subtracts(summary) else ()), *(TESTED if summary.table.get('t_test') else ()))
+  out = csv.DictWriter(text, (*COLUMNS, *more), restval='', lineterminator='\n')
   out.writeheader()
   for entries in summary.entries.values():
     out.writerows(_csv_entry(entry, summary.kind) for entry in entries)
+  alone = (entry for (_, metric), entry in summary.matrix_entries.items() if metric not in summary.entries)
+  out.writerows(_csv_entry(entry, summary.kind) for entry in alone)
   for claim in summary.claims:
     same = {'id': claim.id, 'kind': summary.kind}
     out.writerow({'type': 'claim', **same, 'verdict': claim.verdict, 'text': claim.text})
@@ -179,6 +177,7 @@ def table_csv(summary: Summary) -> str:
       line = {'type': 'comparison', **same, 'row': c.row, 'against': c.against, 'metric': c.metric}
       line |= {'better': metrics.better(c.metric), 'verdict': c.verdict, 'text': c.reason}
       line |= dict(zip(SUBTRACTED, c.minus or (), strict=False))
+      line |= dict(zip(TESTED, map(_exact, _tested(c, summary) or ()), strict=False))
       if c.improvement:
         d = c.improvement
         line |= {'groups': d.groups, 'improvement': _exact(d.mean)}
@@ -220,7 +219,8 @@ def is_current(workdir: pathlib.Path, definition: Mapping[str, Any]) -> bool:
   except ValueError:  # not JSON: it is written anew
     return False
   here = pathlib.Path(__file__).resolve().parent
-  scoring = (here.parent / name for name in ('metrics.py', 'distributions.py', 'objectives/student_t.py'))
+  rests_on = 'metrics.py', 'statistics.py', 'distributions.py', 'objectives/student_t.py'
+  scoring = (here.parent / name for name in rests_on)
   sources = [table, results, *scoring, *here.glob('*.py')]
   return min(path.stat().st_mtime_ns for path in outputs) >= max(path.stat().st_mtime_ns for path in sources)
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from affectjax import metrics
 from affectjax.errors import UserError
-from affectjax.tables import bootstrap, claims, records
+from affectjax.tables import bootstrap, claims, matrix, records, ttest
 
-# `figures` may be there as well
+# `figures`, `matrices` and `t_test` may be there as well
 KEYS = ('title', 'table', 'experiment', 'kind', 'rows', 'metrics', 'seeds', 'baselines', 'published', 'claims', 'notes',
         'cells')  # fmt: skip
 
@@ -53,6 +53,9 @@ class Summary:
     data: one phrase per corpus.
     entries: metric -> its rows, in the table's order.
     claims: judged.
+    matrices: what stands where in each.
+    matrix_entries: (row, metric) of a matrix -> its entry, as far as there is one.
+    t_tests: comparison -> p (unpaired, paired) over folds; empty if the table does not ask for it.
     missing: (row, what it lacks and why), for rows with cells not done.
     notes: the table's own and those of this summary.
     loaded: what it all rests on.
@@ -63,6 +66,9 @@ class Summary:
   data: tuple[str, ...]
   entries: Mapping[str, tuple[Entry, ...]]
   claims: tuple[claims.Claim, ...]
+  matrices: tuple[matrix.Matrix, ...]
+  matrix_entries: Mapping[matrix.Pair, Entry]
+  t_tests: Mapping[claims.Pair, tuple[float, float]]
   missing: tuple[tuple[str, str], ...]
   notes: tuple[str, ...]
   loaded: 'Loaded'
@@ -196,6 +202,17 @@ def _difference(
   return bootstrap.linear([(factor, loaded.samples[name, by]) for factor, name, by in wanted])
 
 
+def _t_tests(loaded: Loaded, table: Mapping[str, Any]) -> dict[claims.Pair, tuple[float, float]]:
+  """p over folds of each comparison that subtracts nothing, if the table asks for it; NaN where cells lack."""
+  out = {}
+  for c in (c for claim in table['claims'] for c in claim['compare'] if table.get('t_test') and 'minus' not in c):
+    row, against, metric = pair = claims.pairs(c)[0]
+    lacks = loaded.lack(row, metric) or loaded.lack(against, metric)
+    both = () if lacks else (loaded.samples[row, metric], loaded.samples[against, metric])
+    out[pair] = ttest.over_folds(*both) if both else ttest.NONE
+  return out
+
+
 def _entry(loaded: Loaded, table: Mapping[str, Any], kind: str, row: str, metric: str) -> Entry | None:
   published = tuple((p['value'], p['source']) for p in table['published'] if (p['row'], p['metric']) == (row, metric))
   sample = loaded.samples.get((row, metric))
@@ -235,7 +252,7 @@ def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
 
   Args:
     workdir: of a run.
-    also: metrics to load besides those of the table and its claims.
+    also: metrics to load besides those of the table, its claims and its matrices.
 
   Raises:
     UserError: it is no workdir, a record is not one, a metric is unknown, or predictions do not fit a metric.
@@ -245,7 +262,9 @@ def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
     claims.check(claim)
   compared = [claims.pairs(c) for claim in table['claims'] for c in claim['compare']]
   claimed = [pair[2] for both in compared for pair in both if pair]
-  names = list(dict.fromkeys([*table['metrics'], *claimed, *also]))
+  matrices = matrix.read(table.get('matrices', ()))
+  shown = list(dict.fromkeys(pair for found in matrices for pair in found.pairs))
+  names = list(dict.fromkeys([*table['metrics'], *claimed, *(metric for _, metric in shown), *also]))
   for name in names:
     metrics.parse(name)
   loaded = _load(workdir, table, names)
@@ -257,5 +276,10 @@ def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
     found = [_entry(loaded, table, kind, row, metric) for row in rows]
     entries[metric] = tuple(entry for entry in found if entry is not None)
   judged = tuple(claims.judge(claim, functools.partial(_difference, loaded)) for claim in table['claims'])
-  notes = (*table['notes'], *_torn(workdir))
-  return Summary(table, kind, _data(loaded.records), entries, judged, _missing(loaded, table['rows']), notes, loaded)
+  cells = {(row, metric): _entry(loaded, table, kind, row, metric) for row, metric in shown}
+  return Summary(
+    table=table, kind=kind, data=_data(loaded.records), entries=entries, claims=judged, matrices=matrices,
+    matrix_entries={pair: entry for pair, entry in cells.items() if entry is not None},
+    t_tests=_t_tests(loaded, table), missing=_missing(loaded, table['rows']),
+    notes=(*table['notes'], *_torn(workdir)), loaded=loaded,
+  )  # fmt: skip
