@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 import grain
 import numpy as np
 
-Gather = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+Batch = Mapping[str, np.ndarray]
+Gather = Callable[[np.ndarray], Batch]
 _INLINE = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)  # threads cost more than a gather from memory
 _STEPS = 2**31 - 1
 
@@ -28,7 +29,13 @@ def _real(batch: Mapping[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
   return {**batch, 'mask': np.ones(n, np.float32)}
 
 
-def shuffled(rows: np.ndarray, gather: Gather, batch_size: int, seed: int) -> Iterator[Mapping[str, np.ndarray]]:
+def by_step(make: Callable[[int, slice], Batch], batch_size: int) -> Iterator[Batch]:
+  """Endless batches: batch i is `make(i, own)`, `own` being this host's slice of the global batch."""
+  own = _own_slice(batch_size)
+  return iter(grain.MapDataset.range(_STEPS).map(lambda step: make(int(step), own)).to_iter_dataset(_INLINE))
+
+
+def shuffled(rows: np.ndarray, gather: Gather, batch_size: int, seed: int) -> Iterator[Batch]:
   """Endless batches over `rows` [N], every epoch in a new order; no row is dropped, a batch may span epochs.
 
   Args:
@@ -37,16 +44,16 @@ def shuffled(rows: np.ndarray, gather: Gather, batch_size: int, seed: int) -> It
     batch_size: examples per global batch.
     seed: of the order.
   """
-  own, n = _own_slice(batch_size), len(rows)
+  n = len(rows)
   order = functools.lru_cache(maxsize=2)(lambda epoch: np.random.default_rng((seed, epoch)).permutation(rows))
 
-  def make(step: int):
+  def make(step: int, own: slice):
     # By the batch: Grain's own shuffle and batch work row by row, at 30 us each.
-    epoch, place = np.divmod(np.arange(int(step) * batch_size, (int(step) + 1) * batch_size)[own], n)
+    epoch, place = np.divmod(np.arange(step * batch_size, (step + 1) * batch_size)[own], n)
     chosen = [order(e)[place[epoch == e]] for e in range(epoch[0], epoch[-1] + 1)]
     return _real(gather(np.concatenate(chosen)), own.stop - own.start)
 
-  return iter(grain.MapDataset.range(_STEPS).map(make).to_iter_dataset(_INLINE))
+  return by_step(make, batch_size)
 
 
 def drawn(
@@ -54,21 +61,20 @@ def drawn(
   gather: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]],
   batch_size: int,
   seed: int,
-) -> Iterator[Mapping[str, np.ndarray]]:
+) -> Iterator[Batch]:
   """Endless batches drawn with replacement: `draw(rng, n)` gives index arrays [n], `gather` what they stand for.
 
   The generator of batch i depends on (seed, i) alone.
   """
-  own = _own_slice(batch_size)
 
-  def make(step: int):
-    drawn_ = draw(np.random.default_rng((seed, int(step))), batch_size)
+  def make(step: int, own: slice):
+    drawn_ = draw(np.random.default_rng((seed, step)), batch_size)
     return _real(gather({k: v[own] for k, v in drawn_.items()}), own.stop - own.start)
 
-  return iter(grain.MapDataset.range(_STEPS).map(make).to_iter_dataset(_INLINE))
+  return by_step(make, batch_size)
 
 
-def ordered(rows: np.ndarray, gather: Gather, batch_size: int) -> Iterator[Mapping[str, np.ndarray]]:
+def ordered(rows: np.ndarray, gather: Gather, batch_size: int) -> Iterator[Batch]:
   """One pass over `rows` in their order; the last batch is filled up with its first row and masked."""
   for start in range(0, len(rows), batch_size):
     piece = rows[start : start + batch_size]
