@@ -67,8 +67,9 @@ def make(config: Mapping[str, Any], steps: int, frozen: tuple[str, ...] = ()) ->
   """The optimiser of a run.
 
   Args:
-    config: `name` adam or sgd, `lr`, `l2` (coupled), `decay` (decoupled), `clip` (global norm, 0 for none),
-      `schedule` constant, plateau, step or cosine; `factor`, `patience` (plateau), `drops` (step).
+    config: `name` adam (`beta1`, `beta2`, if not 0.9 and 0.999) or sgd, `lr`, `l2` (coupled), `decay` (decoupled),
+      `clip` (global norm, 0 for none), `schedule` constant, plateau, step or cosine; `factor`, `patience` (plateau),
+      `drops` (step).
     steps: length of the run, for schedules.
     frozen: top-level modules whose parameters stay as they are (no decay either).
   """
@@ -80,7 +81,7 @@ def make(config: Mapping[str, Any], steps: int, frozen: tuple[str, ...] = ()) ->
   if config['l2']:
     parts.append(optax.add_decayed_weights(config['l2']))  # before Adam's scaling: the L2 of torch.optim.Adam
   if config['name'] == 'adam':
-    parts.append(optax.scale_by_adam())
+    parts.append(optax.scale_by_adam(config.get('beta1', 0.9), config.get('beta2', 0.999)))
   if config['decay']:
     parts.append(optax.add_decayed_weights(config['decay']))
   schedule = _schedule(config, steps)

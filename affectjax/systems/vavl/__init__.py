@@ -1,0 +1,23 @@
+"""VAVL: versatile audio-visual learning, with any modality missing in training or at test.
+
+Goncalves et al., "Versatile Audio-Visual Learning for Emotion Recognition", IEEE TAC 2025, arXiv 2305.07216. Network,
+losses and updates follow the sheet's reading of the released code (GitHub ilucasgoncalves/VAVL, c128439); what that
+code gets wrong (attention across the batch, no masks, a label flipped every other epoch) is corrected here, and the
+first of these can be had back by `run.parity`. Of the paper's results one row is known.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from affectjax.engine.types import Experiment
+from affectjax.errors import unknown
+from affectjax.systems.vavl import experiment, references
+
+STAGES = {'network': experiment.build, 'reference': references.build}
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """The experiment of one cell; `config['stage']` is 'network' (trained) or 'reference' (what takes no training)."""
+  if config['stage'] not in STAGES:
+    raise unknown('stage', config['stage'], STAGES)
+  return STAGES[config['stage']](config, data_dir)

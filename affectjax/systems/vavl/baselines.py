@@ -1,0 +1,145 @@
+"""Audio-visual baselines, written from what their papers describe, at VAVL's size: no released code was read.
+
+A conformer block weighs two transformer layers (6.32 M and 3.15 M at D = 512), so a network of e blocks per modality
+and s shared ones is matched by 2 (2 e + s) layers, and each docstring says how they are dealt out. Heads are VAVL's.
+All take `batch` with `audio`, `visual` [B, T, D_m], masks [B, T] and `<m>_present` [B]; what is masked may hold
+anything.
+"""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from affectjax.layers.dense import Dense
+from affectjax.layers.transformer import Stack, masked_mean
+from affectjax.systems.vavl.network import MODALITIES, Head, mean_of
+
+Terms = dict[str, tuple[jax.Array, jax.Array]]  # view -> (outputs [B, out], who has it [B] bool)
+
+
+class Baseline(nn.Module):
+  """What the baselines share.
+
+  Attributes:
+    out: classes, or attributes.
+    width, blocks, shared_blocks, heads, dropout, classes, compute: as in VAVL, whose size is matched.
+  """
+
+  out: int
+  width: int = 512
+  blocks: int = 3
+  shared_blocks: int = 2
+  heads: int = 8
+  dropout: float = 0.1
+  classes: bool = True
+  compute: str = 'float32'
+
+  def stack(self, layers: int, name: str, positions: bool = True) -> Stack:
+    return Stack(layers, self.heads, self.dropout, self.compute, positions, name=name)
+
+  def project(self, batch, modality: str) -> tuple[jax.Array, jax.Array]:
+    """Frames projected to D, zeros where there is none, and the mask of those there are."""
+    mask = batch[f'{modality}_mask'] & batch[f'{modality}_present'][:, None]
+    x = jnp.where(mask[..., None], batch[modality], 0)
+    return Dense(self.width, compute=self.compute, name=f'project_{modality}')(x), mask
+
+  def predict(self, r: jax.Array, train: bool, name: str) -> jax.Array:
+    return Head(self.width, self.out, self.compute, name=name)(r, train)
+
+
+class MulT(Baseline):
+  """Multimodal transformer: each modality attends to the other, then to itself; both ends are joined.
+
+  Tsai et al., ACL 2019, arXiv 1906.00295. Known: temporal projection, crossmodal stacks whose queries are one modality
+  and whose keys and values are the other's low-level sequence in every layer, self-attention stacks behind, and one
+  prediction from the joined ends. Defaults of ours: 1 x 1 projection, mean over time where the paper takes the last
+  step, e + s crossmodal and e self-attention layers per direction. It was not made for missing modalities: an absent
+  one is attended to as nothing, and its end is zero.
+  """
+
+  @nn.compact
+  def forward(self, batch, train: bool) -> jax.Array:
+    """[B, out] from whatever is present."""
+    sides, ends = {m: self.project(batch, m) for m in MODALITIES}, []
+    for m, other in (MODALITIES, MODALITIES[::-1]):
+      (x, mask), (keys, seen) = sides[m], sides[other]
+      x = self.stack(self.blocks + self.shared_blocks, f'cross_{m}')(x, seen, keys, train)
+      ends.append(masked_mean(self.stack(self.blocks, f'own_{m}', False)(x, mask, None, train), mask))
+    return self.predict(jnp.concatenate(ends, -1), train, 'head')
+
+  def terms(self, batch, train: bool) -> Terms:
+    """What is trained: one prediction, from either or both."""
+    return {'both': (self.forward(batch, train), batch['audio_present'] | batch['visual_present'])}
+
+  def __call__(self, batch, train: bool = False) -> dict[str, jax.Array]:
+    """view -> [B, out], each view with only its modalities present."""
+    nothing = jnp.zeros_like(batch['audio_present'])
+    only = lambda absent: self.forward({**batch, f'{absent}_present': nothing}, train)
+    return {'audio': only('visual'), 'visual': only('audio'), 'both': self.forward(batch, train)}
+
+
+class Separable(Baseline):
+  """A baseline whose views come out of one pass."""
+
+  def terms(self, batch, train: bool) -> Terms:
+    """What is trained: every view, on those who have it."""
+    out = self.views(batch, train)
+    has = {m: batch[f'{m}_present'] for m in MODALITIES}
+    has['both'] = has['audio'] & has['visual']
+    return {view: (out[view], has[view]) for view in self.TRAINED}
+
+  def __call__(self, batch, train: bool = False) -> dict[str, jax.Array]:
+    """view -> [B, out]."""
+    return self.views(batch, train)
+
+
+class UAVM(Separable):
+  """Unified audio-visual model: own layers per modality, then layers and a classifier shared by both.
+
+  Gong et al., IEEE SPL 2022, arXiv 2208.00061. Known: a transformer per modality on frozen features, a shared
+  transformer and classifier behind, modalities trained one at a time, and predictions averaged when both are there.
+  Defaults of ours: 2 e own and 2 s shared layers, both losses in one update, mean over time.
+  """
+
+  TRAINED = MODALITIES
+
+  @nn.compact
+  def views(self, batch, train: bool) -> dict[str, jax.Array]:
+    shared = self.stack(2 * self.shared_blocks, 'shared', False)
+    head, out = Head(self.width, self.out, self.compute, name='head'), {}
+    for m in MODALITIES:
+      x, mask = self.project(batch, m)
+      x = shared(self.stack(2 * self.blocks, f'own_{m}')(x, mask, None, train), mask, None, train)
+      out[m] = head(masked_mean(x, mask), train)
+    return {**out, 'both': mean_of(out, self.classes)}
+
+
+class AuxFormer(Separable):
+  """Auxiliary networks per modality below a fusion network of crossmodal layers, all trained together.
+
+  Goncalves and Busso, ICASSP 2022. Known: a main audio-visual transformer whose layers are shared with auxiliary
+  acoustic and visual networks that have losses of their own, so that one modality suffices. Defaults of ours: e own
+  layers per modality, e + s crossmodal layers per direction behind them, losses weighted alike, the auxiliary network
+  answers where a modality is absent, no modality dropout.
+  """
+
+  TRAINED = (*MODALITIES, 'both')
+
+  @nn.compact
+  def views(self, batch, train: bool) -> dict[str, jax.Array]:
+    encoded, out, ends = {}, {}, []
+    for m in MODALITIES:
+      x, mask = self.project(batch, m)
+      encoded[m] = self.stack(self.blocks, f'own_{m}')(x, mask, None, train), mask
+      out[m] = self.predict(masked_mean(*encoded[m]), train, f'head_{m}')
+    for m, other in (MODALITIES, MODALITIES[::-1]):
+      x = self.stack(self.blocks + self.shared_blocks, f'cross_{m}')(
+        encoded[m][0], encoded[other][1], encoded[other][0], train
+      )
+      ends.append(masked_mean(x, encoded[m][1]))
+    return {**out, 'both': self.predict(jnp.concatenate(ends, -1), train, 'head')}
+
+
+KINDS: Mapping[str, type[Baseline]] = {'mult': MulT, 'uavm': UAVM, 'auxformer': AuxFormer}

@@ -1,0 +1,270 @@
+"""Losses and the update: three phases with an optimiser per module, or one joint update. Sheet, sections 5 and 6."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from affectjax.engine import optim, parallel, steps
+from affectjax.engine.types import TrainState
+from affectjax.errors import unknown
+from affectjax.layers.transformer import masked_mean
+from affectjax.objectives import regression
+from affectjax.systems.vavl.network import VAVL
+
+UPDATES = ('phases', 'joint')
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+  """What is predicted.
+
+  Attributes:
+    kind: 'classification' (cross-entropy) or 'regression' (1 - CCC, added up over attributes).
+    names: of the classes or attributes.
+    soft: cross-entropy with the shares of the votes instead of the one class.
+  """
+
+  kind: str
+  names: tuple[str, ...]
+  soft: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What is traced: equal specs share what was compiled.
+
+  Attributes:
+    net: of network.py or baselines.py.
+    target: what is predicted.
+    rebuild: weight of the reconstruction, 2 for classes and 1 for attributes in the released code.
+    update: 'phases' (the paper) or 'joint'; baselines have one update.
+    fusion_gradient: let the fusion loss into the encoders (joint update only).
+  """
+
+  net: nn.Module
+  target: Target
+  rebuild: float
+  update: str
+  fusion_gradient: bool
+
+
+class Phase(NamedTuple):
+  """One update: the modules it changes, and its loss (params, extra, batch, key) -> `Told`."""
+
+  name: str
+  modules: tuple[str, ...]
+  loss: Callable[..., 'Told']
+
+
+class Told(NamedTuple):
+  """A loss on one device: `value` adds up over devices to the mean over all, `count` [] examples here."""
+
+  value: jax.Array
+  count: jax.Array
+  batch_stats: Any
+
+
+def share_of(values: jax.Array, known: jax.Array) -> jax.Array:
+  """Losses [B] of the `known` [B]: this device's part of their mean over all devices."""
+  count = jnp.maximum(parallel.total(known.sum()), 1)
+  return jnp.sum(jnp.where(known, values, 0.0)) / count
+
+
+def task_loss(target: Target, out: jax.Array, batch: Mapping[str, jax.Array], known: jax.Array) -> jax.Array:
+  """This device's part of the loss of predictions out [B, K] over the `known` [B] bool who have a label."""
+  if target.kind == 'classification':
+    known = known & (batch['label'] >= 0)
+    if target.soft:
+      losses = optax.softmax_cross_entropy(out, jnp.where(known[:, None], batch['shares'], 0.0))
+    else:
+      losses = optax.softmax_cross_entropy_with_integer_labels(out, jnp.maximum(batch['label'], 0))
+    return share_of(losses, known)
+  total, devices = 0.0, parallel.total(1)
+  for i in range(len(target.names)):
+    there = known & jnp.isfinite(batch['label'][:, i])
+    rows = [parallel.gather(v) for v in (out[:, i], jnp.where(there, batch['label'][:, i], 0.0), there)]
+    total += 1.0 - regression.ccc(*rows[:2], rows[2].astype(out.dtype), 'population')
+  return total / devices
+
+
+def rebuild_loss(out: jax.Array, x: jax.Array, mask: jax.Array, known: jax.Array) -> jax.Array:
+  """This device's part of the squared error between out [B, D] and the mean of the real frames of x [B, T, D]."""
+  return share_of(jnp.mean(jnp.square(out - masked_mean(x, mask)), -1), known)
+
+
+def inputs(spec: Spec, extra: Mapping[str, Any], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+  """The batch with standardised features, and nobody present in a padded row."""
+  out = dict(batch)
+  for m in extra['input']:
+    x = (batch[m] - extra['input'][m]['mean']) / extra['input'][m]['scale']
+    out[m] = jnp.where(batch[f'{m}_mask'][..., None], x, 0.0)
+    out[f'{m}_present'] = batch[f'{m}_present'] & (batch['mask'] > 0)
+  return out
+
+
+def _calls(spec: Spec, params, batch_stats, key, train: bool):
+  """Calls a method of the network; returns its output and the batch statistics behind it."""
+  variables = {'params': params, 'batch_stats': batch_stats}
+
+  def call(method, *args):
+    if not train:
+      return spec.net.apply(variables, *args, False, method=method), batch_stats
+    out, updated = spec.net.apply(variables, *args, True, method=method, mutable=['batch_stats'], rngs={'dropout': key})
+    return out, {**batch_stats, **updated.get('batch_stats', {})}
+
+  return call
+
+
+def _modality(spec: Spec, modality: str) -> Phase:
+  """Phases 1 and 2: one modality's encoder, the shared encoder, its head and its reconstruction."""
+
+  def loss(params, batch_stats, batch, key) -> Told:
+    keys = jax.random.split(key, 3)
+    mask, known = batch[f'{modality}_mask'], batch[f'{modality}_present']
+    call = lambda i: _calls(spec, params, batch_stats, keys[i], True)
+    r, updated = call(0)('encode', modality, batch[modality], mask, known)
+    value = task_loss(spec.target, call(1)('predict', modality, r)[0], batch, known)
+    if spec.rebuild:
+      rebuilt = call(2)('rebuild', modality, r)[0]
+      value += spec.rebuild * rebuild_loss(rebuilt, batch[modality], mask, known)
+    return Told(value, known.sum(), updated)
+
+  return Phase(modality, _modules(spec, modality), loss)
+
+
+def _modules(spec: Spec, modality: str) -> tuple[str, ...]:
+  return tuple(m for m in spec.net.modules(modality) if spec.rebuild or not m.startswith('rebuilder'))
+
+
+def _fusion(spec: Spec) -> Phase:
+  """Phase 3: the fusion head alone, on vectors of encoders that neither learn nor drop anything."""
+
+  def loss(params, batch_stats, batch, key) -> Told:
+    still = _calls(spec, params, batch_stats, key, False)
+    known = _both(spec, batch)
+    r = {m: still('encode', m, batch[m], batch[f'{m}_mask'], batch[f'{m}_present'])[0] for m, _ in spec.net.inputs}
+    out = _calls(spec, params, batch_stats, key, True)('fuse', jax.lax.stop_gradient(r))[0]
+    return Told(task_loss(spec.target, out, batch, known), known.sum(), batch_stats)
+
+  return Phase('fusion', ('fused',), loss)
+
+
+def _both(spec: Spec, batch) -> jax.Array:
+  return functools.reduce(jnp.logical_and, (batch[f'{m}_present'] for m, _ in spec.net.inputs))
+
+
+def _joint(spec: Spec) -> Phase:
+  """All of VAVL's losses in one update."""
+  names = [m for m, _ in spec.net.inputs]
+
+  def loss(params, batch_stats, batch, key) -> Told:
+    value, r = 0.0, {}
+    for i, m in enumerate(names):
+      keys = jax.random.split(jax.random.fold_in(key, i), 3)
+      mask, known = batch[f'{m}_mask'], batch[f'{m}_present']
+      call = lambda j, keys=keys, stats=batch_stats: _calls(spec, params, stats, keys[j], True)
+      r[m], batch_stats = call(0)('encode', m, batch[m], mask, known)
+      value += task_loss(spec.target, call(1)('predict', m, r[m])[0], batch, known)
+      if spec.rebuild:
+        value += spec.rebuild * rebuild_loss(call(2)('rebuild', m, r[m])[0], batch[m], mask, known)
+    if spec.net.fuses:
+      vectors = r if spec.fusion_gradient else jax.lax.stop_gradient(r)
+      out = _calls(spec, params, batch_stats, jax.random.fold_in(key, len(names)), True)('fuse', vectors)[0]
+      value += task_loss(spec.target, out, batch, _both(spec, batch))
+    return Told(value, (batch['mask'] > 0).sum(), batch_stats)
+
+  modules = {name: None for m in names for name in _modules(spec, m)}
+  return Phase('joint', (*modules, *(['fused'] if spec.net.fuses else [])), loss)
+
+
+def _terms(spec: Spec) -> Phase:
+  """A baseline's losses in one update of everything (no modules named)."""
+
+  def loss(params, batch_stats, batch, key) -> Told:
+    terms, updated = _calls(spec, params, batch_stats, key, True)('terms', batch)
+    value = sum(task_loss(spec.target, out, batch, known) for out, known in terms.values())
+    return Told(value, (batch['mask'] > 0).sum(), updated)
+
+  return Phase('all', (), loss)
+
+
+def phases(spec: Spec) -> tuple[Phase, ...]:
+  """The updates of one batch, in order: visual, audio, fusion as in the paper, or one."""
+  if spec.update not in UPDATES:
+    raise unknown('run.update.kind', spec.update, UPDATES)
+  if not isinstance(spec.net, VAVL):
+    return (_terms(spec),)
+  if spec.update == 'joint':
+    return (_joint(spec),)
+  modal = [_modality(spec, m) for m, _ in reversed(spec.net.inputs)]
+  return (*modal, *([_fusion(spec)] if spec.net.fuses else []))
+
+
+def per_module(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+  """`tx` for each top-level module with a state of its own: outside its phases nothing of a module moves.
+
+  `update` takes the gradients of some modules and gives their updates and states.
+  """
+
+  def update(updates, state, params):
+    out = {name: tx.update(grad, state[name], params[name]) for name, grad in updates.items()}
+    return {name: u for name, (u, _) in out.items()}, {name: s for name, (_, s) in out.items()}
+
+  return optax.GradientTransformation(lambda params: {name: tx.init(p) for name, p in params.items()}, update)
+
+
+def make_step(spec: Spec, optimizer: Mapping[str, Any], length: int):
+  """(state, batch) -> (state, scalars): every phase in turn, each with fresh gradients.
+
+  A phase for which nobody in the batch has what it needs changes nothing, its moments and step counts included; nor
+  does one whose loss or gradient is not finite, which counts as a skipped update.
+  """
+  return _step(spec, tuple(sorted(optimizer.items())), length)
+
+
+def optimiser(optimizer: Mapping[str, Any], length: int) -> optax.GradientTransformation:
+  """The optimiser of every module, from config."""
+  return per_module(optim.make(optimizer, length))
+
+
+@functools.lru_cache(maxsize=64)
+def _step(spec: Spec, optimizer: tuple, length: int):
+  tx, turns = optimiser(dict(optimizer), length), phases(spec)
+
+  def step(state: TrainState, batch):
+    keys, batch = steps.step_keys(state), steps.without_padding(batch)
+    batch = inputs(spec, state.extra, batch)
+    params, moments, stats = dict(state.params), dict(state.opt_state), state.extra['batch_stats']
+    whole, scalars, total = jnp.bool_(True), {}, 0.0
+    for i, phase in enumerate(turns):
+      names = phase.modules or tuple(params)
+      key = jax.random.fold_in(keys.device, i)
+
+      def objective(part, phase=phase, key=key, params=params, stats=stats):
+        told = phase.loss({**params, **part}, stats, batch, key)
+        return told.value, told
+
+      (value, told), grads = jax.value_and_grad(objective, has_aux=True)({n: params[n] for n in names})
+      value, grads, count = parallel.total((value, grads, told.count))
+      norm = optax.tree.norm(grads)
+      finite = jnp.isfinite(value) & jnp.isfinite(norm)
+      old = ({n: params[n] for n in names}, {n: moments[n] for n in names})
+      updates, new = tx.update(grads, old[1], old[0])
+      kept = steps.keep_if(finite & (count > 0), (optax.apply_updates(old[0], updates), new, told.batch_stats),
+                           (*old, stats))  # fmt: skip
+      params, moments, stats = {**params, **kept[0]}, {**moments, **kept[1]}, kept[2]
+      whole, total = whole & (finite | (count == 0)), total + value
+      scalars |= {f'loss.{phase.name}': value, f'grad_norm.{phase.name}': norm}
+    state = state.replace(
+      step=state.step + 1, params=params, opt_state=moments, extra={**state.extra, 'batch_stats': stats},
+      skipped=jnp.where(whole, 0, state.skipped + 1),
+    )  # fmt: skip
+    return state, {'loss': total, 'finite': whole, 'skipped': state.skipped, **scalars}
+
+  return step

@@ -1,0 +1,106 @@
+"""From a network's outputs to what is scored: with both modalities, with one, with one dropped at random, by group."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from affectjax import metrics
+from affectjax.systems.vavl import clips as clips_lib
+from affectjax.systems.vavl.training import Target
+
+DROPS = (10, 20, 30, 40, 50, 60, 70, 80, 90)  # per cent of test clips that lose a modality
+EMOTION = 'emotion'
+SCORES = {'classification': ('f1.macro', 'f1.micro', 'uar'), 'regression': ('ccc.pooled', 'rmse.pooled')}
+GAPS = {'classification': ('gap.f1.macro', 'gap.uar'), 'regression': ('gap.ccc.pooled',)}
+PARTS = ('gender', 'age')
+Outputs = Mapping[str, np.ndarray]
+
+
+def _chosen(out: Outputs, audio: np.ndarray, visual: np.ndarray) -> np.ndarray | None:
+  """The outputs [N, K] for who has which modality [N] bool; None where a view is needed that there is not."""
+  known = {'both': audio & visual, 'audio': audio & ~visual, 'visual': visual & ~audio}
+  if 'output_both' not in out:  # a unimodal network does not look at the other
+    alone = [m for m in ('audio', 'visual') if f'output_{m}' in out]
+    if len(alone) != 1 or not {'audio': audio, 'visual': visual}[alone[0]].all():
+      return None
+    return out[f'output_{alone[0]}']
+  result = np.full(out['output_both'].shape, np.nan, np.float32)
+  for view, who in known.items():
+    if who.any():
+      if f'output_{view}' not in out:
+        return None
+      result[who] = out[f'output_{view}'][who]
+  return result
+
+
+def _entries(target: Target, name: str, out: Outputs, chosen: np.ndarray, who: np.ndarray) -> dict[str, np.ndarray]:
+  """Truth and prediction under a name for each class or attribute; no truth for those `who` [N] are not asked."""
+  if target.kind == 'classification':
+    hat = np.where(np.isnan(chosen).any(1), 0, np.nan_to_num(chosen, nan=-np.inf).argmax(1)).astype(np.int32)
+    return {f'{EMOTION}{name}': np.where(who, out['label'], -1).astype(np.int32), f'{EMOTION}{name}_hat': hat}
+  found = {}
+  for i, attribute in enumerate(target.names):
+    found[f'{attribute}{name}'] = np.where(who, out['label'][:, i], np.nan).astype(np.float32)
+    found[f'{attribute}{name}_hat'] = chosen[:, i]
+  return found
+
+
+def add(target: Target, out: Outputs) -> dict[str, np.ndarray]:
+  """Outputs [N, K] per view, labels and who has what, as truths and predictions by metric's target.
+
+  `emotion` (or each attribute): with whatever a clip has; `_audio`, `_visual`: with that modality alone; `_drop10` ..
+  `_drop90`: that share of the clips has lost one of its two modalities, drawn by its id, the same for all rows;
+  `_gender`, `_age`: as it is, with `_part` 0 or 1.
+  """
+  found, n = dict(out), len(out['label'])
+  audio, visual = (out.get(f'{m}_present', np.ones(n, bool)) for m in ('audio', 'visual'))
+  chosen = _chosen(out, audio, visual)
+  if chosen is not None:
+    found |= _entries(target, '', out, chosen, audio | visual)
+    for part in PARTS:
+      if part in out:
+        found |= _entries(target, f'_{part}', out, chosen, audio | visual)
+        code = out[part] if target.kind == 'classification' else np.where(out[part] < 0, np.nan, out[part])
+        names = (EMOTION,) if target.kind == 'classification' else target.names
+        found |= {f'{name}_{part}_part': code for name in names}
+  for m, who in (('audio', audio), ('visual', visual)):
+    if f'output_{m}' in out:
+      found |= _entries(target, f'_{m}', out, np.asarray(out[f'output_{m}']), who)
+  if all(f'output_{view}' in out for view in ('both', 'audio', 'visual')) and (audio & visual).any():
+    number, is_audio = clips_lib.drop_draws(out['id'])
+    for share in DROPS:
+      lost = (number < share / 100) & audio & visual
+      left = _chosen(out, audio & ~(lost & is_audio), visual & ~(lost & ~is_audio))
+      found |= _entries(target, f'_drop{share}', out, left, audio | visual)
+  return found
+
+
+def names(target: Target) -> tuple[str, ...]:
+  """The metrics there may be."""
+  subjects = (EMOTION,) if target.kind == 'classification' else target.names
+  places = ('', '_audio', '_visual', *(f'_drop{share}' for share in DROPS))
+  return tuple(f'{m}.{s}{p}' for m in SCORES[target.kind] for s in subjects for p in places) + tuple(
+    f'{m}.{s}_{part}' for m in GAPS[target.kind] for s in subjects for part in PARTS
+  )
+
+
+def score(target: Target, out: Outputs) -> dict[str, float]:
+  """Named metrics, and the loss that selects: of the prediction from all a clip has (sheet, section 6)."""
+  found = add(target, out)
+  scores = {name: metrics.compute(name, found) for name in names(target) if metrics.available(name, found)}
+  n = len(out['label'])
+  chosen = _chosen(out, *(out.get(f'{m}_present', np.ones(n, bool)) for m in ('audio', 'visual')))
+  if chosen is not None:
+    scores['loss'] = loss(target, chosen.astype(np.float64), np.asarray(out['label']))
+  return scores
+
+
+def loss(target: Target, chosen: np.ndarray, label: np.ndarray) -> float:
+  """Mean cross-entropy in nats, or the number of attributes less the sum of their CCCs."""
+  if target.kind == 'regression':
+    each = [metrics.ccc(label[:, i], chosen[:, i]) for i in range(len(target.names))]
+    return float(len(each) - np.sum(each))
+  known = label >= 0
+  high = chosen.max(1, keepdims=True)
+  logs = chosen - high - np.log(np.exp(chosen - high).sum(1, keepdims=True))
+  return float(-logs[known, label[known]].mean())
