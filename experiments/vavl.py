@@ -46,7 +46,7 @@ DROPS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 TWIN = dict(
   steps=120, eval_every=40, batch_size=64, eval_batch_size=128,
   data=dict(buckets=1, pool=dict(audio=1, visual=1)),
-  model=dict(width=32, blocks=1, shared_blocks=1, heads=4, kernel=7), optim=dict(lr=3e-3),
+  model=dict(width=32, blocks=1, shared_blocks=1, heads=4, kernel=7, remat=False), optim=dict(lr=3e-3),
 )  # fmt: skip
 SECOND_HAND = 'arXiv 2305.07216, results table, as transcribed in abhaymettu/emotion-label-ceiling (sota.csv, row S6)'
 MISSING = 'arXiv 2305.07216, result tables: not obtained'
@@ -68,7 +68,7 @@ def _run():
   run.target = dict(kind='classification', names=EMOTIONS, label='consensus', soft=False, merge=dict())
   run.model = dict(
     kind='vavl', width=512, blocks=3, shared_blocks=2, heads=8, kernel=31, dropout=0.1, shared=True, residual=True,
-    positions='released', fusion='head', compute='float32',
+    positions='released', fusion='head', compute='float32', remat=True,
   )  # fmt: skip
   run.update = dict(kind='phases', fusion_gradient=False)
   run.loss = dict(rebuild=2.0)
@@ -283,7 +283,7 @@ def _msp_improv(c, rows):
   c.notes = NOTES
 
 
-REAL = dict(width=64, blocks=2, shared_blocks=1, heads=4, kernel=15)
+REAL = dict(width=64, blocks=2, shared_blocks=1, heads=4, kernel=15, remat=False)
 REAL_NOTES = ('Reduced network (width 64, 2 + 1 blocks), Adam 1e-3; the step with the lowest dev loss is reported.',)
 MERGED = {  # of the 22 emotions that observers of the film could name; those of one valence and object together
   'joy': ('HAPPINESS', 'HAPPYFOR', 'SATISFACTION', 'GRATIFICATION', 'PRIDE', 'RELIEF', 'GLOATING'),

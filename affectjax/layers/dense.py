@@ -50,7 +50,7 @@ def product(x: jax.Array, kernel: jax.Array, compute: str) -> jax.Array:
     raise unknown('run.model.compute', compute, COMPUTE)
   if compute == 'float32':
     return x @ kernel
-  return _product(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], kernel.shape[1])
+  return _product(jnp.asarray(x).reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], kernel.shape[1])
 
 
 class Weights(nn.Module):

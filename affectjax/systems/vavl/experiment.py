@@ -44,7 +44,8 @@ def spec(config: Mapping[str, Any], widths: Mapping[str, int]) -> training.Spec:
   if model['kind'] == 'vavl':
     net = network.VAVL(
       inputs=tuple(widths.items()), kernel=model['kernel'], shared=model['shared'], residual=model['residual'],
-      positions=model['positions'], fusion=model['fusion'], across_batch=parity['attend_across_batch'], **size,
+      positions=model['positions'], fusion=model['fusion'], across_batch=parity['attend_across_batch'],
+      remat=bool(model['remat']), **size,
     )  # fmt: skip
   else:
     net = baselines.KINDS[model['kind']](**size)
@@ -145,8 +146,9 @@ def _init(cell: training.Spec, tx, standard, key: jax.Array, batch) -> TrainStat
 
 @functools.lru_cache(maxsize=64)
 def _initialiser(net):
-  """`net.init`, compiled once for all cells that share the network; the axis name is that of the devices."""
-  return jax.jit(net.clone(across_batch=False).init if isinstance(net, network.VAVL) else net.init)
+  """`net.init`, compiled once for all cells that share the network; without optimisation, for it runs once."""
+  net = net.clone(across_batch=False) if isinstance(net, network.VAVL) else net  # no devices to gather from yet
+  return jax.jit(net.init, compiler_options={'xla_backend_optimization_level': 0})
 
 
 @functools.lru_cache(maxsize=64)

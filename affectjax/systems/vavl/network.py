@@ -116,6 +116,7 @@ class VAVL(nn.Module):
     across_batch: attention and convolution run across the clips of a batch, frame by frame, as in the released code:
       a clip's output then depends on its batch mates. For parity only.
     compute: of dense layers, 'float32' or 'bfloat16' (see layers/dense.py); all else is float32.
+    remat: keep less for the backward pass, and compute it again.
   """
 
   inputs: tuple[tuple[str, int], ...]
@@ -133,11 +134,14 @@ class VAVL(nn.Module):
   classes: bool = True
   across_batch: bool = False
   compute: str = 'float32'
+  remat: bool = False
 
   def setup(self):
-    block = functools.partial(
-      conformer.Block, self.heads, self.kernel, self.dropout, self.positions, self.compute, parallel.AXIS
-    )
+    kind = conformer.Block
+    if self.remat:  # keep what matrix products gave, compute the rest anew: a quarter of the memory
+      kept = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+      kind = nn.remat(kind, policy=kept, static_argnums=(4,))  # train
+    block = functools.partial(kind, self.heads, self.kernel, self.dropout, self.positions, self.compute, parallel.AXIS)
     common = (self.width, block, self.dropout, self.compute)
     names = [m for m, _ in self.inputs]
     self.encoder = {m: Blocks(self.blocks, REDUCED, *common) for m in names}
