@@ -47,8 +47,28 @@ class Head(nn.Module):
     return dense(self.out, self.hidden // 2, 'out')(x)
 
 
+class Turn(nn.Module):
+  """One conformer block as the body of a loop over blocks.
+
+  Attributes:
+    block: makes a conformer block by name.
+    train: whether in training.
+  """
+
+  block: functools.partial
+  train: bool
+
+  @nn.compact
+  def __call__(self, x: jax.Array, mask: jax.Array, lengths: jax.Array) -> tuple[jax.Array, None]:
+    """x [B, T, D], mask [B, T], lengths [B] -> [B, T, D]."""
+    return self.block(name='block')(x, mask, lengths, self.train), None
+
+
 class Blocks(nn.Module):
   """Projection, dropout and conformer blocks; an encoder if `reduced`, which is a 1 x 1 convolution in front.
+
+  Blocks run in a loop, compiled once; their parameters have the blocks as first axis. With `remat` only what matrix
+  products gave is kept for the backward pass, the rest is computed again: a quarter of the memory.
 
   Attributes:
     blocks: how many.
@@ -57,6 +77,7 @@ class Blocks(nn.Module):
     block: makes a conformer block by name.
     dropout: behind the projection.
     compute: of dense layers.
+    remat: see above.
   """
 
   blocks: int
@@ -65,6 +86,7 @@ class Blocks(nn.Module):
   block: functools.partial
   dropout: float
   compute: str
+  remat: bool
 
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array, lengths: jax.Array, train: bool) -> jax.Array:
@@ -72,16 +94,20 @@ class Blocks(nn.Module):
     if self.reduced:
       x = Dense(self.reduced, use_bias=False, compute=self.compute, kernel_init=fan_in, name='reduce')(x)
     x = Dropout(self.dropout)(Dense(self.width, compute=self.compute, name='project')(x), train)
-    for i in range(self.blocks):
-      x = self.block(name=f'block_{i}')(x, mask, lengths, train)
-    return x
+    kept = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+    turn = nn.remat(Turn, policy=kept, prevent_cse=False) if self.remat else Turn
+    loop = nn.scan(
+      turn, {'params': 0, 'batch_stats': 0}, split_rngs={'params': True, 'dropout': True}, in_axes=(nn.broadcast,) * 2,
+      length=self.blocks,
+    )  # fmt: skip
+    return loop(self.block, train, name='blocks')(x, mask, lengths)[0]
 
 
 class Joint(nn.Module):
   """The shared encoder with its residual connection and norm, and the mean over time.
 
   Attributes:
-    blocks, width, block, dropout, compute: as in `Blocks`.
+    blocks, width, block, dropout, compute, remat: as in `Blocks`.
     residual: whether its input is added to what comes out.
   """
 
@@ -91,11 +117,12 @@ class Joint(nn.Module):
   block: functools.partial
   dropout: float
   compute: str
+  remat: bool
 
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array, lengths: jax.Array, train: bool, time: int = 1) -> jax.Array:
     """x [B, T, D], mask [B, T] -> mean over axis `time`, [B, D] (for 0: [T, D]) float32."""
-    y = Blocks(self.blocks, 0, self.width, self.block, self.dropout, self.compute, name='encoder')
+    y = Blocks(self.blocks, 0, self.width, self.block, self.dropout, self.compute, self.remat, name='encoder')
     y = y(x, mask, lengths, train)
     h = nn.LayerNorm(EPS, name='norm')(y + x if self.residual else y)
     return masked_mean(h, mask) if time == 1 else masked_mean(jnp.swapaxes(h, 0, 1), mask.T)
@@ -137,12 +164,10 @@ class VAVL(nn.Module):
   remat: bool = False
 
   def setup(self):
-    kind = conformer.Block
-    if self.remat:  # keep what matrix products gave, compute the rest anew: a quarter of the memory
-      kept = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-      kind = nn.remat(kind, policy=kept, static_argnums=(4,))  # train
-    block = functools.partial(kind, self.heads, self.kernel, self.dropout, self.positions, self.compute, parallel.AXIS)
-    common = (self.width, block, self.dropout, self.compute)
+    block = functools.partial(
+      conformer.Block, self.heads, self.kernel, self.dropout, self.positions, self.compute, parallel.AXIS
+    )
+    common = (self.width, block, self.dropout, self.compute, self.remat)
     names = [m for m, _ in self.inputs]
     self.encoder = {m: Blocks(self.blocks, REDUCED, *common) for m in names}
     self.joint = {place: Joint(self.shared_blocks, self.residual, *common) for place in map(self.place, names)}
