@@ -76,6 +76,7 @@ def _refuse_senseless(config: Mapping[str, Any], widths: Mapping[str, int]) -> N
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell."""
+  target_of(config)  # refused before anything is read
   clips = clips_lib.load(config, data_dir)
   told, sides = clips_lib.labels(clips, config), labelled(clips, config)
   data = config['data']

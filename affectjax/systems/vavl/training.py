@@ -103,8 +103,9 @@ def inputs(spec: Spec, extra: Mapping[str, Any], batch: Mapping[str, jax.Array])
   out = dict(batch)
   for m in extra['input']:
     x = (batch[m] - extra['input'][m]['mean']) / extra['input'][m]['scale']
-    out[m] = jnp.where(batch[f'{m}_mask'][..., None], x, 0.0)
-    out[f'{m}_present'] = batch[f'{m}_present'] & (batch['mask'] > 0)
+    there = batch[f'{m}_present'] & (batch['mask'] > 0)
+    real = batch[f'{m}_mask'] & there[:, None]
+    out[m], out[f'{m}_mask'], out[f'{m}_present'] = jnp.where(real[..., None], x, 0.0), real, there
   return out
 
 

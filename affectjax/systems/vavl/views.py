@@ -16,25 +16,21 @@ PARTS = ('gender', 'age')
 Outputs = Mapping[str, np.ndarray]
 
 
-def _chosen(out: Outputs, audio: np.ndarray, visual: np.ndarray) -> np.ndarray | None:
-  """The outputs [N, K] for who has which modality [N] bool; None where a view is needed that there is not."""
+def _chosen(out: Outputs, audio: np.ndarray, visual: np.ndarray) -> np.ndarray:
+  """The outputs [N, K] for who has which modality [N] bool; NaN for those of whom the network can say nothing."""
   known = {'both': audio & visual, 'audio': audio & ~visual, 'visual': visual & ~audio}
-  if 'output_both' not in out:  # a unimodal network does not look at the other
-    alone = [m for m in ('audio', 'visual') if f'output_{m}' in out]
-    if len(alone) != 1 or not {'audio': audio, 'visual': visual}[alone[0]].all():
-      return None
-    return out[f'output_{alone[0]}']
-  result = np.full(out['output_both'].shape, np.nan, np.float32)
-  for view, who in known.items():
-    if who.any():
-      if f'output_{view}' not in out:
-        return None
-      result[who] = out[f'output_{view}'][who]
+  there = {view: who for view, who in known.items() if f'output_{view}' in out}
+  if len(there) == 1:  # a unimodal network does not look at the other modality
+    there = {view: {'audio': audio, 'visual': visual}[view] for view in there}
+  result = np.full(np.shape(out[f'output_{next(iter(there))}']), np.nan, np.float32)
+  for view, who in there.items():
+    result[who] = out[f'output_{view}'][who]
   return result
 
 
 def _entries(target: Target, name: str, out: Outputs, chosen: np.ndarray, who: np.ndarray) -> dict[str, np.ndarray]:
-  """Truth and prediction under a name for each class or attribute; no truth for those `who` [N] are not asked."""
+  """Truth and prediction under a name for each class or attribute; no truth for those not asked, `who` [N]."""
+  who = who & np.isfinite(chosen).all(1)
   if target.kind == 'classification':
     hat = np.where(np.isnan(chosen).any(1), 0, np.nan_to_num(chosen, nan=-np.inf).argmax(1)).astype(np.int32)
     return {f'{EMOTION}{name}': np.where(who, out['label'], -1).astype(np.int32), f'{EMOTION}{name}_hat': hat}
@@ -54,15 +50,13 @@ def add(target: Target, out: Outputs) -> dict[str, np.ndarray]:
   """
   found, n = dict(out), len(out['label'])
   audio, visual = (out.get(f'{m}_present', np.ones(n, bool)) for m in ('audio', 'visual'))
-  chosen = _chosen(out, audio, visual)
-  if chosen is not None:
-    found |= _entries(target, '', out, chosen, audio | visual)
-    for part in PARTS:
-      if part in out:
-        found |= _entries(target, f'_{part}', out, chosen, audio | visual)
-        code = out[part] if target.kind == 'classification' else np.where(out[part] < 0, np.nan, out[part])
-        names = (EMOTION,) if target.kind == 'classification' else target.names
-        found |= {f'{name}_{part}_part': code for name in names}
+  chosen, asked = _chosen(out, audio, visual), audio | visual
+  if np.isfinite(chosen).any():
+    found |= _entries(target, '', out, chosen, asked)
+    for part in (part for part in PARTS if part in out):
+      found |= _entries(target, f'_{part}', out, chosen, asked)
+      code = out[part] if target.kind == 'classification' else np.where(out[part] < 0, np.nan, out[part])
+      found |= {f'{name}_{part}_part': code for name in subjects(target)}
   for m, who in (('audio', audio), ('visual', visual)):
     if f'output_{m}' in out:
       found |= _entries(target, f'_{m}', out, np.asarray(out[f'output_{m}']), who)
@@ -71,16 +65,20 @@ def add(target: Target, out: Outputs) -> dict[str, np.ndarray]:
     for share in DROPS:
       lost = (number < share / 100) & audio & visual
       left = _chosen(out, audio & ~(lost & is_audio), visual & ~(lost & ~is_audio))
-      found |= _entries(target, f'_drop{share}', out, left, audio | visual)
+      found |= _entries(target, f'_drop{share}', out, left, asked)
   return found
+
+
+def subjects(target: Target) -> tuple[str, ...]:
+  """What metrics are of: the emotion, or each attribute."""
+  return (EMOTION,) if target.kind == 'classification' else target.names
 
 
 def names(target: Target) -> tuple[str, ...]:
   """The metrics there may be."""
-  subjects = (EMOTION,) if target.kind == 'classification' else target.names
   places = ('', '_audio', '_visual', *(f'_drop{share}' for share in DROPS))
-  return tuple(f'{m}.{s}{p}' for m in SCORES[target.kind] for s in subjects for p in places) + tuple(
-    f'{m}.{s}_{part}' for m in GAPS[target.kind] for s in subjects for part in PARTS
+  return tuple(f'{m}.{s}{p}' for m in SCORES[target.kind] for s in subjects(target) for p in places) + tuple(
+    f'{m}.{s}_{part}' for m in GAPS[target.kind] for s in subjects(target) for part in PARTS
   )
 
 
@@ -90,8 +88,9 @@ def score(target: Target, out: Outputs) -> dict[str, float]:
   scores = {name: metrics.compute(name, found) for name in names(target) if metrics.available(name, found)}
   n = len(out['label'])
   chosen = _chosen(out, *(out.get(f'{m}_present', np.ones(n, bool)) for m in ('audio', 'visual')))
-  if chosen is not None:
-    scores['loss'] = loss(target, chosen.astype(np.float64), np.asarray(out['label']))
+  known = np.isfinite(chosen).all(1)
+  if known.any():
+    scores['loss'] = loss(target, chosen[known].astype(np.float64), np.asarray(out['label'])[known])
   return scores
 
 
