@@ -1,0 +1,414 @@
+"""VAVL from config to scores: views, pairing, sides, refusals, every row from start to end."""
+
+import functools
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from affectjax import metrics
+from affectjax.data.corpus import Ragged
+from affectjax.engine import parallel, train
+from affectjax.errors import UserError
+from affectjax.systems import vavl as system
+from affectjax.systems.vavl import clips as clips_lib
+from affectjax.systems.vavl import experiment, network, training, views
+from affectjax.tables import cells, claims
+from tests import quick, vavl_small
+
+RNG = np.random.default_rng(0)
+CLASSES = training.Target('classification', tuple('abc'), False)
+ATTRIBUTES = training.Target('regression', ('arousal', 'valence'), False)
+
+
+# Views
+
+
+def outputs(n=400, width=3, seed=0, **changes):
+  rng = np.random.default_rng(seed)
+  out = {f'output_{v}': rng.normal(size=(n, width)).astype(np.float32) for v in ('both', 'audio', 'visual')}
+  label = rng.integers(0, 3, n).astype(np.int32) if width == 3 else rng.uniform(-1, 1, (n, 2)).astype(np.float32)
+  return {**out, 'label': label, 'id': np.array([f'clip{i}' for i in range(n)]), **changes}
+
+
+def test_views_by_hand():
+  there = {
+    'audio_present': np.array([True, True, False, False]),
+    'visual_present': np.array([True, False, True, False]),
+  }
+  out = {
+    'output_both': np.eye(3, dtype=np.float32)[[0, 0, 0, 0]], 'output_audio': np.eye(3, dtype=np.float32)[[1] * 4],
+    'output_visual': np.eye(3, dtype=np.float32)[[2] * 4], 'label': np.array([0, 1, 2, 0], np.int32),
+    'id': np.array(list('wxyz')), 'gender': np.array([0, 1, -1, 0], np.int32), **there,
+  }  # fmt: skip
+  found = views.add(CLASSES, out)
+  assert found['emotion_hat'][:3].tolist() == [0, 1, 2], 'both, else the one there is'
+  assert found['emotion'].tolist() == [0, 1, 2, -1], 'nothing is asked of a clip with neither'
+  assert found['emotion_audio'].tolist() == [0, 1, -1, -1] and found['emotion_visual'].tolist() == [0, -1, 2, -1]
+  assert set(found['emotion_audio_hat'].tolist()) == {1} and set(found['emotion_visual_hat'].tolist()) == {2}
+  assert found['emotion_gender_part'].tolist() == [0, 1, -1, 0]
+  scores = views.score(CLASSES, out)
+  assert scores['f1.micro.emotion'] == 1.0 and 'gap.uar.emotion_gender' in scores
+  assert np.isfinite(scores['loss']), 'of the clips that have something'
+
+
+def test_dropped_views_are_nested_and_of_the_ids_alone():
+  out = outputs()
+  found, again = views.add(CLASSES, out), views.add(CLASSES, outputs(seed=1, id=out['id'], label=out['label']))
+  number, is_audio = clips_lib.drop_draws(out['id'])
+  lost = np.zeros(400, bool)
+  for share in views.DROPS:
+    now = number < share / 100
+    assert (now | ~lost).all() and abs(now.mean() - share / 100) < 0.08
+    expected = np.where(now & is_audio, out['output_visual'].argmax(1), out['output_both'].argmax(1))
+    expected = np.where(now & ~is_audio, out['output_audio'].argmax(1), expected)
+    np.testing.assert_array_equal(found[f'emotion_drop{share}_hat'], expected)
+    np.testing.assert_array_equal(found[f'emotion_drop{share}'], again[f'emotion_drop{share}'])
+    lost = now
+  assert abs(is_audio.mean() - 0.5) < 0.08
+  shuffled = clips_lib.drop_draws(out['id'][::-1])
+  np.testing.assert_array_equal(shuffled[0][::-1], number)
+  assert (number >= 0).all() and (number < 1).all() and len(set(number.tolist())) == 400
+
+
+def test_a_row_with_one_modality_has_its_own_view_and_no_others():
+  out = outputs()
+  alone = {k: v for k, v in out.items() if k not in ('output_both', 'output_visual')}
+  found = views.add(CLASSES, alone)
+  np.testing.assert_array_equal(found['emotion_hat'], found['emotion_audio_hat'])
+  assert not any('visual' in k or 'drop' in k for k in found) and set(views.score(CLASSES, alone)) == {
+    f'{m}.emotion{v}' for m in views.SCORES['classification'] for v in ('', '_audio')} | {'loss'}  # fmt: skip
+
+
+def test_a_unimodal_row_survives_a_clip_without_its_modality():
+  out = {k: v for k, v in outputs().items() if k not in ('output_both', 'output_visual')}
+  out['audio_present'] = np.arange(400) > 5
+  assert (views.add(CLASSES, out)['emotion_audio'][:6] == -1).all()
+  assert np.isfinite(views.score(CLASSES, out)['loss']), 'the score by which the step is selected'
+
+
+def test_attributes_losses_and_gaps_are_the_metrics_own():
+  out = outputs(width=2, gender=np.arange(400, dtype=np.int32) % 3 - 1)
+  out['label'][3, 1] = np.nan
+  scores = views.score(ATTRIBUTES, out)
+  ccc = [metrics.ccc(out['label'][:, i], out['output_both'][:, i]) for i in range(2)]
+  assert scores['ccc.pooled.arousal'] == pytest.approx(ccc[0]) and scores['loss'] == pytest.approx(2 - sum(ccc))
+  parts = [metrics.ccc(out['label'][out['gender'] == g, 0], out['output_both'][out['gender'] == g, 0]) for g in (0, 1)]
+  assert scores['gap.ccc.pooled.arousal_gender'] == pytest.approx(parts[1] - parts[0])
+  assert set(scores) - {'loss'} <= set(views.names(ATTRIBUTES)) and 'ccc.pooled.valence_drop90' in scores
+  classes = outputs()
+  logs = np.asarray(jax.nn.log_softmax(classes['output_both']), np.float64)
+  assert views.score(CLASSES, classes)['loss'] == pytest.approx(
+    -logs[np.arange(400), classes['label']].mean(), rel=1e-5
+  )
+
+
+# Clips
+
+
+def clips(n=200, both=True, **columns):
+  ragged = Ragged.stack([np.ones((1 + i % 4, 2), np.float32) * i for i in range(n)])
+  mask = Ragged(np.ones(len(ragged.values), bool), ragged.offsets)
+  names = np.array([f'c{i:03}' for i in range(n)])
+  there = {m: np.ones(n, bool) for m in (('audio', 'visual') if both else ('audio',))}
+  group = np.array([f'g{i % 10}' for i in range(n)])
+  return clips_lib.Clips('made', names, group, names, dict.fromkeys(there, ragged), dict.fromkeys(there, mask), there,
+                         columns, {'emotions': list('abc')})  # fmt: skip
+
+
+@pytest.mark.parametrize('unpaired', ['kept', 'left_out'])
+def test_pairing_is_nested_of_the_right_share_and_never_takes_both(unpaired):
+  made, rows = clips(), np.arange(20, 180)
+  shares = (1.0, 0.9, 0.5, 0.1, 0.0)
+  given = [clips_lib.presence(made, rows, dict(paired=p, unpaired=unpaired, seed=5)) for p in shares]
+  for p, now in zip(shares, given, strict=True):
+    audio, visual = now['audio'][rows], now['visual'][rows]
+    assert (audio & visual).sum() == round(p * 160)
+    assert now['audio'][:20].all() and now['visual'][180:].all(), 'other rows keep what they have'
+    if unpaired == 'kept':
+      assert (audio | visual).all() and abs((audio & ~visual).sum() - (visual & ~audio).sum()) <= 1
+    else:
+      assert np.array_equal(audio, visual)
+  for more, less in zip(given, given[1:], strict=False):
+    for m in more:
+      assert (more[m] | ~less[m]).all(), 'who lost a modality lost the same one'
+  other = clips_lib.presence(made, rows, dict(paired=0.5, unpaired=unpaired, seed=6))
+  assert not np.array_equal(other['audio'], given[2]['audio'])
+
+
+def test_pairing_never_takes_the_only_modality():
+  made = clips()
+  made.present['visual'][::2] = False
+  now = clips_lib.presence(made, np.arange(200), dict(paired=0.0, unpaired='kept', seed=5))
+  assert (now['audio'] | now['visual']).all() and not (now['visual'] & ~made.present['visual']).any()
+  single = clips_lib.presence(clips(both=False), np.arange(200), dict(paired=0.1, unpaired='kept', seed=5))
+  assert single['audio'].all()
+
+
+def test_sides_refuse_leaks_and_missing_partitions():
+  sides = np.zeros((200, 2), np.int8)
+  sides[np.arange(200) % 10 == 8, 0], sides[np.arange(200) % 10 == 9, 0] = 1, 2
+  config = dict(data=dict(split='partitions', folds=5, seed=5), fold='0')
+  rows = clips_lib.sides(clips(partitions=sides), config)
+  assert [len(rows[s]) for s in clips_lib.SIDES] == [160, 20, 20]
+  leaky = sides.copy()
+  leaky[0, 0] = 2  # group g0, which trains
+  with pytest.raises(UserError, match='1 group in both train and test: g0'):
+    clips_lib.sides(clips(partitions=leaky), config)
+  with pytest.raises(UserError, match='partition 2 has no dev clip'):
+    clips_lib.sides(clips(partitions=sides), {**config, 'fold': '1'})
+  for split in ('folds', 'values'):
+    rows = clips_lib.sides(clips(), dict(data=dict(split=split, folds=5, seed=5), fold='2'))
+    assert sorted(np.concatenate(list(rows.values())).tolist()) == list(range(200))
+
+
+def test_gathered_frames_are_cut_padded_and_masked():
+  made = clips(8)
+  x, mask = clips_lib.gather(made.streams['audio'], made.masks['audio'], np.array([3, 1, 7]), 3)
+  assert mask.tolist() == [[True] * 3, [True, True, False], [True] * 3]
+  np.testing.assert_array_equal(x[..., 0], [[3, 3, 3], [1, 1, 0], [7, 7, 7]])
+
+
+def test_merged_classes_add_up_votes():
+  made = clips(2, votes=np.array([[1, 2, 4], [0, 1, 0]], np.float32))
+  target = dict(kind='classification', names=('x', 'y'), merge=dict(x=('a', 'b'), y=('c',)), soft=True, label='')
+  found = clips_lib.labels(made, dict(target=target))
+  assert found['label'].tolist() == [1, 0]
+  np.testing.assert_allclose(found['shares'], [[3 / 7, 4 / 7], [1, 0]])
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(('changes', 'said'), [
+  (dict(stage='train'), "unknown stage 'train'; there is: network, reference"),
+  (dict(model=dict(kind='vaval')), "unknown run.model.kind 'vaval'"),
+  (dict(model=dict(compute='float16')), "unknown run.model.compute 'float16'"),
+  (dict(model=dict(fusion='sum')), "unknown run.model.fusion 'sum'"),
+  (dict(model=dict(positions='absolute')), "unknown positions 'absolute'"),
+  (dict(model=dict(width=9)), 'width 9 is no multiple of run.model.heads 2'),
+  (dict(model=dict(kernel=4)), 'kernel 4; expected at least 1 each, and an odd kernel'),
+  (dict(model=dict(blocks=0)), 'blocks 0'),
+  (dict(model=dict(dropout=1.0)), 'run.model.dropout 1.0'),
+  (dict(loss=dict(rebuild=-1.0)), 'run.loss.rebuild -1.0'),
+  (dict(update=dict(kind='alternating')), "unknown run.update.kind 'alternating'; there is: joint, phases"),
+  (dict(target=dict(kind='ranking')), "unknown run.target.kind 'ranking'"),
+  (dict(target=dict(names=())), 'run.target.names is'),
+  (dict(target=dict(names=('anger', 'sad'))), 'the classes of crema_d are anger, sad, disgust'),
+  (dict(target=dict(label='mood')), "unknown column of crema_d 'mood'"),
+  (dict(target=dict(kind='regression')), "unknown column of crema_d 'anger'"),
+  (dict(merge=dict(anger=('rage',))), "'rage'; there is: anger"),
+  (dict(merge=dict(calm=('neutral',))), "unknown class in run.target.merge 'anger'"),
+  (dict(data=dict(modalities=('audio', 'text'))), "unknown modality in run.data.modalities 'text'"),
+  (dict(data=dict(modalities=())), 'run.data.modalities is ()'),
+  (dict(model=dict(kind='mult'), data=dict(modalities=('audio',))), 'mult needs both audio and visual'),
+  (dict(data=dict(split='random')), "unknown run.data.split 'random'; there is: folds, partitions, values"),
+  (dict(data=dict(paired=1.5)), 'run.data.paired is 1.5'),
+  (dict(data=dict(paired=0.5, unpaired='dropped')), "unknown run.data.unpaired 'dropped'"),
+  (dict(data=dict(paired=0.0, unpaired='left_out')), 'no training clip has audio'),
+  (dict(data=dict(buckets=0)), '0 buckets'),
+  (dict(data=dict(context=0)), 'context 0'),
+  (dict(data=dict(pool=dict(audio=0))), 'expected whole numbers from 1'),
+  (dict(batch_size=0), 'run.batch_size is 0'),
+  (dict(optim=dict(name='adamw')), "unknown optimizer 'adamw'"),
+  (dict(corpora=('cremad',)), 'cremad'),
+  (dict(stage='reference', reference='oracle'), "unknown run.reference 'oracle'"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_in_one_line(changes, said):
+  with pytest.raises(UserError) as caught:
+    config = vavl_small.config(**{k: v for k, v in changes.items() if k != 'merge'})
+    config['target'] = {**config['target'], 'merge': changes.get('merge', {})}  # it has keys of its own
+    made = system.build(config, None)
+    made.init(jax.random.key(0), next(iter(made.batches('train', 0))))
+  assert said in str(caught.value) and '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(('fold', 'said'), [('all', 'has run.per_fold False'), ('9', "'9'; there is: 0, 1, 2, 3, 4")])
+def test_folds_that_are_not_there_are_refused(fold, said):
+  with pytest.raises(UserError) as caught:
+    system.build({**vavl_small.config(), 'fold': fold}, None)
+  assert said in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_settings_for_classes_are_refused_with_attributes():
+  config = vavl_small.config('majority', 'msp_improv')
+  with pytest.raises(UserError, match='there is majority only'):
+    system.build({**config, 'reference': 'rater'}, None)
+  with pytest.raises(UserError, match='run.target.soft is True with regression'):
+    system.build(vavl_small.config('vavl', 'msp_improv', target=dict(soft=True)), None)
+
+
+@pytest.mark.parametrize('row', ['vavl', 'majority'])
+def test_attributes_without_a_name_are_refused(row):
+  with pytest.raises(UserError, match='run.target.names is empty'):
+    system.build(vavl_small.config(row, 'msp_improv', target=dict(names=())), None)
+
+
+# Batches
+
+
+def test_training_batches_have_few_shapes_and_only_labelled_clips_of_the_side():
+  config = vavl_small.config('vavl_p10', data=dict(buckets=3, max_frames=dict(audio=6, visual=0)))
+  made = system.build(config, None)
+  held = {side: np.concatenate([b['group'] for b in made.batches(side, 0)]) for side in ('dev', 'test')}
+  batches = made.batches('train', 0)
+  seen = [next(batches) for _ in range(60)]
+  assert len({tuple(b[m].shape for m in ('audio', 'visual')) for b in seen}) <= 3
+  for b in seen:
+    assert (b['label'] >= 0).all() and not set(b['group'].tolist()) & set(np.concatenate(list(held.values())).tolist())
+    assert (b['audio_present'] | b['visual_present']).all()
+    for m in ('audio', 'visual'):
+      assert not b[f'{m}_mask'][~b[f'{m}_present']].any() and np.isfinite(b[m]).all()
+  paired = np.concatenate([b['audio_present'] & b['visual_present'] for b in seen]).mean()
+  assert 0.05 < paired < 0.15
+  tests = list(made.batches('test', 0))
+  assert all(b['audio_present'].all() and b['visual_present'].all() for b in tests), 'test keeps what it has'
+  real = np.concatenate([b['id'][b['mask'] > 0] for b in tests])
+  assert len(real) == len(set(real.tolist()))
+
+
+# From start to end
+
+
+@pytest.fixture
+def fast(monkeypatch):
+  """Compiled without optimisation; gives what was compiled."""
+  monkeypatch.setattr(parallel, 'pmap', quick.pmap)
+  start = lambda net: net.clone(across_batch=False) if isinstance(net, network.VAVL) else net
+  monkeypatch.setattr(experiment, '_initialiser', functools.lru_cache(lambda net: quick.jit(start(net).init)))
+
+
+def predictions(folder, side='test'):
+  with np.load(folder / 'predictions.npz', allow_pickle=False) as file:
+    return {k.split('/')[1]: file[k] for k in file.files if k.startswith(f'{side}/')}
+
+
+def check(result, folder, config):
+  out, target = predictions(folder), config['target']
+  modalities = config['data']['modalities'] if config['stage'] == 'network' else ()
+  assert np.isfinite(result.scores['loss']) and np.isfinite(result.dev['loss'])
+  names = ('emotion',) if target['kind'] == 'classification' else target['names']
+  found = ['', *(f'_{m}' for m in modalities), *([f'_drop{d}' for d in views.DROPS] if len(modalities) > 1 else [])]
+  if config['reference'] != 'crowd':
+    for name in names:
+      for view in found:
+        assert {f'{name}{view}', f'{name}{view}_hat'} <= out.keys()
+        assert len(out[f'{name}{view}_hat']) == len(out['id'])
+  assert np.isfinite([v for k, v in out.items() if k.startswith('output_')]).all()
+  for line in (folder / 'metrics.jsonl').read_text().splitlines() if config['stage'] == 'network' else ():
+    assert json.loads(line).get('skipped', 0) == 0
+  return out
+
+
+def trained(row, table, folder):
+  config = vavl_small.config(row, table)
+  out = check(train.run(config, folder), folder, config)
+  step = quick.pmap(system.build(config, None).step, True)
+  assert len(step.made) == 1, 'one shape, compiled once'
+  return out
+
+
+@pytest.mark.parametrize(('row', 'table'), [('vavl_p10', 'crema_d'), ('uavm', 'msp_improv')])
+def test_rows_train_and_are_scored(fast, tmp_path, row, table):
+  trained(row, table, tmp_path)
+
+
+ROWS = [('crema_d', row) for row in vavl_small.experiment()['order'] if '_p' not in row] + [('msp_improv', 'vavl')]
+TRAINED = [(t, r) for t, r in ROWS if vavl_small.experiment(t)['rows'][r].get('stage') != 'reference']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('table', 'row'), TRAINED)
+def test_every_row_trains_and_is_scored(fast, tmp_path, table, row):
+  trained(row, table, tmp_path)
+
+
+@pytest.mark.parametrize(('row', 'table'), [*((r, 'crema_d') for r in ('majority', 'neighbours', 'intended', 'rater')),
+                                            ('majority', 'msp_improv')])  # fmt: skip
+def test_references_take_no_training(tmp_path, row, table):
+  config = vavl_small.config(row, table)
+  result = train.run(config, tmp_path)
+  out = predictions(tmp_path)
+  assert result.steps == 0 and not list(tmp_path.glob('checkpoints'))
+  if table == 'crema_d':
+    assert 0 <= result.scores['f1.macro.emotion'] <= 1 and 0 <= result.scores['f1.micro.emotion_audio'] <= 1
+  if row == 'majority':
+    assert len(set(out['emotion_hat' if table == 'crema_d' else 'arousal_hat'].tolist())) == 1
+
+
+def test_crowd_answers_by_one_modality_alone(tmp_path):
+  result = train.run(vavl_small.config('crowd'), tmp_path)
+  assert {'uar.emotion_audio', 'uar.emotion_visual'} <= set(result.scores) and 'uar.emotion' not in result.scores
+
+
+@pytest.mark.slow
+def test_resumed_is_uninterrupted_and_shapes_are_compiled_once(tmp_path):
+  config = vavl_small.config('vavl_p50', steps=12, eval_every=4, data=dict(buckets=2))
+
+  class Stop(BaseException):
+    pass
+
+  def stop(step, steps, rate):
+    if step == 6:
+      raise Stop
+
+  whole = train.run(config, tmp_path / 'whole')
+  step = parallel.pmap(system.build(config, None).step, True)
+  compiled = step._cache_size() if hasattr(step, '_cache_size') else None
+  with pytest.raises(Stop):
+    train.run(config, tmp_path / 'torn', watch=stop)
+  again = train.run(config, tmp_path / 'torn')
+  assert again == whole
+  assert compiled in (None, 1, 2) and (compiled is None or step._cache_size() == compiled)
+  first, second = (predictions(tmp_path / name) for name in ('whole', 'torn'))
+  assert first.keys() == second.keys() and all(first[k].tobytes() == second[k].tobytes() for k in first)
+  lines = [(tmp_path / name / 'metrics.jsonl').read_text() for name in ('whole', 'torn')]
+  assert lines[0] == lines[1]
+
+
+@pytest.mark.slow
+def test_a_full_size_step_is_finite():
+  """The paper's network on 4 clips of 150 x 1024 and 90 x 1408, default config."""
+  config, widths = vavl_small.full(), {'audio': 1024, 'visual': 1408}
+  cell = experiment.spec(config, widths)
+  rng = np.random.default_rng(0)
+  batch = {'mask': np.ones(4, np.float32), 'label': np.arange(4, dtype=np.int32)}
+  for (m, width), frames in zip(widths.items(), (150, 90), strict=True):
+    batch[m] = rng.normal(size=(4, frames, width)).astype(np.float32)
+    batch[f'{m}_mask'], batch[f'{m}_present'] = np.ones((4, frames), bool), np.ones(4, bool)
+  standard = {m: {'mean': np.zeros(w, np.float32), 'scale': np.ones(w, np.float32)} for m, w in widths.items()}
+  start = experiment._init(cell, training.optimiser(config['optim'], 10), standard, jax.random.key(0), batch)
+  step = jax.jit(jax.vmap(training.make_step(cell, config['optim'], 10), axis_name=parallel.AXIS))
+  put = functools.partial(jax.tree.map, lambda x: jax.numpy.asarray(x)[None])
+  after, told = step(put(start), put(batch))
+  assert bool(told['finite'][0]) and np.isfinite(told['loss'][0])
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(after.params))
+  assert told['loss.fusion'][0] == pytest.approx(np.log(6), abs=1.0)
+
+
+# The experiment file
+
+
+@pytest.mark.parametrize('table', vavl_small.experiment()['tables'])
+def test_every_table_resolves_and_its_claims_name_rows(table):
+  config = vavl_small.experiment(table)
+  for data_dir in (None, '/nowhere'):
+    resolved = cells.Table(config, 'vavl.py', data_dir)
+    runs = {row: resolved.row(row) for row in config['order']}
+  assert set(config['order']) == set(config['rows']) and set(config['baselines']) | set(
+    config['baselines'].values()
+  ) <= set(runs)
+  for claim in config['claims']:
+    claims.check(claim)
+    for pair in claim['compare']:
+      assert {pair['row'], pair['against']} <= set(runs), claim['id']
+  assert {p['row'] for p in config['published']} <= set(runs)
+  known = {name for run in runs.values() for name in views.names(
+    training.Target(run['target']['kind'], tuple(run['target']['names']), False))}  # fmt: skip
+  assert set(config['metrics']) <= known
+  assert {pair['metric'] for claim in config['claims'] for pair in claim['compare']} <= known
+  for run in runs.values():
+    if run['stage'] == 'network' and run['corpora'][0] in ('crema_d', 'msp_improv'):
+      cell = experiment.spec(run, {m: 8 for m in run['data']['modalities']})
+      assert training.phases(cell)
