@@ -11,8 +11,8 @@ from affectjax.tables import bootstrap
 
 SENTENCE = (
   'p is that of a two-tailed t-test over folds, each the mean over seeds of its metric, unpaired (equal variances) and '
-  "paired. Folds are overlapping draws of the same people, so p is the paper's convention and not our verdict, which "
-  'goes by the interval.'
+  'paired. Folds share training data, and in repeated draws test data too, so p is the convention of papers, not our '
+  'verdict, which goes by the interval.'
 )
 FLAT = 1e-12  # a spread below this share of the values is rounding
 NONE = float('nan'), float('nan')

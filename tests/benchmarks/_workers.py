@@ -31,12 +31,19 @@ def resident(what: str) -> float:
   return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
 
 
-def work(make: Callable[[], Made], library: str) -> None:
-  """A worker: answers 'step' with seconds, processor seconds and loss, 'memory' with the peak of its steps in MB."""
+def work(make: Callable[[], Made], library: str | None = None) -> None:
+  """A worker: answers 'step' with seconds, processor seconds and loss, 'memory' with the peak of its steps in MB.
+
+  Args:
+    make: the step, see `Made`.
+    library: memory counts from where this is imported and nothing made; None: from where `make` has returned.
+  """
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-  __import__(library)
+  if library:
+    __import__(library)
   base = resident('VmRSS')
   compile, step = make()
+  base = base if library else resident('VmRSS')
   compile()
   ctypes.CDLL(None).malloc_trim(0)  # what compiling has freed is not held against the step
   Path('/proc/self/clear_refs').write_text('5')  # the maximum begins anew: compiling is not stepping

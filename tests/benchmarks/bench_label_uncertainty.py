@@ -7,36 +7,25 @@
 B = 5 windows of 300 frames x 640 samples, 30 passes, new weights every 50 frames, forward + backward + update, on two
 cores. torch_label_uncertainty.py says what the variants are; `fast_loop` is shown, the others are the targets.
 
-The variants take turns, a fresh process each time, so that other work on the machine meets all of them alike. Time is
-the median of all steps after each process's warm-up; processor time is printed beside it. Peak memory is that of a
-further process: the highest resident set during steps less what was resident with parameters and batch made and nothing
-run (ours: before it was compiled).
-
-Where a virtual machine hands out memory lazily, fresh pages cost more than the arithmetic, so all processes are told to
-take huge pages and, while timed, to keep what they freed.
+_workers.py says how time and memory are taken; here memory counts from where parameters and batch are made.
 
 Run it on an idle machine. Where other work takes the cores, PyTorch's threads wait for each other in every one of the
 loop's thousands of small operations: its steps were then seen to take ten times as long, which says nothing.
 """
 
-import contextlib
 import importlib.util
-import os
 import statistics
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.benchmarks import _workers
+
 TORCH = ('loop', 'fast_loop', 'vectorised', 'tuned')
 WINDOWS, FRAMES, SAMPLES, RATERS = 5, 300, 640, 6
-CORES, WARM, STEPS, TURNS = 2, 2, 3, 3
+WARM, STEPS, TURNS = 2, 3, 3
 FASTER_THAN_LOOP = 2.5
-HUGE = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
-KEEP = {'MALLOC_MMAP_THRESHOLD_': str(2**34), 'MALLOC_TRIM_THRESHOLD_': str(2**34), 'MALLOC_TOP_PAD_': str(2**28)}
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -92,87 +81,8 @@ def twin(variant: str):
   return lambda: None, lambda: net.step(x, ratings)
 
 
-def resident(what: str) -> float:
-  """'VmRSS', or 'VmHWM' its maximum, in MB."""
-  lines = Path('/proc/self/status').read_text().splitlines()
-  return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
-
-
-def work(variant: str) -> None:
-  """A worker: answers 'step' with seconds, processor seconds and loss, 'memory' with the peak of its steps in MB."""
-  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-  compile, step = ours() if variant == 'ours' else twin(variant)
-  base = resident('VmRSS')
-  compile()
-  Path('/proc/self/clear_refs').write_text('5')  # the maximum begins anew: compiling is not stepping
-  print('ready', flush=True)
-  for order in sys.stdin:
-    if order.strip() == 'memory':
-      print(resident('VmHWM') - base, flush=True)
-      continue
-    began, used = time.perf_counter(), time.process_time()
-    loss = step()
-    print(time.perf_counter() - began, time.process_time() - used, loss, flush=True)
-
-
-class Worker:
-  """A variant in a process of its own."""
-
-  def __init__(self, variant: str, keep: bool):
-    # Imported modules must not inherit the eight virtual devices of the tests.
-    env = {k: v for k, v in os.environ.items() if k not in ('XLA_FLAGS', 'NPROC')}
-    env |= {'JAX_PLATFORMS': 'cpu', **HUGE, **(KEEP if keep else {})}
-    command = [sys.executable, '-W', 'ignore', '-m', 'tests.benchmarks.bench_label_uncertainty', variant]
-    root = Path(__file__).parents[2]
-    self.process = subprocess.Popen(
-      command, cwd=root, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    self._line()
-
-  def _line(self) -> list[str]:
-    line = self.process.stdout.readline()
-    if not line:
-      raise RuntimeError(f'a worker ended with status {self.process.wait()}; its error stands above')
-    return line.split()
-
-  def ask(self, order: str) -> list[float]:
-    print(order, file=self.process.stdin, flush=True)
-    return [float(v) for v in self._line()]
-
-  def close(self) -> None:
-    self.process.stdin.close()
-    self.process.wait()
-
-
-def peak(variant: str) -> float:
-  """MB of a fresh process that makes three steps."""
-  with contextlib.closing(Worker(variant, keep=False)) as worker:
-    for _ in range(3):
-      worker.ask('step')
-    return worker.ask('memory')[0]
-
-
 def measure(variants=('ours', *TORCH), turns: int = TURNS) -> tuple[dict[str, list[float]], dict[str, float]]:
-  """Seconds of every step and peak memory, printed; the machine's load before and after beside them."""
-  print(f'load {os.getloadavg()[0]:.1f} before')
-  seconds, used, loss, memory = {v: [] for v in variants}, {v: [] for v in variants}, {}, {}
-  for _ in range(turns):
-    for v in variants:
-      with contextlib.closing(Worker(v, keep=True)) as worker:
-        rows = [worker.ask('step') for _ in range(WARM + STEPS)][WARM:]
-      seconds[v] += [row[0] for row in rows]
-      used[v] += [row[1] for row in rows]
-      loss[v] = rows[-1][2]
-      print(f'{v:11}', ' '.join(f'{row[0]:.3f}' for row in rows), flush=True)
-  for v in variants:
-    memory[v] = peak(v)
-  median = statistics.median
-  for v in variants:
-    print(f'{v:11} {median(seconds[v]):.3f} s ({min(seconds[v]):.3f} to {max(seconds[v]):.3f}), '
-          f'{median(seconds[v]) / median(seconds["ours"]):.2f} x ours; processor {median(used[v]):.2f} s, '
-          f'{median(used[v]) / median(used["ours"]):.2f} x; {memory[v]:.0f} MB; loss {loss[v]:.1f}')  # fmt: skip
-  print(f'load {os.getloadavg()[0]:.1f} after')
-  return seconds, memory
+  return _workers.measure('tests.benchmarks.bench_label_uncertainty', variants, turns, WARM, STEPS)
 
 
 def misses(seconds: dict[str, list[float]], memory: dict[str, float]) -> list[str]:
@@ -235,6 +145,6 @@ def test_a_step_is_faster_and_smaller_than_in_pytorch():
 
 if __name__ == '__main__':
   if len(sys.argv) > 1:
-    work(sys.argv[1])
+    _workers.work(lambda: ours() if sys.argv[1] == 'ours' else twin(sys.argv[1]))
   else:
     print('\n'.join(f'missed: {m}' for m in misses(*measure())) or 'all targets reached')

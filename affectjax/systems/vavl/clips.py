@@ -26,7 +26,8 @@ class Clips:
   Attributes:
     name: of the corpus.
     id, group, item: [N] str.
-    streams: modality -> its frames; masks: modality -> [T] bool of each clip; present: modality -> [N] bool.
+    streams: modality -> its frames; masks: modality -> [T] bool of each clip.
+    present: modality -> [N] bool, of the corpus's modalities that are not read as well.
     columns: whatever else the corpus says of a clip, [N, ...] each.
     meta: of the corpus.
   """
@@ -58,7 +59,7 @@ def load(config: Mapping[str, Any], data_dir: str | None) -> Clips:
   for m in data['modalities']:
     if m not in STREAMS:
       raise unknown('modality in run.data.modalities', m, STREAMS)
-  pool = tuple((m, data['pool'].get(m, 1)) for m in data['modalities'])
+  pool = tuple((m, data['pool'].get(m, 1)) for m in STREAMS if m in data['modalities'])
   if any(n < 1 for _, n in pool) or data['context'] < 1:
     raise UserError(f'run.data.pool {dict(pool)}, context {data["context"]}; expected whole numbers from 1')
   return _load(name, data_dir, json.dumps(knobs, sort_keys=True), pool, data['context'])
@@ -70,13 +71,13 @@ def _load(name, data_dir, knobs, pool, context) -> Clips:
   parts = [_split(corpus, split, pool, context) for split in corpus.counts]
   join = lambda values: np.concatenate(list(values))
   columns = set.intersection(*(set(p.columns) for p in parts))
-  merged = lambda get: {m: Ragged.stack([r[i] for p in parts for r in [get(p)[m]] for i in range(len(r))])
+  laid = lambda get: {m: Ragged.stack([r[i] for p in parts for r in [get(p)[m]] for i in range(len(r))])
                         for m, _ in pool}  # fmt: skip
   one = len(parts) == 1
   return Clips(
     name, *(join(getattr(p, k) for p in parts) for k in ('id', 'group', 'item')),
-    parts[0].streams if one else merged(lambda p: p.streams), parts[0].masks if one else merged(lambda p: p.masks),
-    {m: join(p.present[m] for p in parts) for m, _ in pool},
+    parts[0].streams if one else laid(lambda p: p.streams), parts[0].masks if one else laid(lambda p: p.masks),
+    {m: join(p.present[m] for p in parts) for m in parts[0].present},
     {k: join(p.columns[k] for p in parts) for k in sorted(columns)}, corpus.meta,
   )  # fmt: skip
 
@@ -89,7 +90,8 @@ def _split(corpus: Corpus, split: str, pool, context: int) -> Clips:
   n = len(columns['id'])
   starts = _reach(columns['item'], context)
   found = {m: _pooled(columns[m], columns[f'{m}_mask'], starts, size) for m, size in pool}
-  there = {m: np.array([mask[i].any() for i in range(n)]) for m, (_, mask) in found.items()}
+  masks = {m: columns[f'{m}_mask'] for m in STREAMS if f'{m}_mask' in columns} | {m: k for m, (_, k) in found.items()}
+  there = {m: np.array([mask[i].any() for i in range(n)]) for m, mask in masks.items()}
   taken = {'id', 'group', 'item', *(k for m in STREAMS for k in (m, f'{m}_mask', f'{m}_present'))}
   plain = {k: v for k, v in columns.items() if k not in taken and not isinstance(v, Ragged)}
   if 'ratings' in columns:  # kept as they are; nothing here reads them
@@ -120,6 +122,15 @@ def _pooled(x: Ragged, mask: Ragged, starts: np.ndarray, size: int) -> tuple[Rag
     out.append((total / np.maximum(count, 1)[:, None]).astype(np.float32))
     masks.append(count > 0)
   return Ragged.stack(out), Ragged.stack(masks)
+
+
+def limited(rows: np.ndarray, data: Mapping[str, Any]) -> np.ndarray:
+  """Of the training rows `data.train_clips`, drawn by `data.seed`, in their order; all for 0."""
+  if data['train_clips'] < 0:
+    raise UserError(f'run.data.train_clips is {data["train_clips"]}; expected a number of clips, or 0 for all')
+  if not data['train_clips']:
+    return rows
+  return np.sort(np.random.default_rng((data['seed'], 8)).permutation(rows)[: data['train_clips']])
 
 
 def sides(clips: Clips, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -207,14 +218,16 @@ def presence(clips: Clips, rows: np.ndarray, data: Mapping[str, Any]) -> dict[st
     clips: all of them.
     rows: of training; the others keep what they have.
     data: `paired`, the share in [0, 1]; `unpaired`, whether the rest is 'kept' or 'left_out'; `seed` of the draw.
+
+  A network of one modality is given no more of it than the others are: the draw is of both, whichever it reads.
   """
   paired = data['paired']
   if data['unpaired'] not in ('kept', 'left_out'):
     raise unknown('run.data.unpaired', data['unpaired'], ('kept', 'left_out'))
   if not 0 <= paired <= 1:
     raise UserError(f'run.data.paired is {paired}; expected a share from 0 to 1')
-  out = {m: there.copy() for m, there in clips.present.items()}
-  if len(out) < 2 or paired == 1:
+  out = {m: clips.present[m].copy() for m in clips.streams}
+  if paired == 1:
     return out
   order = np.random.default_rng((data['seed'], 9)).permutation(len(rows))
   single = rows[order[round(paired * len(rows)) :]][::-1]  # from the end, so that a larger share takes from the front
@@ -222,9 +235,10 @@ def presence(clips: Clips, rows: np.ndarray, data: Mapping[str, Any]) -> dict[st
     for there in out.values():
       there[single] = False
     return out
-  for i, m in enumerate(STREAMS):
+  for m, there in out.items():
+    i = STREAMS.index(m)
     lost = single[i::2]
-    out[m][lost[out[STREAMS[1 - i]][lost]]] = False  # never the only one
+    there[lost[clips.present[STREAMS[1 - i]][lost]]] = False  # never the only one
   return out
 
 

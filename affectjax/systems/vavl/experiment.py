@@ -72,6 +72,20 @@ def _refuse_senseless(config: Mapping[str, Any], widths: Mapping[str, int]) -> N
   for key in ('batch_size', 'eval_batch_size'):
     if config[key] < 1:
       raise UserError(f'run.{key} is {config[key]}; expected at least 1')
+  _refuse_without_effect(config)
+
+
+def _refuse_without_effect(config: Mapping[str, Any]) -> None:
+  """Refuses settings that would be passed over."""
+  model, update, across = config['model'], config['update'], config['parity']['attend_across_batch']
+  if update['fusion_gradient'] and update['kind'] != 'joint':
+    raise UserError("run.update.fusion_gradient has no effect in phases; set run.update.kind to 'joint', or leave it")
+  if model['kind'] != 'vavl' and (across or update['kind'] != 'phases' or model['fusion'] != 'head'):
+    raise UserError(f'run.model.kind {model["kind"]!r} has one update and a fusion of its own: run.update.kind, '
+                    'run.model.fusion and run.parity.attend_across_batch belong to vavl')  # fmt: skip
+  if across and config['eval_batch_size'] != config['batch_size']:
+    raise UserError(f'run.parity.attend_across_batch: run.eval_batch_size is {config["eval_batch_size"]}, trained are '
+                    f'{config["batch_size"]} clips at a time; expected the same')  # fmt: skip
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
@@ -79,7 +93,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   target_of(config)  # refused before anything is read
   clips = clips_lib.load(config, data_dir)
   told, sides = clips_lib.labels(clips, config), labelled(clips, config)
-  data = config['data']
+  sides['train'] = clips_lib.limited(sides['train'], config['data'])
+  data, parity = config['data'], config['parity']
   given = clips_lib.presence(clips, sides['train'], data)
   lengths = {m: x.lengths for m, x in clips.streams.items()}
   sizes = buckets.Buckets(lengths, data['buckets'], data['max_frames'])
@@ -94,11 +109,13 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   def batches(side, seed):
     rows = sides[side]
     if side != 'train':
-      if not config['parity']['file_order']:
-        rows = rows[np.argsort(sizes.of[rows], kind='stable')]  # of like length together; no output depends on it
+      if parity['attend_across_batch'] and not parity['file_order']:  # who is whose batch mate decides outputs
+        rows = np.random.default_rng((seed, 7)).permutation(rows)
+      elif not parity['file_order']:
+        rows = rows[np.argsort(sizes.of[rows], kind='stable')]  # of like length together
       return pipeline.ordered(rows, lambda at: test(at, sizes.needed(at)), eval_size)
     rows = rows[[any(given[m][i] for m in given) for i in rows]]
-    if config['parity']['file_order']:
+    if parity['file_order']:
       return buckets.in_file_order(rows, sizes, train, batch_size)
     return buckets.shuffled(rows, sizes, train, batch_size, seed)
 

@@ -140,8 +140,8 @@ class VAVL(nn.Module):
     positions: of the conformer.
     fusion: 'head' on both vectors (the paper), or 'mean' of the modalities' predictions (late fusion).
     classes: whether outputs are logits, whose probabilities are averaged, or numbers.
-    across_batch: attention and convolution run across the clips of a batch, frame by frame, as in the released code:
-      a clip's output then depends on its batch mates. For parity only.
+    across_batch: attention and convolution run across the clips of a batch, frame by frame, as in the released code
+      (but clips that are over are masked): a clip's output then depends on its batch mates. For parity only.
     compute: of dense layers, 'float32' or 'bfloat16' (see layers/dense.py); all else is float32.
     remat: keep less for the backward pass, and compute it again.
   """
@@ -194,7 +194,7 @@ class VAVL(nn.Module):
     mask = mask & present[:, None]
     x = jnp.where(mask[..., None], x, 0)  # whatever stands where nothing is
     if not self.across_batch:
-      lengths = mask.sum(1)
+      lengths = jnp.max(jnp.where(mask, jnp.arange(1, mask.shape[1] + 1), 0), 1)  # to the last real frame
       return self._through(modality, x, mask, lengths, train)
     x, whole = (jnp.swapaxes(parallel.gather(v), 0, 1) for v in (x, mask))  # [T, B, D]: frames are the batch
     lengths = jnp.full(whole.shape[:1], whole.shape[1])
@@ -233,4 +233,4 @@ class VAVL(nn.Module):
 def mean_of(out: Mapping[str, jax.Array], classes: bool) -> jax.Array:
   """The mean of several predictions [B, out]: of numbers, or of logits' probabilities, as logits again."""
   each = jnp.stack([out[m] for m in MODALITIES])
-  return jnp.log(jax.nn.softmax(each).mean(0)) if classes else each.mean(0)
+  return jax.nn.logsumexp(jax.nn.log_softmax(each), 0) - jnp.log(len(each)) if classes else each.mean(0)

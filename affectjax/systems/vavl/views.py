@@ -16,8 +16,8 @@ PARTS = ('gender', 'age')
 Outputs = Mapping[str, np.ndarray]
 
 
-def _chosen(out: Outputs, audio: np.ndarray, visual: np.ndarray) -> np.ndarray:
-  """The outputs [N, K] for who has which modality [N] bool; NaN for those of whom the network can say nothing."""
+def _chosen(out: Outputs, audio: np.ndarray, visual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The outputs [N, K] for who has which modality [N] bool, and of whom the network says something at all [N] bool."""
   known = {'both': audio & visual, 'audio': audio & ~visual, 'visual': visual & ~audio}
   there = {view: who for view, who in known.items() if f'output_{view}' in out}
   if len(there) == 1:  # a unimodal network does not look at the other modality
@@ -25,14 +25,17 @@ def _chosen(out: Outputs, audio: np.ndarray, visual: np.ndarray) -> np.ndarray:
   result = np.full(np.shape(out[f'output_{next(iter(there))}']), np.nan, np.float32)
   for view, who in there.items():
     result[who] = out[f'output_{view}'][who]
-  return result
+  return result, np.logical_or.reduce(list(there.values()))
 
 
 def _entries(target: Target, name: str, out: Outputs, chosen: np.ndarray, who: np.ndarray) -> dict[str, np.ndarray]:
-  """Truth and prediction under a name for each class or attribute; no truth for those not asked, `who` [N]."""
-  who = who & np.isfinite(chosen).all(1)
+  """Truth and prediction under a name for each class or attribute; no truth for those not asked, `who` [N].
+
+  An output that is not finite stays a wrong answer: class -1, or NaN.
+  """
   if target.kind == 'classification':
-    hat = np.where(np.isnan(chosen).any(1), 0, np.nan_to_num(chosen, nan=-np.inf).argmax(1)).astype(np.int32)
+    finite = np.isfinite(chosen).all(1)
+    hat = np.where(finite, np.where(finite[:, None], chosen, 0).argmax(1), -1).astype(np.int32)
     return {f'{EMOTION}{name}': np.where(who, out['label'], -1).astype(np.int32), f'{EMOTION}{name}_hat': hat}
   found = {}
   for i, attribute in enumerate(target.names):
@@ -48,13 +51,13 @@ def add(target: Target, out: Outputs) -> dict[str, np.ndarray]:
   `_drop90`: that share of the clips has lost one of its two modalities, drawn by its id, the same for all rows;
   `_gender`, `_age`: as it is, with `_part` 0 or 1.
   """
-  found, n = dict(out), len(out['label'])
-  audio, visual = (out.get(f'{m}_present', np.ones(n, bool)) for m in ('audio', 'visual'))
-  chosen, asked = _chosen(out, audio, visual), audio | visual
-  if np.isfinite(chosen).any():
-    found |= _entries(target, '', out, chosen, asked)
+  found = dict(out)
+  audio, visual = _present(out)
+  chosen, answered = _chosen(out, audio, visual)
+  if answered.any():
+    found |= _entries(target, '', out, chosen, answered)
     for part in (part for part in PARTS if part in out):
-      found |= _entries(target, f'_{part}', out, chosen, asked)
+      found |= _entries(target, f'_{part}', out, chosen, answered)
       code = out[part] if target.kind == 'classification' else np.where(out[part] < 0, np.nan, out[part])
       found |= {f'{name}_{part}_part': code for name in subjects(target)}
   for m, who in (('audio', audio), ('visual', visual)):
@@ -64,9 +67,15 @@ def add(target: Target, out: Outputs) -> dict[str, np.ndarray]:
     number, is_audio = clips_lib.drop_draws(out['id'])
     for share in DROPS:
       lost = (number < share / 100) & audio & visual
-      left = _chosen(out, audio & ~(lost & is_audio), visual & ~(lost & ~is_audio))
-      found |= _entries(target, f'_drop{share}', out, left, asked)
+      left, heard = _chosen(out, audio & ~(lost & is_audio), visual & ~(lost & ~is_audio))
+      found |= _entries(target, f'_drop{share}', out, left, heard)
   return found
+
+
+def _present(out: Outputs) -> tuple[np.ndarray, np.ndarray]:
+  """Who has audio, who has visual, [N] bool each; everybody where nothing is said of it."""
+  everybody = np.ones(len(out['label']), bool)
+  return tuple(out.get(f'{m}_present', everybody) for m in ('audio', 'visual'))
 
 
 def subjects(target: Target) -> tuple[str, ...]:
@@ -86,11 +95,9 @@ def score(target: Target, out: Outputs) -> dict[str, float]:
   """Named metrics, and the loss that selects: of the prediction from all a clip has (sheet, section 6)."""
   found = add(target, out)
   scores = {name: metrics.compute(name, found) for name in names(target) if metrics.available(name, found)}
-  n = len(out['label'])
-  chosen = _chosen(out, *(out.get(f'{m}_present', np.ones(n, bool)) for m in ('audio', 'visual')))
-  known = np.isfinite(chosen).all(1)
-  if known.any():
-    scores['loss'] = loss(target, chosen[known].astype(np.float64), np.asarray(out['label'])[known])
+  chosen, answered = _chosen(out, *_present(out))
+  if answered.any():
+    scores['loss'] = loss(target, chosen[answered].astype(np.float64), np.asarray(out['label'])[answered])
   return scores
 
 
