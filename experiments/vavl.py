@@ -44,7 +44,7 @@ BASELINES = ('late_fusion', 'mult', 'uavm', 'auxformer')
 REFERENCES = ('majority', 'neighbours', 'intended', 'crowd', 'rater')
 DROPS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 TWIN = dict(
-  steps=100, eval_every=25, batch_size=32, eval_batch_size=128,
+  steps=100, eval_every=50, batch_size=32, eval_batch_size=256,
   data=dict(buckets=1, train_clips=1000),
   model=dict(width=32, blocks=1, shared_blocks=1, heads=4, kernel=7, remat=False), optim=dict(lr=3e-3),
 )  # fmt: skip
@@ -78,8 +78,8 @@ def _run():
     patience=5, drops=3,
   )  # fmt: skip
   run.twins = dict(
-    crema_d=dict(seed=0, audio_hz=6.0, visual_hz=4.0, votes='drawn'),
-    msp_improv=dict(seed=0, audio_hz=10.0, visual_hz=6.0),
+    crema_d=dict(seed=0, audio_hz=4.0, visual_hz=3.0, votes='drawn'),
+    msp_improv=dict(seed=0, audio_hz=4.0, visual_hz=3.0),
   )
   return run
 

@@ -47,6 +47,11 @@ from tests import quick, small, vavl_small
   (dict(data=dict(context=0)), 'context 0'),
   (dict(data=dict(pool=dict(audio=0))), 'expected whole numbers from 1'),
   (dict(batch_size=0), 'run.batch_size is 0'),
+  (dict(update=dict(fusion_gradient=True)), 'run.update.fusion_gradient has no effect in phases'),
+  (dict(model=dict(kind='uavm'), update=dict(kind='joint')), "run.model.kind 'uavm' has one update"),
+  (dict(model=dict(kind='mult'), parity=dict(attend_across_batch=True)), "run.model.kind 'mult' has one update"),
+  (dict(parity=dict(attend_across_batch=True), eval_batch_size=64), 'run.eval_batch_size is 64, trained are 8'),
+  (dict(data=dict(train_clips=-1)), 'run.data.train_clips is -1'),
   (dict(optim=dict(name='adamw')), "unknown optimizer 'adamw'"),
   (dict(corpora=('cremad',)), 'cremad'),
   (dict(stage='reference', reference='oracle'), "unknown run.reference 'oracle'"),
@@ -145,7 +150,9 @@ def trained(row, table, folder):
   return out
 
 
-@pytest.mark.parametrize(('row', 'table'), [('audio_only', 'crema_d'), ('uavm', 'msp_improv')])
+@pytest.mark.parametrize(
+  ('row', 'table'), [('uavm', 'msp_improv'), pytest.param('audio_only', 'crema_d', marks=pytest.mark.slow)]
+)
 def test_rows_train_and_are_scored(fast, tmp_path, row, table):
   trained(row, table, tmp_path)
 

@@ -1,5 +1,7 @@
 """VAVL's data: what is predicted from what, pairing, sides, labels."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -43,6 +45,13 @@ def test_views_by_hand():
   scores = views.score(CLASSES, out)
   assert scores['f1.micro.emotion'] == 1.0 and 'gap.uar.emotion_gender' in scores
   assert np.isfinite(scores['loss']), 'of the clips that have something'
+
+
+def test_an_output_that_is_not_finite_is_a_wrong_answer():
+  out = outputs()
+  out['output_both'][3, 1] = np.nan
+  found = views.add(CLASSES, out)
+  assert found['emotion_hat'][3] == -1 and found['emotion'][3] == out['label'][3]
 
 
 def test_dropped_views_are_nested_and_of_the_ids_alone():
@@ -134,6 +143,12 @@ def test_pairing_never_takes_the_only_modality():
   made.present['visual'][::2] = False
   now = clips_lib.presence(made, np.arange(200), dict(paired=0.0, unpaired='kept', seed=5))
   assert (now['audio'] | now['visual']).all() and not (now['visual'] & ~made.present['visual']).any()
+  half = dict(paired=0.5, unpaired='kept', seed=5)
+  whole = clips()
+  heard = dataclasses.replace(whole, streams={'audio': whole.streams['audio']})  # what an audio network reads
+  given = clips_lib.presence(heard, np.arange(200), half)
+  assert list(given) == ['audio'], 'no more of it than others are given'
+  np.testing.assert_array_equal(given['audio'], clips_lib.presence(whole, np.arange(200), half)['audio'])
   single = clips_lib.presence(clips(both=False), np.arange(200), dict(paired=0.1, unpaired='kept', seed=5))
   assert single['audio'].all()
 

@@ -351,6 +351,7 @@ def test_eight_devices_are_one(row, table):
   assert changed(vavl_small.state(cell).params, one.params) == set(one.params)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_and_parameters_stay_float32():
   batch = vavl_small.batch()
   after, (told,) = adam([batch], cell=spec(model=dict(dropout=0.0, compute='bfloat16')))

@@ -21,7 +21,7 @@ TWINS = {
 }
 SIZE = dict(width=8, blocks=1, shared_blocks=1, heads=2, kernel=3)
 FEW = dict(
-  steps=4, eval_every=2, log_every=1, batch_size=8, eval_batch_size=32,
+  steps=4, eval_every=2, log_every=1, batch_size=8, eval_batch_size=8,
   data=dict(buckets=1, max_frames=dict(audio=9, visual=0)), model=SIZE,
 )  # fmt: skip
 STILL = dict(model=dict(dropout=0.0))  # heads have a rate of their own, network.HEAD_DROPOUT

@@ -205,7 +205,7 @@ class _Log:
 
   def step(self, step: int, scalars, strings, examples: int, waited: float) -> None:
     """Waits for a step's scalars; notes a skipped update with its ids, and gives up after too many."""
-    values = {k: float(v.addressable_shards[0].data[0]) for k, v in scalars.items()}
+    values = {k: float(v) for k, v in parallel.unreplicate(scalars).items()}
     self._examples += examples
     self._waited += waited
     if not values.pop('finite', 1.0):
