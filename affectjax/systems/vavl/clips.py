@@ -238,7 +238,8 @@ def presence(clips: Clips, rows: np.ndarray, data: Mapping[str, Any]) -> dict[st
   for m, there in out.items():
     i = STREAMS.index(m)
     lost = single[i::2]
-    there[lost[clips.present[STREAMS[1 - i]][lost]]] = False  # never the only one
+    other = clips.present.get(STREAMS[1 - i], np.zeros(len(clips), bool))
+    there[lost[other[lost]]] = False  # never the only one
   return out
 
 

@@ -164,8 +164,9 @@ class VAVL(nn.Module):
   remat: bool = False
 
   def setup(self):
+    axis = None if self.across_batch else parallel.AXIS  # there every device holds the whole batch
     block = functools.partial(
-      conformer.Block, self.heads, self.kernel, self.dropout, self.positions, self.compute, parallel.AXIS
+      conformer.Block, self.heads, self.kernel, self.dropout, self.positions, self.compute, axis
     )
     common = (self.width, block, self.dropout, self.compute, self.remat)
     names = [m for m, _ in self.inputs]
