@@ -8,7 +8,7 @@ clip by clip.
   python -m affectjax.main --config=experiments/vavl.py                             CREMA-D, six emotions
   python -m affectjax.main --config=experiments/vavl.py:real_votes                  the same on people's real votes
   python -m affectjax.main --config=experiments/vavl.py:msp_improv                  arousal, valence, dominance
-  python -m affectjax.main --config=experiments/vavl.py:parity                      attention across the batch, as released
+  python -m affectjax.main --config=experiments/vavl.py:parity                      attention across the batch
   python -m affectjax.main --config=experiments/vavl.py:trust --data_dir=DIR        what takes no training, real votes
   python -m affectjax.main --config=experiments/vavl.py:ravdess --data_dir=DIR      real speech, one modality
   python -m affectjax.main --config=experiments/vavl.py:studyforrest --data_dir=DIR real sound and picture of a film
