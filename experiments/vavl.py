@@ -344,16 +344,16 @@ def _ravdess(c, rows):
   rows['vavl_relative'] = dict(model=dict(positions='relative'))
   c.baselines['vavl_relative'] = 'vavl'
   _references(rows, ('majority', 'neighbours'))
-  c.metrics = ('uar.emotion', *(m.format('') for m in CLASS_FORMS), 'gap.uar.emotion_gender')
+  c.metrics = ('uar.emotion', *(m.format('') for m in CLASS_FORMS))
   c.claims = (
     dict(id='vavl.parts', text='The residual connection and reconstruction each help.',
          compare=_compare('vavl', ('no_residual', 'no_reconstruction'), ('f1.macro.emotion', 'f1.micro.emotion'))),
   )  # fmt: skip
   c.notes = (
     'Labels are the intended emotions. Features: 25 eGeMAPS descriptors at 100 Hz, averaged over 160 ms.',
-    'In file order clips of one emotion stand together: batch_axis, trained and tested in that order, can read the '
-    'emotion off its batch mates, as neighbours does; batch_axis_shuffled is trained and tested without that order.',
-    *REAL_NOTES, GAP_NOTE, TEST_NOTE, DEPARTURES,
+    'In file order clips of one emotion stand together, so that neighbours knows nearly all. batch_axis is trained and '
+    'tested in that order: each of its batches holds one or two emotions. batch_axis_shuffled sees no order.',
+    *REAL_NOTES, TEST_NOTE, DEPARTURES,
   )  # fmt: skip
 
 

@@ -18,10 +18,7 @@ SHEET = {
 }  # fmt: skip
 TOTAL = 53_884_818
 # every network there is; rows that differ in losses or updates only have vavl's
-QUICK, SLOW = (
-  ('vavl', 'audio_only', 'late_fusion', 'mult', 'uavm', 'auxformer'),
-  ('no_shared', 'no_residual', 'visual_only'),
-)
+QUICK, SLOW = ('vavl', 'audio_only', 'late_fusion', 'mult', 'uavm', 'auxformer'), ('no_shared',)
 NETS = [*QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in SLOW)]
 CLIP, NO_VISUAL, NO_AUDIO = 2, 5, 6
 
