@@ -21,6 +21,7 @@ against the consensus, voice, face, both: .65 .69 .81 (mean of the five partitio
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import sys
@@ -204,8 +205,6 @@ def _sides(rng: np.random.Generator, actors: int) -> np.ndarray:
 
 def _pack(actors: int) -> tuple[dict[str, np.ndarray], str, str, Any]:
   """All columns of the real pack but features, of its first `actors`; how labels were made; its hash; what read it."""
-  from affectjax.data.corpora import crema_d as adapter
-
   given = os.environ.get(VARIABLE)
   folder = Path(given or '') / PACK
   if not given or not folder.is_dir():
@@ -214,6 +213,16 @@ def _pack(actors: int) -> tuple[dict[str, np.ndarray], str, str, Any]:
       f'twin crema_d: votes=real needs the data pack {PACK}, but {found}; '
       f'set {VARIABLE} to the folder that holds {PACK}, or take votes=drawn'
     )
+  stats = ((p.name, p.stat()) for p in sorted(folder.glob('*.csv')))
+  return _read(folder, actors, tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats))
+
+
+@functools.lru_cache(maxsize=2)
+def _read(folder: Path, actors: int, files: tuple) -> tuple[dict[str, np.ndarray], str, str, Any]:
+  """`_pack` once for all cells of a table, as long as its `files` stay as they are."""
+  from affectjax.data.corpora import crema_d as adapter
+
+  del files
   reading = adapter.read(folder, modalities='none')
   examples = [reading.example('all', key) for key in reading.keys['all']]
   first = set(sorted({e['group'] for e in examples})[:actors])
