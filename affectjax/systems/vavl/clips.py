@@ -92,10 +92,8 @@ def _split(corpus: Corpus, split: str, pool, context: int) -> Clips:
   found = {m: _pooled(columns[m], columns[f'{m}_mask'], starts, size) for m, size in pool}
   masks = {m: columns[f'{m}_mask'] for m in STREAMS if f'{m}_mask' in columns} | {m: k for m, (_, k) in found.items()}
   there = {m: np.array([mask[i].any() for i in range(n)]) for m, mask in masks.items()}
-  taken = {'id', 'group', 'item', *(k for m in STREAMS for k in (m, f'{m}_mask', f'{m}_present'))}
+  taken = {'id', 'group', 'item', 'ratings', *(k for m in STREAMS for k in (m, f'{m}_mask', f'{m}_present'))}
   plain = {k: v for k, v in columns.items() if k not in taken and not isinstance(v, Ragged)}
-  if 'ratings' in columns:  # kept as they are; nothing here reads them
-    plain.pop('ratings', None)
   return Clips(corpus.name, columns['id'], columns['group'], columns['item'], {m: x for m, (x, _) in found.items()},
                {m: mask for m, (_, mask) in found.items()}, there, plain, corpus.meta)  # fmt: skip
 

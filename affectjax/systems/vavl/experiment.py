@@ -92,7 +92,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell."""
   target_of(config)  # refused before anything is read
   clips = clips_lib.load(config, data_dir)
-  told, sides = clips_lib.labels(clips, config), labelled(clips, config)
+  told = clips_lib.labels(clips, config)
+  sides = labelled(clips, told['label'], config)
   sides['train'] = clips_lib.limited(sides['train'], config['data'])
   data, parity = config['data'], config['parity']
   given = clips_lib.presence(clips, sides['train'], data)
@@ -130,9 +131,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   )
 
 
-def labelled(clips: Clips, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-  """Rows of the sides that have a label; a side that is left with none is refused."""
-  label = clips_lib.labels(clips, config)['label']
+def labelled(clips: Clips, label: np.ndarray, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Rows of the sides that have a label, [N] or [N, A]; a side that is left with none is refused."""
   known = label >= 0 if label.ndim == 1 else np.isfinite(label).any(1)
   rows = {side: at[known[at]] for side, at in clips_lib.sides(clips, config).items()}
   for side, at in rows.items():

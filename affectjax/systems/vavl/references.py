@@ -106,7 +106,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     )
   config = {**config, 'data': {**config['data'], 'modalities': (), 'pool': {}, 'context': 1}}
   clips = clips_lib.load(config, data_dir)
-  label, sides = clips_lib.labels(clips, config)['label'], labelled(clips, config)
+  label = clips_lib.labels(clips, config)['label']
+  sides = labelled(clips, label, config)
   scores = METHODS[method](clips, label, sides, len(target.names), config['seed'])
   told = {'label': label, **clips_lib.group_parts(clips), **{f'output_{view}': s for view, s in scores.items()}}
   size = parallel.global_batch(config['eval_batch_size'])
