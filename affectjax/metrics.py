@@ -18,21 +18,28 @@ Distributions (`kl.*`, `nll`, `crps`, `coverage`, `calibration`): a prediction h
 `_spread_hat` (at least 0.001) and degrees of freedom `_df_hat`, inf for a Gaussian, else of a Student-t. See
 `affectjax.distributions`; the truth of `kl.gauss` and `kl.t` has the standard deviation sqrt(spread^2 + 0.01^2).
 
+Label distributions (`js.bits` and below; sheet on AmbER^2, section 6): `<target>_shares` and `<target>_shares_hat`
+[N, K], at least 0 and of sum 1 (within 1e-4), each divided by its sum. A row of the truth that is all NaN is not
+scored, and a prediction that is not finite gives NaN.
+
 Gaps (`gap.<metric>.<target>`): the metric of the entries whose `<target>_part` is 1 minus that of those where it is 0,
 both of the same predictions; an entry in neither has -1 (classes) or NaN (reals), and anything else is refused. NaN
 where a part has nothing scored.
 
+Counts (`count`, `count.shares`) are of entries scored: they add up over folds and have neither direction nor interval.
 To add a metric, add its entry to `METRICS`; what it adds up stands in `affectjax.statistics`.
 """
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from affectjax import distributions, statistics
 from affectjax.errors import UserError, unknown
+from affectjax.objectives import distributions as shares
 
 Predictions = Mapping[str, np.ndarray]
 
@@ -42,17 +49,18 @@ class Metric:
   """One definition of a metric.
 
   Attributes:
-    better: 'higher', 'lower', or 'nearer' to `aim`.
+    better: 'higher', 'lower', 'nearer' to `aim`, or 'neither'.
     stats: (*truth [M] each, *output [M] each, unit [M] int or None: all are one) -> statistics [M, k] float64,
       centred within each unit.
     value: sums of statistics [..., k] -> [...]; vectorised over replicates.
-    classes: the target is a class (integers, negative: none), else a real number (NaN: none).
+    classes: the target is a class (integers, negative: none), else a real number (NaN: none); shares always are.
     per: the key whose values are scored one by one and then averaged ('item': per video), or None: pooled.
     truth, output: suffixes of the target's name, which give the arrays read. Those of `RATINGS` have the raters as
-      one more axis [M, R], NaN where there is no rating.
+      one more axis [M, R], NaN where there is no rating; those of `SHARES` have the classes [M, K].
     where: (*truth [M]) -> [M] bool, what is scored besides; None: all.
     aim: the value that is best, if neither the highest nor the lowest is.
     parts: how many parts of the data have their sums [k / parts] side by side; the second of `truth` says which.
+    counts: it is a number of entries.
   """
 
   better: str
@@ -65,6 +73,7 @@ class Metric:
   where: Callable[..., np.ndarray] | None = None
   aim: float | None = None
   parts: int = 1
+  counts: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,11 +93,12 @@ SUBSETS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     f'agreement_{name}': ('{target}_agreement', functools.partial(np.equal, tertile))
     for tertile, name in enumerate(('low', 'mid', 'high'))
   },
+  # Levels of ambiguity, as the corpus or the experiment bins the entropy of its votes; -1 is in none.
+  **{f'level_{level}': ('{target}_level', functools.partial(np.equal, level)) for level in range(10)},
 }
 
 RATINGS = ('_ratings',)  # suffixes of arrays whose last axis is the raters
-
-
+SHARES = ('_shares', '_shares_hat')  # and of those where it is the classes
 _PREDICTED = ('_hat', '_spread_hat', '_df_hat')
 _RATERS = ('', '_spread', '_raters')
 _enough = lambda mean, spread, raters: raters >= distributions.RATERS
@@ -104,6 +114,12 @@ def _of_ratings(better: str, stats: Callable[..., np.ndarray], value=statistics.
 
 def _f1(average: str) -> Metric:
   return Metric('higher', statistics.confusions, functools.partial(statistics.f1_value, average), classes=True)
+
+
+def _of_shares(better: str, per_row: Callable[..., np.ndarray], truth=SHARES[0]) -> Metric:
+  """The mean over rows of what a distribution, or a class alone (truth ''), has against the predicted distribution."""
+  stats = statistics.mean_of(statistics.if_finite(per_row))
+  return Metric(better, stats, statistics.mean_value, classes=not truth, truth=(truth,), output=SHARES[1:])
 
 
 def _gap(base: Metric) -> Metric:
@@ -145,7 +161,27 @@ METRICS: dict[str, Metric] = {
   },
   # mean over p = 0.05, 0.10 .. 0.95 of |share at or below the predicted p-quantile - p|.
   'calibration.raters': _of_ratings('lower', distributions.below, distributions.calibration),
+  # Of label distributions: Jensen-Shannon divergence in bits, not its root; the root of that in nats (AER-LLM's "JS");
+  'js.bits': _of_shares('lower', functools.partial(shares.js, base='bits', xp=np)),
+  'js_sqrt.nats': _of_shares('lower', functools.partial(shares.js_sqrt, xp=np)),
+  # Bhattacharyya coefficient; KL(truth || prediction) in nats, predicted shares floored at `statistics.LEAST`;
+  'bc': _of_shares('higher', functools.partial(shares.bhattacharyya_coefficient, xp=np)),
+  'kl.shares': _of_shares('lower', statistics.kl_floored),
+  # squared correlation of the two rows of shares; scikit-learn's r2_score of each class over rows, mean of classes;
+  'r2.pearson': _of_shares('higher', statistics.r2_pearson),
+  'r2.sklearn': Metric('higher', statistics.residuals, statistics.r2_value, truth=SHARES[:1], output=SHARES[1:]),
+  # correlation over rows of the two entropies; squared distance from the shares, or from the class alone;
+  'entropy.pcc': Metric('higher', statistics.entropies, statistics.pcc_value, truth=SHARES[:1], output=SHARES[1:]),
+  'brier.shares': _of_shares('lower', statistics.brier),
+  'brier.class': _of_shares('lower', statistics.brier_of_class, truth=''),
+  # |share right - mean confidence| of the greatest share in so many even bins, each closed on its right, weighted.
+  **{
+    f'ece.{n}': Metric('lower', statistics.confidence(n), statistics.ece_value, classes=True, output=SHARES[1:])
+    for n in (5, 10, 15)
+  },
 }
+_COUNT = Metric('neither', statistics.ones, statistics.count_value, classes=True, output=(), counts=True)
+METRICS |= {'count': _COUNT, 'count.shares': dataclasses.replace(_COUNT, classes=False, truth=SHARES[:1])}
 METRICS |= {f'gap.{name}': _gap(METRICS[name]) for name in ('f1.macro', 'f1.micro', 'uar', 'ccc.pooled')}
 
 
@@ -164,9 +200,14 @@ def parse(name: str) -> Name:
 
 
 def better(name: str) -> str:
-  """Which direction is better: 'higher', 'lower', or such as 'nearer to 0.5'."""
+  """Which direction is better: 'higher', 'lower', such as 'nearer to 0.5', or 'neither'."""
   metric = METRICS[parse(name).metric]
   return metric.better if metric.aim is None else f'{metric.better} to {metric.aim:g}'
+
+
+def counts(name: str) -> bool:
+  """Whether the metric is a number of entries, which adds up over folds."""
+  return METRICS[parse(name).metric].counts
 
 
 def _read(name: str) -> list[str]:
@@ -197,37 +238,58 @@ def codes(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return unique, np.repeat(inverse, np.diff(np.append(heads, len(names))))
 
 
-def _scored(name: str, predictions: Predictions) -> tuple[np.ndarray, list[np.ndarray]]:
-  """The scored entries: their rows [M] int, and the arrays of truth and output [M], or [M, R] of ratings."""
-  parsed = parse(name)
-  metric = METRICS[parsed.metric]
+def _arrays(name: str, predictions: Predictions) -> tuple[list[np.ndarray], list[bool]]:
+  """What the metric reads, truth first, as int64 or float64 arrays, and which of them have one more axis."""
+  metric = METRICS[parse(name).metric]
   missing = [key for key in needs(name) if key not in predictions]
   if missing:
     raise UserError(f'metric {name!r} reads {missing}, the predictions have {sorted(predictions)}')
-  arrays = [np.asarray(predictions[key]) for key in _read(name)]
-  rated = [suffix in RATINGS for suffix in (*metric.truth, *metric.output)]
-  shapes = [x.shape[: x.ndim - more] for x, more in zip(arrays, rated, strict=True)]
-  if len(set(shapes)) > 1:
+  arrays, suffixes = [np.asarray(predictions[key]) for key in _read(name)], (*metric.truth, *metric.output)
+  longer = [suffix in (*RATINGS, *SHARES) for suffix in suffixes]
+  shapes = {x.shape[: x.ndim - more] for x, more in zip(arrays, longer, strict=True)}
+  widths = {x.shape[-1:] for x, suffix in zip(arrays, suffixes, strict=True) if suffix in SHARES}
+  if len(shapes) > 1 or len(widths) > 1 or () in shapes:
     found = ', '.join(f'{key} is {x.shape}' for key, x in zip(_read(name), arrays, strict=True))
-    raise UserError(f'metric {name!r}: {found}; expected one shape{", and raters as one more axis" * any(rated)}')
-  if metric.classes and not all(x.dtype.kind in 'iub' or not x.size for x in arrays):
-    raise UserError(f'metric {name!r} wants class indices, found {" and ".join(str(x.dtype) for x in arrays)}')
-  arrays = [x.astype(np.int64 if metric.classes else np.float64) for x in arrays]
+    more = ', and classes as one more axis' * bool(widths) or ', and raters as one more axis' * any(longer)
+    raise UserError(f'metric {name!r}: {found}; expected one shape{more}')
+  classes = [metric.classes and not more for more in longer]
+  of_class = list(itertools.compress(arrays, classes))
+  if not all(x.dtype.kind in 'iub' or not x.size for x in of_class):
+    raise UserError(f'metric {name!r} wants class indices, found {" and ".join(str(x.dtype) for x in of_class)}')
+  return [x.astype(np.int64 if one else np.float64) for x, one in zip(arrays, classes, strict=True)], longer
+
+
+def _checked(name: str, arrays: list[np.ndarray]) -> list[np.ndarray]:
+  """The scored entries' arrays [M] or [M, R or K], shares divided by their sums; a `UserError` on impossible ones."""
+  metric, keys = METRICS[parse(name).metric], _read(name)
+  if metric.parts > 1 and len(strange := np.setdiff1d(arrays[1], np.arange(metric.parts))):
+    there = ' or '.join(map(str, range(metric.parts)))
+    neither = '-1' if metric.classes else 'NaN'
+    raise UserError(f'metric {name!r}: {keys[1]} is {there}, or {neither} of none, found {strange[0]:g}')
+  out = list(arrays)
+  for i, suffix in enumerate((*metric.truth, *metric.output)):
+    if suffix in SHARES:
+      out[i], count = statistics.normalised(out[i], f'metric {name!r}: {keys[i]}', i > 0), out[i].shape[-1]
+      if metric.classes and arrays[0].max(initial=-1) >= count:
+        raise UserError(f'metric {name!r}: {keys[0]} has class {arrays[0].max()}, {keys[i]} only {count} classes')
+  return out
+
+
+def _scored(name: str, predictions: Predictions) -> tuple[np.ndarray, list[np.ndarray]]:
+  """The scored entries: their rows [M] int, and the arrays of truth and output [M], [M, R] of ratings or [M, K]."""
+  parsed = parse(name)
+  metric = METRICS[parsed.metric]
+  arrays, longer = _arrays(name, predictions)
   truth = arrays[: len(metric.truth)]
-  keep = np.ones(shapes[0], bool) if metric.where is None else metric.where(*truth)
-  for x, more in zip(truth, rated, strict=False):
-    there = x >= 0 if metric.classes else ~np.isnan(x)
+  keep = True if metric.where is None else metric.where(*truth)
+  for x, more in zip(truth, longer, strict=False):
+    there = ~np.isnan(x) if x.dtype.kind == 'f' else x >= 0
     keep = keep & (there.any(-1) if more else there)
   if parsed.subset:
     key, rows = SUBSETS[parsed.subset]
     of_row = rows(np.asarray(predictions[key.format(target=parsed.target)]))
     keep = keep & of_row.reshape(-1, *[1] * (keep.ndim - 1))
-  kept = [x[keep] for x in arrays]
-  if metric.parts > 1 and len(strange := np.setdiff1d(kept[1], np.arange(metric.parts))):
-    there = ' or '.join(map(str, range(metric.parts)))
-    neither = '-1' if metric.classes else 'NaN'
-    raise UserError(f'metric {name!r}: {_read(name)[1]} is {there}, or {neither} of none, found {strange[0]:g}')
-  return np.nonzero(keep)[0], kept
+  return np.nonzero(keep)[0], _checked(name, [x[keep] for x in arrays])
 
 
 def units(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:

@@ -1,22 +1,28 @@
 """What metrics are made of: statistics that add up over entries, and values of their sums.
 
-Statistics take (truth, output, unit), each [M], and give [M, k] float64; `unit` [M] is what they are centred within,
-None for all together. Values take sums [..., k] and give [...], NaN where nothing was summed.
+Statistics take (truth, output, unit), each [M] (distributions [M, K]), and give [M, k] float64; `unit` [M] is what
+they are centred within, None for all together. Values take sums [..., k] and give [...], NaN where nothing was summed.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
+from affectjax.errors import UserError
+from affectjax.objectives import distributions
+
 # A variance below this share of the second moment about the file's centre is rounding, so it counts as zero.
 ROUNDING = 1e-12
+SUM = 1e-4  # how far from 1 the shares of a label distribution may add up
+LEAST = 1e-12  # predicted share, where its logarithm is taken
+FLAT = 1e-10  # added below by the published code of the squared correlation of shares
 
 
 def _centred(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
-  """x [M] minus the mean of its unit; exactly zero where a unit is constant."""
+  """x [M] minus the mean of its unit, [M, K] if all are one; exactly zero where a unit is constant."""
   if unit is None:
     x = x - x[:1]  # an offset of 1e8 is gone before anything is averaged
-    return x - x.sum() / max(len(x), 1)
+    return x - x.sum(0) / max(len(x), 1)
   _, first, unit = np.unique(unit, return_index=True, return_inverse=True)
   x = x - x[first][unit]
   return x - (np.bincount(unit, x) / np.bincount(unit))[unit]
@@ -126,3 +132,111 @@ def gap(value: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.
     return value(both[..., 1, :]) - value(both[..., 0, :])
 
   return of_parts
+
+
+def ones(truth: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
+  """Statistics [M, 1] of a number of entries."""
+  return np.ones((len(truth), 1))
+
+
+def count_value(sums: np.ndarray) -> np.ndarray:
+  return sums[..., 0]
+
+
+# Label distributions: shares [M, K] of the truth y, or its class [M], against those predicted, p [M, K]
+
+
+def normalised(x: np.ndarray, where: str, predicted: bool) -> np.ndarray:
+  """Rows [M, K] divided by their sums, to the last digit alike in any order of classes.
+
+  Args:
+    x: at least 0, of sum 1 within `SUM`.
+    where: what errors begin with.
+    predicted: a row that is not finite becomes NaN, else it is refused.
+
+  Raises:
+    UserError: on the first row that is no distribution.
+  """
+  total = np.sort(x, -1).sum(-1)
+  finite = np.isfinite(x).all(-1)
+  wrong = np.where(finite, (x < 0).any(-1) | (np.abs(total - 1) > SUM), not predicted)
+  if wrong.any():
+    row = x[wrong.argmax()]
+    shown = ', '.join(f'{share:.4g}' for share in row[:8]) + ', ...' * (len(row) > 8)
+    raise UserError(f'{where} is at least 0 and of sum 1 (within {SUM:g}) in each row, found [{shown}]; give shares')
+  with np.errstate(invalid='ignore'):
+    return np.where(finite[:, None], x / total[:, None], np.nan)
+
+
+def if_finite(per_row: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+  """`per_row(y, p)` [M], and NaN where p is."""
+  return lambda y, p: np.where(np.isnan(p).any(-1), np.nan, per_row(y, p))
+
+
+def kl_floored(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+  """KL(y || p) in nats, with p floored at `LEAST` so that a predicted zero costs much and not everything."""
+  return distributions.kl(y, np.maximum(p, LEAST), xp=np)
+
+
+def r2_pearson(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+  """Squared correlation of y and p over the classes of a row, cov^2 / (var var + 1e-10), population moments."""
+  a, b = (x - x.mean(-1, keepdims=True) for x in (y, p))
+  return (a * b).mean(-1) ** 2 / ((a * a).mean(-1) * (b * b).mean(-1) + FLAT)
+
+
+def brier(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+  """Sum over classes of (p - y)^2, in [0, 2]."""
+  return ((p - y) ** 2).sum(-1)
+
+
+def brier_of_class(label: np.ndarray, p: np.ndarray) -> np.ndarray:
+  """`brier` of all shares on one class [M] int."""
+  return brier(np.arange(p.shape[-1]) == label[:, None], p)
+
+
+def entropies(y: np.ndarray, p: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
+  """`moments` of the entropies of y and p. Sorted, for equal votes on other classes must not differ by rounding."""
+  return moments(*(distributions.entropy(np.sort(x, -1), xp=np) for x in (y, p)), unit)
+
+
+def residuals(y: np.ndarray, p: np.ndarray, unit: None) -> np.ndarray:
+  """Statistics [M, 1 + 3 K]: 1, and per class (y - p)^2, y and y^2 (centred)."""
+  a = _centred(y, unit)
+  return np.concatenate([np.ones((len(y), 1)), (y - p) ** 2, a, a * a], axis=1)
+
+
+def r2_value(sums: np.ndarray) -> np.ndarray:
+  """Sums [..., 1 + 3 K] -> the mean over classes of 1 - residual / total sum of squares; NaN of fewer than two rows.
+
+  Of a class whose truth is constant 1 if all is right and else 0, as scikit-learn's `r2_score` has it.
+  """
+  n = sums[..., :1]
+  residual, a, aa = np.moveaxis(parts(sums[..., 1:], 3), -2, 0)  # [..., K]
+  total = aa - _divide(a * a, n, 0.0)
+  constant = total <= ROUNDING * aa
+  missed = np.where(residual == 0, 0.0, 1 + 0 * residual)  # a NaN stays
+  r2 = 1 - np.where(constant, missed, _divide(residual, np.where(constant, 0, total), 0.0))
+  return np.where(n[..., 0] > 1, _divide(r2.sum(-1), np.float64(r2.shape[-1]), np.nan), np.nan)
+
+
+def confidence(bins: int) -> Callable[..., np.ndarray]:
+  """Statistics [M, bins + 1]: in the bin of the greatest share, 1 if its class is right less that share; then 1.
+
+  Bins are ((b - 1) / bins, b / bins]; of equal shares the first class counts as named.
+  """
+  edges = np.arange(1, bins) / bins
+
+  def stats(label, p, unit):
+    out = np.zeros((len(label), bins + 1))
+    out[:, -1] = 1
+    if len(label):
+      share = p.max(-1)
+      out[np.arange(len(label)), np.searchsorted(edges, share)] = (p.argmax(-1) == label) - share
+    return out
+
+  return stats
+
+
+def ece_value(sums: np.ndarray) -> np.ndarray:
+  """Sums [..., bins + 1] -> expected calibration error, in [0, 1]."""
+  return _divide(np.abs(sums[..., :-1]).sum(-1), sums[..., -1], np.nan)

@@ -12,7 +12,7 @@ from tests.shared import ROOT
 FLOORS = (
   {'errors', 'files'},
   {'objectives', 'layers', 'raters'},
-  {'distributions', 'statistics'},
+  {'distributions', 'label_rules', 'statistics'},
   {'metrics'},
   {'engine'},
   {'data'},

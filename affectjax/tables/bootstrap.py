@@ -16,7 +16,8 @@ trained. The spread over seeds is printed beside it and is not in it. Percentile
 of groups: simulated, those meant to cover 95 % covered 76 % of the time with 4 groups, 87 % with 12 and 92 %
 with 60. A correlation over few groups is also drawn low more often than high. The table marks fewer than 20;
 one group allows no interval. Of a gap between two parts of the data (women, men), a fold counts in the draws that have
-some of both; a part in one group allows no interval either.
+some of both; a part in one group allows no interval either. A number of entries adds up over folds and says what was
+there, so it has no interval.
 """
 
 import dataclasses
@@ -70,11 +71,12 @@ class Sample:
 
   @functools.cached_property
   def seeds(self) -> np.ndarray:
-    """The statistic of each seed [S]: its mean over folds."""
+    """The statistic of each seed [S]: its mean over folds, of a number of entries its sum."""
     values = {}
     for (_, seed), s in sorted(self.cells.items(), key=lambda item: str(item[0])):
       values.setdefault(seed, []).append(metrics.value(self.metric, s.sums.sum(0)))
-    return np.array([np.mean(v) for v in values.values()])
+    over_folds = np.sum if metrics.counts(self.metric) else np.mean
+    return np.array([over_folds(v) for v in values.values()])
 
   @functools.cached_property
   def thin(self) -> bool:
@@ -108,7 +110,7 @@ class Interval:
   """A row's metric.
 
   Attributes:
-    mean: over seeds, of the mean over folds.
+    mean: over seeds, of the mean over folds (of a number of entries, of the sum).
     sd: over seeds (population); NaN with one seed.
     low, high: the 95 % interval; NaN where there is none.
     groups: the number drawn from.
@@ -183,8 +185,12 @@ def _product(drawn: np.ndarray, sums: np.ndarray) -> np.ndarray:
 def _percentiles(
   universe: tuple[str, ...], samples: Iterable[Sample], point: float, replicates: Callable[[], np.ndarray]
 ) -> tuple[float, float]:
-  """The interval of replicates [R], of which a NaN is a draw without groups; none for one group or without a point."""
-  if len(universe) < 2 or not np.isfinite(point) or any(sample.thin for sample in samples):
+  """The interval of replicates [R], of which a NaN is a draw without groups.
+
+  None for one group, without a point, and of a number of entries.
+  """
+  none = any(sample.thin or metrics.counts(sample.metric) for sample in samples)
+  if len(universe) < 2 or not np.isfinite(point) or none:
     return float('nan'), float('nan')
   tail = 50 * (1 - LEVEL)
   low, high = np.nanpercentile(replicates(), [tail, 100 - tail])

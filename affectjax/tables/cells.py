@@ -251,6 +251,7 @@ def _record(table: Table, cell: Cell, result, seconds: float) -> dict[str, Any]:
     'packages': _packages(),
     'device': f'{len(devices)} x {devices[0].device_kind}',
     'seconds': round(seconds, 3),
+    'timing': result.timing,
     'steps': result.steps,
     'selected_step': result.selected_step,
     'cell': cell.folder,

@@ -89,7 +89,8 @@ def check(claim: Mapping[str, Any]) -> None:
 def _compare(own: Pair, minus: Pair | None, difference: Callable[..., bootstrap.Difference | str]) -> Comparison:
   row, against, metric = own
   if not directed(metric):
-    found = f'{metric} is best {metrics.better(metric)}, so no difference is an improvement'
+    best = 'has no direction' if metrics.better(metric) == 'neither' else f'is best {metrics.better(metric)}'
+    found = f'{metric} {best}, so no difference is an improvement'
   else:
     found = difference(*own, minus) if minus else difference(*own)
   if isinstance(found, str):

@@ -16,7 +16,7 @@ from typing import Any
 from affectjax import metrics
 from affectjax.errors import UserError, unknown
 from affectjax.tables import bootstrap
-from affectjax.tables.text import FEW, NOTHING, escape, grid, interval_text, number_text
+from affectjax.tables.text import FEW, NOTHING, direction, escape, grid, interval_text, value_text
 
 Pair = tuple[str, str]  # row, metric
 KEYS = ('title', 'rows', 'columns', 'cells')
@@ -121,10 +121,13 @@ def check(specs: Iterable[Any], rows: Iterable[str]) -> None:
 
 def _told(matrix: Matrix) -> str:
   """What the labels stand for, and which way is better."""
-  better = {metric: f'{metrics.better(metric)} is better' for _, metric in matrix.pairs}
-  alike = len(set(better.values())) == 1
-  name = lambda metric: metric if alike else f'{metric} ({better[metric]})'
-  out = [f'Means with 95 % intervals{f", {next(iter(better.values()))}" if alike else ""}.']
+  better = {metric: direction(metric) for _, metric in matrix.pairs}
+  directions = list(dict.fromkeys(told for metric, told in better.items() if not metrics.counts(metric)))
+  alike = len(directions) == 1
+  name = lambda metric: metric if alike and not metrics.counts(metric) else f'{metric} ({better[metric]})'
+  out = (
+    [f'Means with 95 % intervals{f", {directions[0]}" if alike else ""}.'] if directions else ['Numbers of entries.']
+  )
   if len(better) == 1:
     out.append(f'All by {next(iter(better))}.')
   else:
@@ -147,10 +150,10 @@ def _cell(entry: Any) -> str:
   """What a cell says of a summary's entry."""
   if entry is None or entry.interval is None:
     return NOTHING
-  i = entry.interval
+  i, mean = entry.interval, value_text(entry.metric, entry.interval.mean)
   if entry.done < entry.expected:
-    return f'{number_text(i.mean)} ({entry.done} of {entry.expected} cells)'
-  return f'{number_text(i.mean)} {interval_text(i.low, i.high)}{" (few)" * _few(i)}'
+    return f'{mean} ({entry.done} of {entry.expected} cells)'
+  return mean if metrics.counts(entry.metric) else f'{mean} {interval_text(i.low, i.high)}{" (few)" * _few(i)}'
 
 
 def lines(matrix: Matrix, entries: Mapping[Pair, Any], mark: str) -> list[str]:

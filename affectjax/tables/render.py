@@ -13,7 +13,7 @@ from affectjax import files, metrics
 from affectjax.tables import bootstrap, matrix, ttest
 from affectjax.tables.claims import Claim, Comparison
 from affectjax.tables.summary import Entry, Summary, summarise
-from affectjax.tables.text import FEW, NOTHING, escape, grid, interval_text, number_text, p_value
+from affectjax.tables.text import FEW, NOTHING, direction, escape, grid, interval_text, number_text, p_value, value_text
 
 UNLIKE = 'other: the two rows were not scored on the same examples.'
 COLUMNS = (
@@ -39,29 +39,33 @@ def _line(entry: Entry, sources: dict[str, int]) -> list[str]:
   published = []
   for value, source in entry.published:
     number = sources.setdefault(source or 'no source given', len(sources) + 1)
-    published.append(f'{"n/k" if value is None else number_text(value)} [{number}]')
+    published.append(f'{"n/k" if value is None else value_text(entry.metric, value)} [{number}]')
   tail = ['; '.join(published) or NOTHING, entry.verdict or NOTHING]
   if entry.interval is None:
     return [entry.row, NOTHING, 'published only', NOTHING, NOTHING, *tail]
-  i, difference = entry.interval, NOTHING
+  i, d, difference, interval = entry.interval, entry.difference, NOTHING, NOTHING
+  mean = value_text(entry.metric, i.mean)
   if entry.done < entry.expected:
-    mean, interval = f'{number_text(i.mean)} ({entry.done} of {entry.expected} cells)', NOTHING
+    mean = f'{mean} ({entry.done} of {entry.expected} cells)'
   else:
-    mean, interval = f'{number_text(i.mean)} ± {number_text(i.sd)}', interval_text(i.low, i.high)
-  if entry.difference is not None:
-    difference = f'{_signed(entry.difference)} to {entry.baseline}'
+    mean = f'{mean} ± {value_text(entry.metric, i.sd)}'
+    interval = NOTHING if metrics.counts(entry.metric) else interval_text(i.low, i.high)
+  if d is not None:
+    more = value_text(entry.metric, d.mean, '+') if metrics.counts(entry.metric) else _signed(d)
+    difference = f'{more} to {entry.baseline}'
   return [entry.row, _groups(i.groups), mean, interval, difference, *tail]
 
 
 def _metric(metric: str, entries: Sequence[Entry], mark: str, sources: dict[str, int]) -> list[str]:
   head = ['row', 'groups', 'mean ± sd', '95 % interval', 'difference to baseline', 'published', 'verdict']
-  out = ['', f'## {metric}, {metrics.better(metric)} is better{mark}', '']
+  out = ['', f'## {metric}, {direction(metric)}{mark}', '']
   if not entries:
     return [*out, 'No finished row has it.']
   out += grid(head, [_line(entry, sources) for entry in entries])
   measured = [entry for entry in entries if entry.interval is not None]
   notes = [FEW] if any(e.interval.groups < bootstrap.FEW for e in measured) else []
-  notes += [UNLIKE] if any(e.difference is not None and not e.difference.alike for e in measured) else []
+  unlike = any(e.difference is not None and not e.difference.alike for e in measured)
+  notes += [UNLIKE] if unlike and not metrics.counts(metric) else []
   return [*out, '', *notes] if notes else out
 
 
@@ -219,7 +223,7 @@ def is_current(workdir: pathlib.Path, definition: Mapping[str, Any]) -> bool:
   except ValueError:  # not JSON: it is written anew
     return False
   here = pathlib.Path(__file__).resolve().parent
-  rests_on = 'metrics.py', 'statistics.py', 'distributions.py', 'objectives/student_t.py'
+  rests_on = 'metrics.py', 'statistics.py', 'distributions.py', 'objectives/student_t.py', 'objectives/distributions.py'
   scoring = (here.parent / name for name in rests_on)
   sources = [table, results, *scoring, *here.glob('*.py')]
   return min(path.stat().st_mtime_ns for path in outputs) >= max(path.stat().st_mtime_ns for path in sources)

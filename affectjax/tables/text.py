@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from affectjax import metrics
 from affectjax.tables import bootstrap
 
 NOTHING = '-'
@@ -15,6 +16,19 @@ def number_text(x: float, sign: str = '') -> str:
     return 'n/a'
   text = f'{x:{sign}.3f}'
   return text if float(text) else text.lstrip('+-')
+
+
+def value_text(metric: str, x: float, sign: str = '') -> str:
+  """A value of a metric: `number_text`, or of a number of entries no more digits than it has (a tenth at most)."""
+  if not metrics.counts(metric) or math.isnan(x):
+    return number_text(x, sign)
+  text = f'{x:{sign}.1f}'.removesuffix('.0')
+  return text if float(text) else '0'
+
+
+def direction(metric: str) -> str:
+  """'lower is better', or what else is to be known of a metric that has none."""
+  return 'added up over folds' if metrics.counts(metric) else f'{metrics.better(metric)} is better'
 
 
 def interval_text(low: float, high: float, sign: str = '') -> str:

@@ -1,11 +1,13 @@
 """The look that all figures share: colours that the colour-blind tell apart, titles, legends beside the axes."""
 
+import os
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from affectjax import metrics
 from affectjax.errors import UserError
+from affectjax.tables.text import direction
 
 INK, PALE, GRID, ACCENT = '#1f3b57', '#8a97a3', '#e3e7eb', '#c4572b'
 # Okabe and Ito's palette without its yellow and black, which are too faint and too loud on white
@@ -56,14 +58,28 @@ def legend(fig: Any, entries: Sequence[tuple[Any, str]]) -> None:
 
 
 def better(metric: str) -> str:
-  """'lower is better', 'nearer to 0.8 is better'."""
-  return f'{metrics.better(metric)} is better'
+  """'lower is better', 'nearer to 0.8 is better'; of a count that it is added up."""
+  return direction(metric)
 
 
 def quantity(metric: str) -> str:
   """The metric with its unit, if it has one."""
   unit = UNITS.get(metric.split('.')[0])
   return f'{metric} ({unit})' if unit else metric
+
+
+def common(shown: Sequence[str]) -> str:
+  """What metrics of one definition have in common.
+
+  f1.macro.emotion and f1.macro.emotion_drop10 are f1.macro.emotion, as are f1.macro.emotion.level_0 and .level_1;
+  f1.macro.emotion_audio and f1.macro.emotion_visual are f1.macro.
+  """
+  parsed = [metrics.parse(metric) for metric in shown]
+  target, subsets = os.path.commonprefix([name.target for name in parsed]).rstrip('_'), {name.subset for name in parsed}
+  if target not in {name.target for name in parsed}:
+    return parsed[0].metric
+  subset = subsets.pop() if len(subsets) == 1 else None
+  return '.'.join([parsed[0].metric, target, *([subset] if subset else [])])
 
 
 def aim(metric: str) -> float | None:

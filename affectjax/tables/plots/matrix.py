@@ -1,4 +1,4 @@
-"""Rows against columns as a heat map, with the number and its interval in each cell.
+"""Rows against columns as a heat map, with the number and its interval in each cell. Numbers of entries have no colour.
 
 dict(kind='matrix', title='Modalities', rows=('vavl', ('late fusion', 'late')),          title: optional
      columns=(('audio', 'f1.macro.emotion_audio'), ('visual', 'f1.macro.emotion_visual')))   or cells=, as `c.matrices`
@@ -16,7 +16,7 @@ from affectjax.errors import UserError
 from affectjax.tables import matrix
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._run import Lacks, Run
-from affectjax.tables.text import interval_text, number_text
+from affectjax.tables.text import interval_text, value_text
 
 REQUIRED, OPTIONAL = (), ('title', 'rows', 'columns', 'cells')
 COLORS = 'cividis'  # even to the colour-blind, and in grey
@@ -39,10 +39,11 @@ def _says(run: Run, row: str, metric: str) -> tuple[float, str]:
   """The mean, and what stands in the cell; NaN and nothing where there is none."""
   found, loaded = run.interval(row, metric), run.summary.loaded
   if found is None or not math.isfinite(found.mean):
-    return math.nan, '' if found is None else number_text(found.mean)
+    return math.nan, '' if found is None else value_text(metric, found.mean)
   done, expected = loaded.scored(row, metric), loaded.expected[row]
-  below = interval_text(found.low, found.high) if done == expected else f'({done} of {expected} cells)'
-  return found.mean, f'{number_text(found.mean)}\n{below}'
+  below = interval_text(found.low, found.high) if not metrics.counts(metric) else ''
+  below = below if done == expected else f'({done} of {expected} cells)'
+  return found.mean, '\n'.join([value_text(metric, found.mean), *([below] if below else [])])
 
 
 def _luminance(color: tuple[float, ...]) -> float:
@@ -51,17 +52,20 @@ def _luminance(color: tuple[float, ...]) -> float:
   return float(np.dot(light, (0.2126, 0.7152, 0.0722)))
 
 
-def _paint(axes, values: np.ndarray, texts: Mapping[tuple[int, int], str]) -> Any:
-  """Colours by value, hatches where there is none, and the texts; returns the image."""
+def _paint(axes, values: np.ndarray, texts: Mapping[tuple[int, int], str], counted: np.ndarray) -> Any:
+  """Colours by value, none where entries are counted, hatches where nothing is, and the texts; returns the image."""
   from matplotlib.patches import Rectangle
 
-  low, high = np.nanmin(values), np.nanmax(values)
+  missing, values = np.isnan(values), np.where(counted, np.nan, values)
+  low, high = (0, 1) if np.isnan(values).all() else (np.nanmin(values), np.nanmax(values))
   room = 0.5 * max(1e-3, 0.02 * abs(low)) if low == high else 0
   image = axes.imshow(np.ma.masked_invalid(values), cmap=COLORS, vmin=low - room, vmax=high + room, aspect='auto')
   for (i, j), text in texts.items():
-    if math.isnan(values[i, j]):
+    if missing[i, j]:
       axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor='white', edgecolor=_style.GRID, hatch='///', lw=0))
       color = _style.PALE
+    elif counted[i, j]:
+      color = _style.INK
     else:
       color = 'white' if _luminance(image.to_rgba(values[i, j])[:3]) < 0.18 else 'black'  # the greater contrast
     axes.text(j, i, text, ha='center', va='center', color=color, fontsize=9, linespacing=1.35)
@@ -72,25 +76,28 @@ def draw(run: Run, spec: Mapping[str, Any]):
   """One heat map; cells without a number are hatched."""
   made, (_, shown) = _matrix(spec), reads(spec)
   values, texts = np.full((len(made.rows), len(made.columns)), np.nan), {}
+  counted = np.zeros(values.shape, bool)
   for i, row in enumerate(made.rows):
     for j, column in enumerate(made.columns):
       at = made.cells.get((row, column))
       values[i, j], texts[i, j] = _says(run, *at) if at else (math.nan, '')
+      counted[i, j] = bool(at) and metrics.counts(at[1])
   if np.isnan(values).all():
     raise Lacks('no finished cell of its rows has ' + ', '.join(shown))
   fig = _style.figure(3.2 + 1.35 * len(made.columns), 2.0 + 0.62 * len(made.rows))
   axes = fig.subplots()
-  image = _paint(axes, values, texts)
+  image = _paint(axes, values, texts, counted)
   axes.set_xticks(range(len(made.columns)), ['\n'.join(textwrap.wrap(label, WIDE)) for label in made.columns])
   axes.set_yticks(range(len(made.rows)), ['\n'.join(textwrap.wrap(label, LABEL)) for label in made.rows])
   axes.tick_params(length=0)
   axes.grid(visible=False)
   for side in axes.spines.values():
     side.set_visible(False)
-  kinds = {metrics.parse(metric).metric for metric in shown}
-  label = f'{_style.quantity(shown[0] if len(shown) == 1 else next(iter(kinds)))}\n{_style.better(shown[0])}'
-  bar = fig.colorbar(image, ax=axes, label=label if len(kinds) == 1 else 'value', fraction=0.06)
-  bar.outline.set_visible(False)
+  colored = [metric for metric in shown if not metrics.counts(metric)]
+  if colored:
+    alike = len({metrics.parse(metric).metric for metric in colored}) == 1
+    label = f'{_style.quantity(_style.common(colored))}\n{_style.better(colored[0])}' if alike else 'value'
+    fig.colorbar(image, ax=axes, label=label, fraction=0.06).outline.set_visible(False)
   if np.isnan(values).any():
     from matplotlib.patches import Patch
 

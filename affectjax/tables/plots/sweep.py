@@ -4,7 +4,6 @@ dict(kind='sweep', rows=('vavl', 'late'), x_label='frames dropped (%)', differen
      points=((0, 'f1.macro.emotion'), (10, 'f1.macro.emotion_drop10')))                  optional, one row minus another
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,12 +33,6 @@ def _points(spec: Mapping[str, Any]) -> tuple[tuple[float, str], ...]:
   return tuple(sorted((x, metric) for x, metric in given))
 
 
-def _label(shown: Sequence[str]) -> str:
-  """What the metrics have in common: f1.macro.emotion and f1.macro.emotion_drop10 are f1.macro.emotion."""
-  common, kind = os.path.commonprefix(shown).rstrip('._'), metrics.parse(shown[0]).metric
-  return common if common in shown else kind
-
-
 def reads(spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
   names(spec, 'x_label')
   rows = names(spec, 'rows')
@@ -53,5 +46,5 @@ def draw(run: Run, spec: Mapping[str, Any]):
   """A line per row; points that are not done are left out, and the legend says how many."""
   rows, shown = reads(spec)
   lines = {row: tuple((x, row, metric) for x, metric in _points(spec)) for row in rows}
-  column = Column(_style.quantity(_label(shown)), shown[0], lines)
+  column = Column(_style.quantity(_style.common(shown)), shown[0], lines)
   return draw_lines(run, [column], names(spec, 'x_label')[0], difference(spec, rows, 'rows'))
