@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from affectjax.engine import checkpoint, optim, parallel
+from affectjax.engine.clock import Clock
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
 
@@ -24,12 +25,17 @@ Watch = Callable[[int, int, float], None]  # (step, steps, examples per second)
 
 
 class Result(NamedTuple):
-  """What a finished cell is worth: scores on test and dev, steps taken, the step that was selected."""
+  """What a finished cell is worth: scores on test and dev, steps taken, the step that was selected, and its time.
+
+  `timing` in s: `setup` until the first step, `train` from there on (evaluation and checkpoints included), `predict`
+  the rest; and `compile`, what of all three went into compiling.
+  """
 
   scores: dict[str, float]
   dev: dict[str, float]
   steps: int
   selected_step: int
+  timing: dict[str, float]
 
 
 def system(name: str):
@@ -51,7 +57,8 @@ def run(
 
   Args:
     config: `system`, `seed`, `fold`, `log_every`, `eval_every` (0: only at the end), `select` ('last' or a dev
-      score), `select_mode`, `optim`, `warm_modules`, and what the system reads.
+      score), `select_mode`, perhaps `patience` (evaluations without a better score after which training ends; 0 or
+      left out: never), `optim`, `warm_modules`, and what the system reads.
     folder: the cell's folder; metrics.jsonl, predictions.npz and checkpoints/ go there. Once the cell is recorded,
       `checkpoint.drop_steps` removes the checkpoints that only an interrupted training needs.
     data_dir: prepared corpora; None for the synthetic twins.
@@ -61,22 +68,24 @@ def run(
   Raises:
     UserError: for input the user can put right, and when training diverges.
   """
+  clock = Clock()
   folder.mkdir(parents=True, exist_ok=True)
   experiment = system(config['system']).build(config, data_dir)
   first = next(iter(experiment.batches('train' if experiment.steps else 'test', config['seed'])))
   state = experiment.init(jax.random.key(config['seed']), first)
   if warm_start is not None:
     state = checkpoint.warm(state, checkpoint.load_final(warm_start), tuple(config['warm_modules']))
-  selected = 0
+  selected, steps, marks = 0, 0, [clock.seconds()]
   if experiment.steps:
     kept = checkpoint.Checkpoints(folder, config['select'], config['select_mode'])
     try:
       state = _train(experiment, state, kept, config, folder, watch)
-      selected = kept.selected()
-      if selected != int(state.step):
+      selected, steps = kept.selected(), int(state.step)
+      if selected != steps:
         state, _ = kept.restore(selected, state)
     finally:
       kept.close()
+  marks.append(clock.seconds())
   replicated = parallel.replicate(state)
   outputs = {split: predict(experiment, replicated, split, config['seed']) for split in ('dev', 'test')}
   outputs = experiment.finish(outputs)
@@ -85,7 +94,14 @@ def run(
     store_predictions(folder / 'predictions.npz', outputs)
   if experiment.steps:
     checkpoint.save_final(folder, state)
-  return Result(scores['test'], scores['dev'], experiment.steps, selected)
+  marks.append(clock.seconds())
+  timing = {
+    'setup': marks[0],
+    'train': marks[1] - marks[0],
+    'predict': marks[2] - marks[1],
+    'compile': clock.compiling(),
+  }
+  return Result(scores['test'], scores['dev'], steps, selected, {k: round(v, 3) for k, v in timing.items()})
 
 
 def _train(experiment, state, kept, config, folder, watch) -> TrainState:
@@ -98,7 +114,8 @@ def _train(experiment, state, kept, config, folder, watch) -> TrainState:
     batches.set_state(position['batches'])
   log.rewind(int(state.step))
   replicated, pending = parallel.replicate(state), None
-  for step in range(int(state.step) + 1, experiment.steps + 1):
+  over = _is_over(kept, int(state.step), config)  # a run that was killed after its last evaluation
+  for step in range(int(state.step) + 1, 0 if over else experiment.steps + 1):
     began = time.perf_counter()
     numbers, strings = parallel.split_strings(next(batches))
     waited = time.perf_counter() - began
@@ -113,7 +130,20 @@ def _train(experiment, state, kept, config, folder, watch) -> TrainState:
       log.step(*pending)
       pending = None
       replicated = _evaluate_and_save(experiment, replicated, kept, config, batches, log, step)
+      if _is_over(kept, step, config):
+        break
   return jax.device_get(parallel.unreplicate(replicated))
+
+
+def _is_over(kept: checkpoint.Checkpoints, step: int, config: Mapping[str, Any]) -> bool:
+  """Early stopping: whether the last `patience` evaluations were none of them better than the selected one."""
+  patience, best = config.get('patience', 0), kept.selected()
+  if not patience or best is None:
+    return False
+  if not config['eval_every'] or config['select'] == 'last':
+    raise UserError(f'run.patience is {patience}, but nothing is evaluated on the way or selected; set run.eval_every '
+                    'and run.select, or run.patience to 0')  # fmt: skip
+  return step - best >= patience * config['eval_every']
 
 
 def _evaluate_and_save(experiment, replicated, kept, config, batches, log, step):

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.data import features as features_lib
 from affectjax.data import folds, store
+from affectjax.data.context import reach, summarised
 from affectjax.data.corpus import Corpus, Ragged
 from affectjax.errors import UserError, unknown
 
@@ -120,25 +120,9 @@ def _moments(streams, masks, items, summary, context):
   if all(len(s.values) == len(s) for s in streams):
     present = np.all([m.values for m in masks if m is not None] or [np.ones(len(items), bool)], axis=0)
     return np.concatenate([s.values for s in streams], 1), present
-  for name in summary:
-    if name not in features_lib.SUMMARIES:
-      raise unknown('summary', name, features_lib.SUMMARIES)
-  if not summary:
-    raise UserError('run.data.summary is empty, but examples hold many steps and one label each; name mean, std or max')
-  starts = np.maximum.accumulate(np.where(np.r_[True, items[1:] != items[:-1]], np.arange(len(items)), 0))
-  first = np.maximum(np.arange(len(items)) - context + 1, starts)  # never reaches into the item before
-  features, present = [], np.ones(len(items), bool)
-  for stream, mask in zip(streams, masks, strict=True):
-    good = np.ones(len(stream.values), bool) if mask is None else mask.values
-    for i in range(len(items)):
-      window = slice(stream.offsets[first[i]], stream.offsets[i + 1])
-      rows = stream.values[window][good[window]]
-      present[i] &= len(rows) > 0
-      rows = rows if len(rows) else np.zeros((1, stream.values.shape[1]), np.float32)
-      features.append(np.concatenate([features_lib.SUMMARIES[s](rows, 0) for s in summary]))
-  width = len(items)
-  blocks = [np.stack(features[k * width : (k + 1) * width]) for k in range(len(streams))]
-  return np.concatenate(blocks, 1), present
+  first = reach(items, context)  # never into the item before
+  found = [summarised(stream, mask, first, summary) for stream, mask in zip(streams, masks, strict=True)]
+  return np.concatenate([x for x, _ in found], 1), np.all([there for _, there in found], axis=0)
 
 
 def split_rows(frames: Frames, config: Mapping[str, Any]) -> dict[str, np.ndarray]:

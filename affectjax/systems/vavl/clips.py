@@ -11,6 +11,7 @@ import numpy as np
 
 from affectjax import raters
 from affectjax.data import features, folds, store
+from affectjax.data.context import reach
 from affectjax.data.corpus import Corpus, Ragged
 from affectjax.errors import UserError, unknown
 
@@ -88,7 +89,7 @@ def _split(corpus: Corpus, split: str, pool, context: int) -> Clips:
     if m not in columns:
       raise UserError(f'corpus {corpus.name!r} has no {m!r}; it has {", ".join(sorted(columns))}')
   n = len(columns['id'])
-  starts = _reach(columns['item'], context)
+  starts = reach(columns['item'], context)
   found = {m: _pooled(columns[m], columns[f'{m}_mask'], starts, size) for m, size in pool}
   masks = {m: columns[f'{m}_mask'] for m in STREAMS if f'{m}_mask' in columns} | {m: k for m, (_, k) in found.items()}
   there = {m: np.array([mask[i].any() for i in range(n)]) for m, mask in masks.items()}
@@ -96,13 +97,6 @@ def _split(corpus: Corpus, split: str, pool, context: int) -> Clips:
   plain = {k: v for k, v in columns.items() if k not in taken and not isinstance(v, Ragged)}
   return Clips(corpus.name, columns['id'], columns['group'], columns['item'], {m: x for m, (x, _) in found.items()},
                {m: mask for m, (_, mask) in found.items()}, there, plain, corpus.meta)  # fmt: skip
-
-
-def _reach(items: np.ndarray, context: int) -> np.ndarray:
-  """The first of the `context` examples, of the same item, that end with each; [N]."""
-  at = np.arange(len(items))
-  starts = np.maximum.accumulate(np.where(np.r_[True, items[1:] != items[:-1]], at, 0))
-  return np.maximum(at - context + 1, starts)
 
 
 def _pooled(x: Ragged, mask: Ragged, starts: np.ndarray, size: int) -> tuple[Ragged, Ragged]:
