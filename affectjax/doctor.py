@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import raters
+from affectjax import agreement
 from affectjax.data import folds, store, survey
 from affectjax.data.corpus import Corpus
 from affectjax.errors import UserError
@@ -23,8 +23,6 @@ from affectjax.flags import Parser
 
 _USAGE = 'python -m affectjax.doctor CORPUS [--data_dir=DIR] [--folds=5] [--check]'
 _SEED = 0
-_SHOWN = 30  # classes, raters
-_FRAMES = 20_000  # at most, over which agreement is computed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,6 +60,11 @@ def examine(name: str, data_dir: Path | None, k: int | None, only_check: bool) -
   for key in ('licence', 'labels', 'groups'):
     if key in corpus.meta:
       yield f'  {key}: {corpus.meta[key]}'
+  for rule, text in corpus.meta.get('rules', {}).items():
+    yield f'  rule {rule}: {text}'
+  left_out = [(what, n) for what, n in corpus.meta.get('dropped', {}).items() if isinstance(n, int)]
+  if left_out:
+    yield f'  left out: {agreement.listed(left_out)}'
   for split, s in found.items():
     yield f'split {split}: {s.tally.count} examples, {len(s.groups)} groups, {len(s.items)} items'
     yield from (f'  {line}' for line in _split_lines(s, corpus.meta))
@@ -89,40 +92,22 @@ def _split_lines(s: survey.Survey, meta: Mapping[str, Any]) -> Iterator[str]:
     rate = meta.get('rate_hz', {}).get(name)
     yield f'{name} [T, {width}]' + (f' at {rate:g} Hz' if rate else '') + f': {_modality(s, name)}'
   for key, low in tally.low.items():
-    if key not in modalities and key not in ('emotion', 'votes', 'ratings'):
+    if key not in modalities and key not in ('emotion', 'ratings', *s.votes):
       total = tally.steps.get(key, tally.count)
       missing = f', {tally.nan[key] / max(total, 1):.1%} not labelled' if tally.nan[key] else ''
       yield f'{key}: {_range(low, tally.high[key])}{missing}{_lengths(s, key)}'
   if s.classes:
     names = {i: str(n) for i, n in enumerate(meta.get('emotions', ()))}
-    yield f'emotion: {_listed((names.get(c, "none or tie"), n) for c, n in sorted(s.classes.items()))}'
-  if s.votes is not None:
-    yield f'votes: {_listed(zip(meta["emotions"], np.asarray(s.votes).tolist(), strict=True))}'
+    yield f'emotion: {agreement.listed((names.get(c, "none or tie"), n) for c, n in sorted(s.classes.items()))}'
+  yield from agreement.of_votes(s, meta)
   if s.rated is not None:
     names = meta.get('raters') or [f'rater {i}' for i in range(len(s.rated))]
-    shares = [f'{name} {n / max(s.steps, 1):.1%}' for name, n in zip(names, s.rated, strict=False)]
-    more = f', and {len(shares) - _SHOWN} more' if len(shares) > _SHOWN else ''
+    shares = agreement.joined([f'{name} {n / max(s.steps, 1):.1%}' for name, n in zip(names, s.rated, strict=False)])
     spread = _range(tally.low['ratings'], tally.high['ratings'])
-    yield f'ratings: {spread}, {len(s.rated)} raters; share of the time rated: {", ".join(shares[:_SHOWN])}{more}'
-    yield from _agreement(np.concatenate(s.ratings), meta['attributes'])
+    yield f'ratings: {spread}, {len(s.rated)} raters; share of the time rated: {shares}'
+    yield from agreement.of_ratings(s, meta)
   sizes = np.array(list(s.groups.values()))
   yield f'groups: {sizes.min()} to {sizes.max()} examples each, median {np.median(sizes):g}'
-
-
-def _agreement(ratings: np.ndarray, attributes: Sequence[str]) -> Iterator[str]:
-  """How well the raters agree in each attribute, ratings [frames, R, A]."""
-  step = -(-len(ratings) // _FRAMES)
-  over = f'{len(ratings)} frames' if step == 1 else f'{len(ratings[::step])} of {len(ratings)} frames, evenly chosen'
-  told = lambda x: 'n/a' if np.isnan(x) else f'{x:.2f}'
-  for a, attribute in enumerate(attributes):
-    x = ratings[::step, :, a].astype(np.float64)
-    x = x[:, ~np.isnan(x).all(0)]  # raters who rated this attribute
-    full = int((~np.isnan(x)).all(1).sum()) if x.shape[1] else 0
-    yield (
-      f'agreement in {attribute}: {x.shape[1]} raters, mean pairwise r {told(raters.mean_pairwise_r(x))}, '
-      f"Krippendorff's alpha (interval) {told(raters.krippendorff_alpha(x, 'interval'))}, over {over}; "
-      f'ICC(2,1) {told(raters.icc(x))}, over the {full} that all rated'
-    )
 
 
 def _modality(s: survey.Survey, name: str) -> str:
@@ -143,11 +128,6 @@ def _lengths(s: survey.Survey, key: str) -> str:
 
 def _range(low: float, high: float) -> str:
   return f'{low:.4g} to {high:.4g}' if low <= high else 'no values'
-
-
-def _listed(pairs: Any) -> str:
-  parts = [f'{name} {count:g}' for name, count in pairs]
-  return ', '.join(parts[:_SHOWN]) + (f', and {len(parts) - _SHOWN} more' if len(parts) > _SHOWN else '')
 
 
 def _treated(told: Mapping[str, Any]) -> Iterator[str]:

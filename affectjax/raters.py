@@ -1,11 +1,15 @@
 """Raters on the host in float64: votes and ratings to labels, and how well raters agree."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from affectjax.errors import unknown
+from affectjax.errors import UserError, unknown
 
 COMMON = 3  # examples that two raters must share for their correlation to count
 ROUNDING = 1e-12  # a variance below this share of the second moment is rounding
+LEVELS = ('interval', 'nominal', 'ordinal')
+STEPS, CLOSE = 20_000, 1e-14  # of the fit of a Student-t: at most, and the change, in scales, at which it is done
 
 
 def plurality(votes: np.ndarray) -> np.ndarray:
@@ -64,6 +68,133 @@ def spread(ratings: np.ndarray, mask: np.ndarray, axis: int = -2) -> np.ndarray:
   return np.sqrt(np.divide(squares, below, out=np.full(squares.shape, np.nan), where=below > 0))
 
 
+def evaluator_weights(ratings: np.ndarray, against: str = 'all') -> np.ndarray:
+  """How much each rater counts in `evaluator_weighted`: the correlation of their ratings with the mean rating.
+
+  Args:
+    ratings: [N, R] each rater's value per example, NaN where there is none.
+    against: 'all', the mean of all raters, the rater among them, as published; or 'others', the mean of the others.
+
+  Returns:
+    [R] in [0, 1]; 0 for a correlation that is not positive or cannot be told (fewer than `COMMON` examples, no
+    variance).
+
+  References:
+    Grimm and Kroschel 2005, "Evaluation of natural emotions using self assessment manikins", ASRU, equations 5 and 6.
+  """
+  if against not in ('all', 'others'):
+    raise unknown('mean to weigh raters against', against, ('all', 'others'))
+  ratings = np.asarray(ratings, np.float64)
+  out = np.zeros(ratings.shape[1])
+  for r in range(ratings.shape[1]):
+    others = ratings if against == 'all' else np.delete(ratings, r, 1)
+    mean = masked_mean(others, ~np.isnan(others), -1)  # [N]
+    found = mean_pairwise_r(np.stack([ratings[:, r], mean], 1))
+    out[r] = max(found, 0.0) if np.isfinite(found) else 0.0
+  return out
+
+
+def evaluator_weighted(ratings: np.ndarray, against: str = 'all') -> np.ndarray:
+  """The evaluator weighted estimator (EWE) of each example [N]: the mean of its ratings by `evaluator_weights`.
+
+  NaN where no rater with a weight above 0 rated. Arguments as for `evaluator_weights`.
+  """
+  ratings = np.asarray(ratings, np.float64)
+  there = ~np.isnan(ratings)
+  weights = np.where(there, evaluator_weights(ratings, against), 0.0)  # [N, R]
+  total, above = weights.sum(1), (weights * np.where(there, ratings, 0.0)).sum(1)
+  return np.divide(above, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
+def t_fit(
+  ratings: np.ndarray, mask: np.ndarray, axis: int = -2, df: float | np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+  """The most likely location and scale of a Student-t with given degrees of freedom, over the raters of each item.
+
+  Args:
+    ratings, mask, axis: as for `masked_mean`.
+    df: at least 1, one number or one that broadcasts to the result; the number of ratings there by default. From 1 on
+      the likelihood has one maximum (Kent, Tyler and Vardi 1994), which the EM below finds from any start.
+
+  Returns:
+    location, scale: without `axis`. NaN below two ratings. Where df / (df + 1) of the ratings or more are one value the
+    likelihood grows without bound as the scale falls: scale 0 at that value, e.g. if all are equal (NaN if two values
+    tie for it: df 1 and two ratings).
+
+  References:
+    Lange, Little and Taylor 1989, JASA 84(408), section 3, with the scale step of Kent, Tyler and Vardi 1994.
+  """
+  ratings = np.asarray(ratings, np.float64)
+  there = np.moveaxis(np.broadcast_to(np.asarray(mask, bool), ratings.shape), axis, -1)
+  x = np.moveaxis(ratings, axis, -1)
+  shape = x.shape[:-1]
+  if not x.size:
+    return np.full(shape, np.nan), np.full(shape, np.nan)
+  x, there = x.reshape(-1, x.shape[-1]), there.reshape(-1, x.shape[-1])  # [M, R]
+  n = there.sum(1)
+  df = n if df is None else np.broadcast_to(np.asarray(df, np.float64), shape).ravel()
+  if not (df[n > 0] >= 1).all():
+    raise UserError(
+      f'degrees of freedom {np.nanmin(df[n > 0]):g}; expected 1 or more, below that no fit is the only one'
+    )
+  location, scale = np.full(n.shape, np.nan), np.full(n.shape, np.nan)
+  equal = ((x[:, :, None] == x[:, None]) & there[:, :, None] & there[:, None]).sum(1)  # [M, R], that have this value
+  most = equal.max(1, initial=0)
+  flat = (n >= 2) & (most >= df * (n - most))
+  single = flat & ((equal == most[:, None]).sum(1) == most)
+  location[single], scale[single] = np.take_along_axis(x, equal.argmax(1)[:, None], 1)[single, 0], 0.0
+  rows = np.flatnonzero((n >= 2) & ~flat)
+  if len(rows):
+    location[rows], scale[rows] = _t_em(x[rows], there[rows], df[rows])
+  return location.reshape(shape), scale.reshape(shape)
+
+
+def _t_em(x: np.ndarray, there: np.ndarray, df: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """`t_fit` of rows [M, R] whose likelihood has a maximum."""
+  first = np.take_along_axis(x, there.argmax(1)[:, None], 1)
+  unit = np.where(there, np.abs(x - first), 0.0).max(1, keepdims=True)  # > 0, or all would be equal
+  x, n = np.where(there, (x - first) / unit, 0.0), there.sum(1)
+  m = x.sum(1) / n
+  v = np.where(there, (x - m[:, None]) ** 2, 0.0).sum(1) / n
+  left = np.arange(len(x))
+  for _ in range(STEPS):
+    xl, nu = x[left], df[left, None]
+    squares = (xl - m[left, None]) ** 2
+    w = np.where(there[left], (nu + 1) / (nu + squares / v[left, None]), 0.0)  # [M, R]
+    total = w.sum(1)
+    centre = (w * xl).sum(1) / total
+    spread = (w * (xl - centre[:, None]) ** 2).sum(1) / total
+    moved = np.maximum(np.abs(centre - m[left]) / np.sqrt(spread), np.abs(spread / v[left] - 1))
+    m[left], v[left] = centre, spread
+    left = left[moved > CLOSE]
+    if not len(left):
+      break
+  return first[:, 0] + unit[:, 0] * m, unit[:, 0] * np.sqrt(v)
+
+
+def disagreement(first: np.ndarray, second: np.ndarray, ties: str = 'none') -> np.ndarray:
+  """Whether the pluralities of two sets of votes over the same classes differ, per item.
+
+  Args:
+    first, second: [..., K] counts.
+    ties: what a tie for the most votes counts as. 'none': no plurality, so that the item is not told; 'first': for the
+      first of the tied classes; 'lot': for each of them with the same chance.
+
+  Returns:
+    [...] float64: 1 differ, 0 do not (with 'lot' the chance that they do); NaN not told, or nobody voted in one.
+  """
+  if ties not in ('none', 'first', 'lot'):
+    raise unknown('way to treat ties', ties, ('none', 'first', 'lot'))
+  shares = []
+  for votes in (np.asarray(first), np.asarray(second)):
+    most = votes == votes.max(-1, keepdims=True)
+    if ties == 'first':
+      most &= np.cumsum(most, -1) == 1
+    told = votes.any(-1) & ((ties != 'none') | (most.sum(-1) == 1))
+    shares.append(np.where(told[..., None], most / most.sum(-1, keepdims=True), np.nan))
+  return 1 - (shares[0] * shares[1]).sum(-1)
+
+
 def window_agreement(ratings: np.ndarray) -> np.ndarray:
   """Mean over pairs of raters of the Pearson correlation of what both rated, in each window.
 
@@ -105,7 +236,8 @@ def krippendorff_alpha(ratings: np.ndarray, level: str) -> float:
   Args:
     ratings: [N, R] each rater's value per example, NaN where there is none. Examples with less than two
       ratings pair nothing and drop out.
-    level: 'interval' (squared differences) or 'nominal' (equal or not).
+    level: 'interval' (squared differences), 'ordinal' (squared numbers of values between, see
+      `krippendorff_alpha_of_counts`) or 'nominal' (equal or not).
 
   Returns:
     At most 1; 0 is chance. NaN when nothing can be paired, or every paired value is the same: then agreement
@@ -114,28 +246,77 @@ def krippendorff_alpha(ratings: np.ndarray, level: str) -> float:
   References:
     Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", University of Pennsylvania.
   """
-  if level not in ('interval', 'nominal'):
-    raise unknown('level', level, ('interval', 'nominal'))
+  if level not in LEVELS:
+    raise unknown('level', level, LEVELS)
   ratings = np.asarray(ratings, np.float64)
   ratings = ratings[(~np.isnan(ratings)).sum(1) >= 2]  # [N, R]
   there = ~np.isnan(ratings)
   m, n = there.sum(1), there.sum()
   if not n:
     return float('nan')
-  # Sums of the disagreement over ordered pairs: within each example [N], and over all values.
-  if level == 'interval':
-    x = np.where(there, ratings - ratings[there][0], 0.0)
-    x = np.where(there, x - x.sum() / n, 0.0)
-    within = 2 * m * np.where(there, (x - (x.sum(1) / m)[:, None]) ** 2, 0.0).sum(1)
-    overall = 2 * n * (x**2).sum()  # x is centred
-  else:
+  if level != 'interval':
     classes = np.unique(ratings[there])
-    counts = (ratings[:, :, None] == classes).sum(1).astype(np.float64)  # [N, K]
-    within = m**2 - (counts**2).sum(1)
-    overall = float(n) ** 2 - (counts.sum(0) ** 2).sum()
-  if overall == 0:
+    return krippendorff_alpha_of_counts(np.stack([(ratings == c).sum(1) for c in classes], 1), level)
+  # Sums of the disagreement over ordered pairs: within each example [N], and over all values.
+  x = np.where(there, ratings - ratings[there][0], 0.0)
+  x = np.where(there, x - x.sum() / n, 0.0)
+  within = 2 * m * np.where(there, (x - (x.sum(1) / m)[:, None]) ** 2, 0.0).sum(1)
+  overall = 2 * n * (x**2).sum()  # x is centred
+  return float(1 - (n - 1) * (within / (m - 1)).sum() / overall) if overall else float('nan')
+
+
+def krippendorff_alpha_of_counts(votes: np.ndarray, level: str, values: Sequence[float] | None = None) -> float:
+  """The same of counts of values, which is all it needs: who gave which value is not asked.
+
+  Args:
+    votes: [N, K] how many raters gave an example each value.
+    level: 'nominal', 'ordinal' (values in the order of their columns; between two lie all ratings of the values
+      between, and half of those of the two) or 'interval'.
+    values: [K], with 'interval'.
+
+  Returns:
+    As `krippendorff_alpha`.
+  """
+  if level not in LEVELS:
+    raise unknown('level', level, LEVELS)
+  if (values is None) == (level == 'interval'):
+    raise UserError(f'level {level!r}: values are {"missing" if values is None else "given"}; they go with interval')
+  votes = np.asarray(votes, np.float64)
+  votes = votes[votes.sum(-1) >= 2]  # [N, K]
+  m, each = votes.sum(1), votes.sum(0)
+  if level == 'nominal':
+    apart = 1 - np.eye(len(each))
+  elif level == 'ordinal':
+    place = np.cumsum(each) - each / 2
+    apart = (place[:, None] - place) ** 2
+  else:
+    apart = (np.asarray(values, np.float64)[:, None] - np.asarray(values, np.float64)) ** 2
+  within, overall = ((votes @ apart) * votes).sum(1), each @ apart @ each
+  return float(1 - (each.sum() - 1) * (within / (m - 1)).sum() / overall) if overall else float('nan')
+
+
+def fleiss_kappa(votes: np.ndarray) -> float:
+  """Fleiss' kappa of counts [N, K]: 1 minus observed over expected disagreement of two raters of an example.
+
+  Raters may differ in number: observed is the mean over examples of the share of their pairs of raters that agree, and
+  expected is that of two raters drawn by the mean over examples of their shares of votes, so that every example weighs
+  the same in both. With equal numbers this is Fleiss' own. Examples with less than two votes drop out.
+
+  Returns:
+    At most 1; 0 is chance. NaN without examples, or if every vote is for one class.
+
+  References:
+    Fleiss 1971, Psychological Bulletin 76(5), doi 10.1037/h0031619; unequal numbers as in Gwet 2014, "Handbook of
+    Inter-Rater Reliability", 4th edition, chapter 2.
+  """
+  votes = np.asarray(votes, np.float64)
+  votes = votes[votes.sum(-1) >= 2]  # [N, K]
+  if not len(votes) or (votes.sum(0) > 0).sum() < 2:
     return float('nan')
-  return float(1 - (n - 1) * (within / (m - 1)).sum() / overall)
+  m = votes.sum(1)
+  agree = ((votes * (votes - 1)).sum(1) / (m * (m - 1))).mean()
+  chance = ((votes / m[:, None]).mean(0) ** 2).sum()
+  return float((agree - chance) / (1 - chance))
 
 
 def icc(ratings: np.ndarray) -> float:

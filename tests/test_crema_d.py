@@ -133,7 +133,7 @@ def test_a_missing_file_is_an_error_or_an_absent_modality(tmp_path):
 
 def test_features_belong_to_clips_by_name(tmp_path):
   miniature.features(tmp_path, ['b', 'a'], 'audio')
-  told = dict(modalities=None, missing='absent', audio_hz=50, visual_hz=30)
+  told = dict(modalities=None, missing='absent', rates={'audio': 50, 'visual': 30})
   found = _clips.find(tmp_path, ['a', 'b'], **told)
   np.testing.assert_array_equal(found.read('b')['audio'], miniature.clip('b', 'audio'))
   assert found.widths == {'audio': 5} and len(found.files) == 2

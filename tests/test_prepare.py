@@ -92,7 +92,7 @@ def test_doctor_of_a_prepared_corpus(tmp_path, monkeypatch, capsys):
   assert doctor.main(['studyforrest', f'--data_dir={tmp_path}']) == 0
   out = capsys.readouterr().out
   for expected in (
-    r'studyforrest 1.0.0, prepared, sha256 \w{16}, recomputed: unchanged',
+    r'studyforrest 1.1.0, prepared, sha256 \w{16}, recomputed: unchanged',
     r'licence: CC0',
     r'split all: 32 examples, 8 groups, 8 items',
     r'audio \[T, 2\] at 25 Hz: -\d.* to \d.*, present in 100.0%, 0.0% of frames masked, 25 to 25 frames, median 25',

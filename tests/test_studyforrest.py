@@ -50,7 +50,10 @@ def test_example_by_hand(tmp_path, monkeypatch):
   np.testing.assert_array_equal(np.isnan(e['ratings'][0]), ~e['ratings_mask'][0])
   np.testing.assert_allclose(e['valence'], labels.valence[active, 8].mean())
   np.testing.assert_allclose(e['arousal'], labels.arousal[active, 8].mean())
-  np.testing.assert_array_equal(e['votes'], (labels.emotions[:, 8] > 0).sum(0))
+  named = labels.emotions[:, 8] > 0
+  np.testing.assert_array_equal(e['votes'], named.sum(0))
+  np.testing.assert_array_equal(e['votes_audiovisual'], named[:9].sum(0))
+  np.testing.assert_array_equal(e['votes_audio'], named[9:].sum(0))
 
 
 def test_the_two_layouts_are_the_same_corpus(tmp_path, monkeypatch):
@@ -127,6 +130,10 @@ def test_real_corpus_as_prepared(tmp_path):
   rated = ~np.isnan(ratings[..., 0]).all(1)
   np.testing.assert_allclose(columns['valence'][rated], np.nanmean(ratings[rated, :, 0], 1), atol=1e-6)
   assert np.isnan(columns['valence'][~rated]).all() and not rated.all()
+  seen, heard = columns['votes_audiovisual'], columns['votes_audio']
+  assert seen.shape == heard.shape == (7086, 22) and seen.max() <= 9 and heard.max() <= 3
+  np.testing.assert_array_equal(seen + heard, columns['votes'])
+  assert seen.any(1).any() and heard.any(1).any()
 
 
 @pytest.mark.slow

@@ -24,7 +24,8 @@ class Survey:
     ids: all of them, in order.
     classes: class -> examples or frames with it, -1 for none.
     lengths: key -> frames of every example.
-    votes: [K] votes per class over all examples, if there are any.
+    votes: key -> [K] votes per class of every example, for `votes` and every `votes_...` that the corpus has.
+    group, intended: of every example, in order; `intended` if the corpus has it.
     rated: [R] steps each rater rated, if there are ratings.
     steps: of the ratings in all.
     ratings: [T, R, A] float32 of every example, NaN where there is none, if there are ratings.
@@ -36,7 +37,9 @@ class Survey:
   ids: list[str] = dataclasses.field(default_factory=list)
   classes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   lengths: dict[str, list[int]] = dataclasses.field(default_factory=lambda: collections.defaultdict(list))
-  votes: np.ndarray | None = None
+  votes: dict[str, list[np.ndarray]] = dataclasses.field(default_factory=lambda: collections.defaultdict(list))
+  group: list[str] = dataclasses.field(default_factory=list)
+  intended: list[int] = dataclasses.field(default_factory=list)
   rated: np.ndarray | None = None
   steps: int = 0
   ratings: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -50,13 +53,21 @@ class Survey:
       self.lengths[key].append(len(example[key]))
     if 'emotion' in example:
       self.classes.update(np.asarray(example['emotion']).ravel().tolist())
-    if 'votes' in example:
-      self.votes = example['votes'] + (0 if self.votes is None else self.votes)
+    self.group.append(example['group'])
+    if 'intended' in example:
+      self.intended.append(int(example['intended']))
+    for key in vote_keys(example):
+      self.votes[key].append(np.asarray(example[key]))
     if 'ratings' in example:
       rated = np.asarray(example['ratings_mask']).any(-1).reshape(-1, example['ratings'].shape[-2])  # [T, R]
       self.rated = rated.sum(0) + (0 if self.rated is None else self.rated)
       self.steps += len(rated)
       self.ratings.append(np.where(example['ratings_mask'], example['ratings'], np.nan).astype(np.float32))
+
+
+def vote_keys(keys: Iterable[str]) -> list[str]:
+  """Those of votes: `votes` first, then the votes of other conditions or attributes."""
+  return [key for key in sorted(keys) if key == 'votes' or key.startswith('votes_')]
 
 
 def prepared(where: Path, info: Mapping[str, Any], split: str) -> Survey:

@@ -1,19 +1,21 @@
-"""Features of short clips in two modalities, one file per clip and modality.
+"""Features of short clips, one file per clip and modality; a corpus says which modalities it knows.
 
-  features/audio/<clip>.npy      [T, D], see affectjax.data.features; or .npz, .csv
+  features/audio/<clip>.npy      [T, D], or [D] if pooled, see affectjax.data.features; or .npz, .csv
   features/visual/<clip>.npy     the same
+  features/text/<clip>.npy       the same
 
 Options that go with them:
   modalities=audio,visual        those that are wanted; without it whatever folders are there; `none` for none
   missing=error                  a clip that lacks one of its files is an error, or
   missing=absent                 that modality of it is absent: one frame of zeros, masked, `<modality>_present` False;
                                  a clip that lacks all of them is an error all the same
-  audio_hz=50, visual_hz=30      frames per second, as they are told in `rate_hz`
+  audio_hz=50, visual_hz=30      frames per second, as they are told in `rate_hz`; a corpus may know none by itself,
+                                 as of embeddings that are pooled over time
 """
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ import numpy as np
 from affectjax.data import features, traces
 from affectjax.errors import UserError, unknown
 
-MODALITIES = ('audio', 'visual')
 RATES = {'audio': 50.0, 'visual': 30.0}  # of wav2vec2, and of the videos
 POLICIES = ('error', 'absent')
 
@@ -34,12 +35,12 @@ class Clips:
   Attributes:
     paths: modality -> clip -> file; a clip without one is not there.
     widths: modality -> D.
-    rates: modality -> frames per second.
+    rates: modality -> frames per second, None if nobody said.
   """
 
   paths: Mapping[str, Mapping[str, Path]]
   widths: Mapping[str, int]
-  rates: Mapping[str, float]
+  rates: Mapping[str, float | None]
 
   @property
   def files(self) -> list[Path]:
@@ -65,22 +66,24 @@ class Clips:
 
 def find(
   source: Path, clips: Collection[str], *, modalities: str | None, missing: str,
-  audio_hz: str | float, visual_hz: str | float,
+  rates: Mapping[str, str | float | None], elsewhere: Callable[[str], bool] = lambda _: False,
 ) -> Clips:  # fmt: skip
   """The feature files of clips.
 
   Args:
     source: the corpus.
     clips: their names.
-    modalities, missing, audio_hz, visual_hz: the options above.
+    modalities, missing: the options above.
+    rates: every modality that the corpus knows, in order -> its option `<modality>_hz`, or None.
+    elsewhere: whether a file of this name, which is of no clip, is of a part of the corpus that was not asked for.
 
   Raises:
     UserError: a folder or file that is missing, or that nobody would read; wrong options.
   """
   traces.choice('missing', missing, POLICIES)
-  given = {'audio': rate('audio_hz', audio_hz), 'visual': rate('visual_hz', visual_hz)}
-  chosen = _chosen(source / 'features', modalities)
-  paths = {name: _files(source / 'features' / name, clips, missing) for name in chosen}
+  given = {name: None if hz is None else rate(f'{name}_hz', hz) for name, hz in rates.items()}
+  chosen = _chosen(source / 'features', modalities, tuple(rates))
+  paths = {name: _files(source / 'features' / name, clips, missing, elsewhere) for name in chosen}
   if paths:
     for clip in clips:
       if not any(clip in of for of in paths.values()):
@@ -101,36 +104,37 @@ def rate(name: str, value: str | float) -> float:
   return out
 
 
-def _chosen(root: Path, wanted: str | None) -> tuple[str, ...]:
-  """The modalities to read, in the order of MODALITIES."""
+def _chosen(root: Path, wanted: str | None, known: Sequence[str]) -> tuple[str, ...]:
+  """The modalities to read, in the order of those that are known."""
   if wanted == 'none':
     return ()
   if wanted is not None:
     names = wanted.split(',')
     for name in names:
-      if name not in MODALITIES:
-        raise unknown('value of the option modalities', name, (*MODALITIES, 'none'))
+      if name not in known:
+        raise unknown('value of the option modalities', name, (*known, 'none'))
       if not (root / name).is_dir():
         raise UserError(f'{root / name}: no such folder; expected {name}/<clip>.npy, or another option modalities')
-    return tuple(name for name in MODALITIES if name in names)
+    return tuple(name for name in known if name in names)
   if not root.exists():
     return ()
   for path in sorted(root.iterdir()):  # what has another name would go unread and unnoticed
-    if not path.name.startswith('.') and path.name not in MODALITIES:
-      raise unknown(f'folder or file in {root}:', path.name, MODALITIES)
-  found = tuple(name for name in MODALITIES if (root / name).is_dir())
+    if not path.name.startswith('.') and path.name not in known:
+      raise unknown(f'folder or file in {root}:', path.name, known)
+  found = tuple(name for name in known if (root / name).is_dir())
   if not found:
-    raise UserError(f'{root}: no folder {" or ".join(MODALITIES)} in it; fill it, or give option modalities=none')
+    raise UserError(f'{root}: no folder {" or ".join(known)} in it; fill it, or give option modalities=none')
   return found
 
 
-def _files(folder: Path, clips: Collection[str], missing: str) -> dict[str, Path]:
+def _files(folder: Path, clips: Collection[str], missing: str, elsewhere: Callable[[str], bool]) -> dict[str, Path]:
   """clip -> its file in one folder."""
   found = {p.stem for p in folder.iterdir() if p.suffix in features.SUFFIXES and not p.name.startswith('.')}
-  strange = sorted(found - set(clips))
+  known = set(clips)
+  strange = sorted(name for name in found - known if not elsewhere(name))
   if strange:
     raise UserError(f'{folder}: {strange[0]!r} is no clip of the corpus ({len(strange)} such files); '
                     'rename or remove them')  # fmt: skip
-  if not found:
+  if not found & known:
     raise UserError(f'{folder}: no feature files; expected <clip>.npy, .npz or .csv')
   return {clip: features.find(folder, clip) for clip in clips if missing == 'error' or clip in found}

@@ -107,7 +107,8 @@ def read(
   _compare(tables.summary, numbers, votes)
   path = _folds_path(source, folds)
   partitions = None if path is None else _partitions(path, clips)
-  given = _clips.find(source, clips, modalities=modalities, missing=missing, audio_hz=audio_hz, visual_hz=visual_hz)
+  rates = {'audio': audio_hz, 'visual': visual_hz}
+  given = _clips.find(source, clips, modalities=modalities, missing=missing, rates=rates)
 
   def example(split: str, name: str) -> dict[str, Any]:
     clip, (counts, levels) = clips[name], votes[name]

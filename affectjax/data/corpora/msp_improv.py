@@ -107,7 +107,8 @@ def read(
   traces.choice('repeated', repeated, ('error', 'first'))
   path = _evaluation(source)
   turns, counted = read_evaluation(path, repeated)
-  given = _clips.find(source, turns, modalities=modalities, missing=missing, audio_hz=audio_hz, visual_hz=visual_hz)
+  rates = {'audio': audio_hz, 'visual': visual_hz}
+  given = _clips.find(source, turns, modalities=modalities, missing=missing, rates=rates)
   slots = max(len(turn.annotators) for turn in turns.values())
 
   def example(split: str, name: str) -> dict[str, Any]:

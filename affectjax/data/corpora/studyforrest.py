@@ -20,6 +20,8 @@ groups: neighbouring seconds are alike, so never split at random. A second belon
                      touch the second [s, s + 1); NaN and masked where the observer marked nothing, which is not neutral
   valence, arousal   the mean over observers who marked something; NaN if none did
   votes [22]         how many observers named the emotion in some episode of that second
+  votes_audiovisual [22], votes_audio [22]   of the 9 who saw and heard the film, of the 3 who only heard its audio
+                     description; together they are `votes`
   emotion            the one most of them named; -1 on a tie or none
 """
 
@@ -35,7 +37,7 @@ from affectjax.data import features
 from affectjax.data.corpus import Reading
 from affectjax.errors import UserError, unknown
 
-VERSION = '1.0.0'
+VERSION = '1.1.0'
 SECONDS = 7086
 RATE = 25
 STARTS = (0.0, 886.0, 1752.08, 2612.16, 3572.2, 4480.28, 5342.36, 6410.44, 7086.0)  # s, film time; the last is the end
@@ -44,6 +46,7 @@ AUDIO = ('rms', 'lrdiff')
 VISUAL = {'brmean': 'brmean', 'brlr': 'brlr', 'brud': 'brud', 'normdiff': 'norm_diff'}  # name of file and of column
 HASH_BITS = 144
 OBSERVERS = (*(f'av1o{i:02d}' for i in range(1, 10)), *(f'ao1o{i:02d}' for i in range(1, 4)))
+CONDITIONS = {'votes_audiovisual': 'av', 'votes_audio': 'ao'}  # whose votes, by the beginning of their names
 EMOTIONS = (
   'ADMIRATION', 'ANGERRAGE', 'COMPASSION', 'CONTEMPT', 'DISAPPOINTMENT', 'FEAR', 'FEARSCONFIRMED', 'GLOATING',
   'GRATIFICATION', 'GRATITUDE', 'HAPPINESS', 'HAPPYFOR', 'HATE', 'HOPE', 'LOVE', 'PRIDE', 'RELIEF', 'REMORSE',
@@ -123,6 +126,7 @@ def _meta(audio: str) -> dict[str, Any]:
     'groups': 'film segments',
     'raters': list(OBSERVERS),
     'conditions': [o[:2] for o in OBSERVERS],
+    'fixed': list(CONDITIONS),
     'sound': audio,
     'columns': {'audio': list(AUDIO), 'visual': [*VISUAL.values(), *bits]},
     'segment_starts_s': list(STARTS),
@@ -134,13 +138,18 @@ def _label(labels: Labels, second: int) -> dict[str, Any]:
   ratings = np.stack([labels.valence[:, second], labels.arousal[:, second]], axis=-1)  # [R, 2]
   mask = np.repeat(active[:, None], 2, axis=1)
   mean = raters.masked_mean(ratings, mask)
-  votes = (labels.emotions[:, second] > 0).sum(0)  # [K]
+  named = labels.emotions[:, second] > 0  # [R, K]
+  votes = named.sum(0)  # [K]
   return {
     'ratings': np.where(mask, ratings, np.nan)[None],
     'ratings_mask': mask[None],
     'valence': mean[0],
     'arousal': mean[1],
     'votes': votes.astype(np.float32),
+    **{
+      key: named[[o.startswith(start) for o in OBSERVERS]].sum(0).astype(np.float32)
+      for key, start in CONDITIONS.items()
+    },
     'emotion': np.asarray(raters.plurality(votes), np.int32),
   }
 

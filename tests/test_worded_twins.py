@@ -1,0 +1,399 @@
+"""The twins of spoken words: geometry and schema, two reasons for disagreement, and knobs that do what they say."""
+
+import numpy as np
+import pytest
+
+from affectjax import raters
+from affectjax.data import folds, schema, store
+from affectjax.data.corpora import iemocap as iemocap_adapter
+from affectjax.data.twins import _worded, iemocap, msp_podcast
+from affectjax.errors import UserError
+
+NAMES = ('iemocap', 'msp_podcast')
+SMALL = {
+  'iemocap': dict(turns=320, audio_width=3, text_width=2),
+  'msp_podcast': dict(turns=200, speakers=10, audio_width=3, text_width=2),
+}
+PLAIN = dict(audio_width=1, text_width=1)  # where only labels matter
+CLEAR = dict(noise=0.05, identity=0.1)  # features that show what they carry
+CHANGES = dict(seed=1, audio_width=4, text_width=3, signal_audio=0.5, signal_text=0.5, ambiguous=0.1, conflict=0.9,
+               identity=0.1, noise=0.2)  # fmt: skip
+KNOBS = [
+  *(('iemocap', {k: v}) for k, v in {**CHANGES, 'turns': 330, 'sessions': 3}.items()),
+  *(('msp_podcast', {k: v}) for k, v in {**CHANGES, 'turns': 210, 'speakers': 12}.items()),
+]
+MODALITY = {f'{m}{s}' for m in ('audio', 'text') for s in ('', '_mask', '_present')}
+COMMON = {
+  'id', 'item', 'group', 'gender', 'votes', 'voters', 'emotion', 'consensus', 'ratings', 'ratings_mask', 'valence',
+  'arousal', 'dominance', *MODALITY,
+}  # fmt: skip
+KEYS = {'iemocap': COMMON | {'session', 'kind'}, 'msp_podcast': COMMON | {'official'}}
+LATENT = {'truth', 'reason'}
+
+
+@pytest.fixture(scope='module')
+def turns():
+  return store.open_corpus('iemocap').columns('all')
+
+
+@pytest.fixture(scope='module')
+def segments():
+  return store.open_corpus('msp_podcast').columns('all')
+
+
+def columns(name, **knobs):
+  return store.open_corpus(name, **knobs).columns('all')
+
+
+def values(column):
+  return getattr(column, 'values', column)
+
+
+def entropy(p):
+  """[N], bits, of shares or counts [N, K]."""
+  p = np.asarray(p, np.float64) / p.sum(1, keepdims=True)
+  return -(p * np.log2(np.where(p > 0, p, 1))).sum(1)
+
+
+def carried(name, **knobs):
+  """What voice, words and all raters say, and the labels; no features."""
+  known = dict(store.open_corpus(name).meta['knobs'], **knobs)
+  return {'iemocap': iemocap, 'msp_podcast': msp_podcast}[name]._labelled(known)[1:]
+
+
+def softmax_probe(x, label, train, classes, steps=300, decay=0.02):
+  """Probabilities [N, K] of a multinomial regression fitted to hard labels on the rows `train`; balanced classes."""
+  x = (x - x[train].mean(0)) / (x[train].std(0) + 1e-9)
+  x, y = np.c_[x, np.ones(len(x))].astype(np.float32), np.eye(classes, dtype=np.float32)
+  rows = np.flatnonzero(train & (label >= 0))
+  weight = 1 / np.maximum(np.bincount(label[rows], minlength=classes), 1)[label[rows]]
+  weight = (weight / weight.sum()).astype(np.float32)[:, None]
+  w, step = np.zeros((x.shape[1], classes), np.float32), 4.0 / x.shape[1]
+
+  def predict(rows):
+    z = x[rows] @ w
+    e = np.exp(z - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+  for _ in range(steps):
+    w -= step * (x[rows].T @ (weight * (predict(rows) - y[label[rows]])) + decay * w)
+  return predict(np.arange(len(x)))
+
+
+def four(c):
+  """IEMOCAP's votes for neutral, happy + excited, angry, sad [N, 4], and which turns have no others [N]."""
+  votes = np.stack([c['votes'][:, iemocap.MERGED == k].sum(1) for k in range(4)], 1)
+  return votes, votes.sum(1) == c['votes'].sum(1)
+
+
+def read(c, *modalities):
+  """A probe of the embeddings on turns inside the four classes, session 1 held out: probabilities, labels, rows."""
+  votes, inside = four(c)
+  x = np.concatenate([c[m].values for m in modalities], 1)[inside]
+  label, session = raters.plurality(votes[inside]), c['session'][inside]
+  return softmax_probe(x, label, session > 2, 4), label, inside, session == 1
+
+
+def accuracy(c, *modalities):
+  p, label, _, test = read(c, *modalities)
+  test &= label >= 0
+  return (p.argmax(1) == label)[test].mean()
+
+
+# Geometry
+
+
+def test_iemocap_has_the_corpus_geometry(turns):
+  corpus = store.open_corpus('iemocap')
+  assert corpus.kind == 'synthetic' and corpus.counts == {'all': 10039} and len(turns['id']) == 10039
+  assert corpus.meta['modalities'] == {'audio': 768, 'text': 768}
+  assert turns['audio'].values.shape == turns['text'].values.shape == (10039, 768)
+  ids = turns['id'].tolist()
+  assert ids == sorted(set(ids)) and len(set(turns['item'])) == 151 and len(set(turns['group'])) == 10
+  assert np.bincount(turns['session'])[1:].tolist() == [1819, 1811, 2136, 2103, 2170]
+  dialogues = [len({i for i in turns['item'].tolist() if i.startswith(f'Ses0{s}')}) for s in range(1, 6)]
+  assert dialogues == [28, 30, 32, 30, 31]
+  assert {'Ses03M_impro05a', 'Ses03M_impro08b', 'Ses05M_script01_1b'} <= set(turns['item'])
+  columns = zip(ids, *(turns[k].tolist() for k in ('item', 'group', 'gender', 'kind', 'session')), strict=True)
+  for name, item, group, gender, kind, session in columns:
+    letter = name[len(item) + 1]
+    assert name.startswith(item) and group == f'{name[:5]}_{letter}' and int(name[3:5]) == session
+    assert gender == {'F': 'female', 'M': 'male'}[letter] and kind[:5] == {'i': 'impro', 's': 'scrip'}[item[7]]
+  assert all(iemocap_adapter._NAME.fullmatch(name) for name in ids[::7]), 'names that the adapter reads'
+  assert iemocap.EMOTIONS == iemocap_adapter.EMOTIONS
+  assert set(turns['voters']) == {3, 4} and (turns['voters'] == 4).mean() < 0.02
+
+
+def test_msp_podcast_has_the_corpus_geometry(segments):
+  corpus = store.open_corpus('msp_podcast')
+  assert corpus.kind == 'synthetic' and corpus.counts == {'all': 12000} and len(segments['id']) == 12000
+  ids = segments['id'].tolist()
+  assert ids == sorted(set(ids))
+  assert all(name.rsplit('_', 1)[0] == item for name, item in zip(ids, segments['item'].tolist(), strict=True))
+  np.testing.assert_allclose(np.bincount(segments['official']) / 12000, [0.554, 0.131, 0.202, 0.098, 0.0155], atol=2e-3)
+  sides = [set(segments['group'][segments['official'] == s]) for s in range(5)]
+  folds.refuse_leak({str(i): s for i, s in enumerate(sides)})
+  unknown = np.char.startswith(segments['group'], 'unknown:')
+  assert 0.05 < unknown.mean() < 0.25 and set(segments['official'][unknown]) == {0}
+  assert (segments['group'][unknown] == np.char.add('unknown:', segments['item'][unknown])).all()
+  np.testing.assert_array_equal(segments['gender'] == 'unknown', unknown)
+  known = set(segments['group'][~unknown])
+  assert 330 < len(known) <= 400 and all(g.startswith('spk') for g in known)
+  pairs = set(zip(segments['group'][~unknown].tolist(), segments['gender'][~unknown].tolist(), strict=True))
+  assert len(pairs) == len(known), 'a speaker has one gender'
+  assert segments['voters'].min() == 5 and segments['voters'].max() == 9
+  np.testing.assert_array_equal(segments['votes'].sum(1), segments['voters'])
+
+
+@pytest.mark.parametrize('knobs', [dict(turns=100, speakers=5), dict(turns=100, speakers=10), dict(speakers=1200)])
+def test_every_partition_of_msp_podcast_has_segments_and_speakers_of_its_own(knobs):
+  c = columns('msp_podcast', **PLAIN, **knobs)
+  assert len(c['id']) == knobs.get('turns', 12000) == len(set(c['id']))
+  sides = [set(c['group'][c['official'] == s]) for s in range(5)]
+  assert all(sides)
+  folds.refuse_leak({str(i): s for i, s in enumerate(sides)})
+
+
+def test_fewer_sessions_are_the_first_ones():
+  c = columns('iemocap', **PLAIN, turns=400, sessions=2)
+  assert len(c['id']) == 400 and len(set(c['item'])) == 58
+  assert set(c['group']) == {'Ses01_F', 'Ses01_M', 'Ses02_F', 'Ses02_M'}
+  assert len(set(columns('iemocap', **PLAIN, turns=302)['item'])) == 151
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_an_example_is_what_the_schema_wants(name):
+  corpus = store.open_corpus(name, **SMALL[name])
+  found, fields = corpus.columns('all'), None
+  assert set(found) == KEYS[name] | LATENT and set(corpus.meta['fixed']) == LATENT
+  for i in range(len(found['id'])):
+    row = {k: str(v[i]) if isinstance(v[i], str) else v[i] for k, v in found.items()}
+    example = schema.complete(row, corpus.meta, 'here')
+    fields = fields or schema.derive(example, corpus.meta)
+    schema.check(example, fields)
+    assert len(example['audio']) == len(example['text']) == len(example['ratings']) == 1
+  classes, seats = {'iemocap': (10, 3), 'msp_podcast': (9, 9)}[name]
+  wanted = {
+    'votes': ('float32', (classes,)), 'truth': ('float32', (classes,)), 'reason': ('int8', ()),
+    'voters': ('int32', ()), 'emotion': ('int32', ()), 'consensus': ('int32', ()), 'valence': ('float32', ()),
+    'ratings': ('float32', (None, seats, 3)), 'audio': ('float32', (None, 3)), 'text': ('float32', (None, 2)),
+    **({'session': ('int32', ())} if name == 'iemocap' else {'official': ('int8', ())}),
+  }  # fmt: skip
+  assert {key: fields[key] for key in wanted} == wanted
+  assert len(corpus.meta['raters']) == seats and corpus.meta['attributes'] == list(_worded.ATTRIBUTES)
+
+
+# Votes and ratings
+
+
+def test_iemocaps_votes_are_like_the_real_ones(turns):
+  real = np.array([1708, 595, 1103, 1084, 1041, 1849, 107, 40, 2, 3])
+  counts = np.bincount(turns['consensus'] + 1, minlength=11)[1:]
+  np.testing.assert_allclose(counts, real, rtol=0.16, atol=60)
+  votes, inside = four(turns)
+  assert inside.sum() == pytest.approx(4370, abs=200)
+  v = votes[inside].astype(np.float64)
+  n, share = v.sum(1), v.sum(0) / v.sum()
+  agreed = ((v * (v - 1)).sum(1) / (n * (n - 1))).mean()
+  assert (agreed - (share**2).sum()) / (1 - (share**2).sum()) == pytest.approx(0.542, abs=0.03)
+  assert entropy(v).mean() == pytest.approx(0.431, abs=0.04)
+
+
+def test_msp_podcasts_consensus_is_like_the_real_one(segments):
+  labelled = segments['consensus'][segments['official'] < 4]
+  shares = np.bincount(labelled + 1, minlength=10) / len(labelled)
+  real = np.array([20863, 10212, 9745, 24861, 3506, 1175, 1504, 2816, 36203, 1827]) / 112712
+  np.testing.assert_allclose(shares, real, atol=0.012)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_labels_follow_from_votes_and_marks(name, turns, segments):
+  c = {'iemocap': turns, 'msp_podcast': segments}[name]
+  emotion = raters.plurality(c['votes'])
+  np.testing.assert_array_equal(c['emotion'], emotion)
+  agreed = (2 * c['votes'].max(1) > c['voters']) | (name == 'msp_podcast')
+  np.testing.assert_array_equal(c['consensus'], np.where(agreed, emotion, -1))
+  steps = {'iemocap': 2, 'msp_podcast': 3}[name]
+  marks, mask = c['ratings'].values, c['ratings_mask'].values
+  assert set(np.unique(np.rint(marks[mask] * steps))) == set(range(-steps, steps + 1))
+  np.testing.assert_allclose(marks[mask] * steps, np.rint(marks[mask] * steps), atol=1e-6)
+  np.testing.assert_array_equal(np.isnan(marks), ~mask)
+  for i, attribute in enumerate(_worded.ATTRIBUTES):
+    np.testing.assert_allclose(np.nanmean(marks[..., i], 1), c[attribute], atol=1e-6)
+  names = store.open_corpus(name).meta['emotions']
+  mean = lambda a, e: c[a][emotion == names.index(e)].mean()
+  assert mean('valence', 'happy') > mean('valence', 'neutral') > mean('valence', 'angry')
+  assert mean('arousal', 'angry') > mean('arousal', 'sad')
+
+
+def test_rules_count_what_they_say(turns, segments):
+  said = {n: store.open_corpus(n).meta['rules'] for n in NAMES}
+  votes, inside = four(turns)
+  plain = inside & (turns['votes'][:, iemocap.EMOTIONS.index('excited')] == 0)
+  merged = np.array([*iemocap.MERGED, -1])[turns['consensus']]
+  kept = [inside, plain, 2 * votes.max(1) > turns['voters'], merged >= 0]
+  for rule, rows in zip(('inside', 'inside_plain', 'majority', 'consensus'), kept, strict=True):
+    assert said['iemocap'][rule].endswith(f': {rows.sum()} of 10039 turns')
+  three = segments['votes'][:, :8].sum(1) >= 3
+  assert said['msp_podcast']['three'].endswith(f': {three.sum()} of 12000 segments')
+
+
+# Two reasons
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_votes_are_drawn_from_the_truth(name, turns, segments):
+  c = {'iemocap': turns, 'msp_podcast': segments}[name]
+  np.testing.assert_allclose(c['truth'].sum(1), 1, atol=1e-5)
+  first = _worded.vote(np.random.default_rng(0), c['truth'], c['voters'])
+  np.testing.assert_allclose(first.mean(0) / first.sum(1).mean(), c['truth'].mean(0), atol=0.01)
+  one = np.tile(np.array([[0.5, 0.3, 0.2, 0.0]]), (20000, 1))
+  votes = _worded.vote(np.random.default_rng(0), one, np.full(20000, 3))
+  np.testing.assert_allclose(votes.mean(0), [1.5, 0.9, 0.6, 0], atol=0.02)
+  twice = _worded.vote(np.random.default_rng(0), one, np.full(20000, 3), 1.0)
+  assert (twice.sum(1) == 6).all() and twice.max() == 3, 'nobody names a class twice'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_shares_of_reasons_are_the_knobs(name):
+  _, labels = carried(name, ambiguous=0.4, conflict=0.2)
+  got = np.bincount(labels['reason'], minlength=4) / len(labels['reason'])
+  np.testing.assert_allclose(got, [0.48, 0.32, 0.12, 0.08], atol=0.02)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_without_either_reason_raters_only_err_now_and_then(name):
+  shown, labels = carried(name, ambiguous=0.0, conflict=0.0)
+  assert not labels['reason'].any()
+  np.testing.assert_allclose(shown['truth'].max(1), 1 - _worded.SLIP)
+  np.testing.assert_array_equal(shown['audio'], shown['text'])
+  told = entropy(labels['votes']).mean()
+  assert 0.1 < told < 0.55 and told < entropy(carried(name)[1]['votes']).mean() - 0.3
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_where_voice_and_words_conflict_each_is_clear_and_votes_split(name):
+  shown, labels = carried(name)
+  torn, blended = labels['reason'] == 2, labels['reason'] == 1
+  voice, words = shown['audio'].argmax(1), shown['text'].argmax(1)
+  assert (voice != words)[torn].all() and (shown['audio'] == shown['text'])[blended].all()
+  for m in ('audio', 'text'):
+    np.testing.assert_allclose(shown[m][torn].max(1), 1 - _worded.SLIP)
+  votes = labels['votes']
+  either = [votes[np.arange(len(votes)), k][torn].sum() for k in (voice, words)]
+  assert either[0] / sum(either) == pytest.approx(0.5, abs=0.03)
+  assert sum(either) > 0.85 * votes[torn].sum(), 'hardly anybody says anything else'
+  assert entropy(votes[torn]).mean() > entropy(votes[labels['reason'] == 0]).mean() + 0.4
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_where_it_is_ambiguous_each_modality_alone_is_flat(name):
+  shown, labels = carried(name)
+  for m in ('audio', 'text'):
+    flat = entropy(shown[m])
+    assert flat[labels['reason'] == 1].min() > flat[labels['reason'] == 2].max() - 0.2
+    assert flat[labels['reason'] % 2 == 1].mean() > flat[labels['reason'] % 2 == 0].mean() + 0.5
+
+
+@pytest.mark.parametrize('modality', ['audio', 'text'])
+def test_a_probe_of_one_modality_is_unsure_of_the_ambiguous_and_sure_of_conflict(modality):
+  c = columns('iemocap', **CLEAR, audio_width=64, text_width=64)
+  p, _, inside, test = read(c, modality)
+  reason, unsure = c['reason'][inside][test], entropy(p[test])
+  none, blended, torn = (unsure[reason == r].mean() for r in range(3))
+  assert blended > none + 0.1 and torn == pytest.approx(none, abs=0.1)
+
+
+def test_probes_of_voice_and_words_differ_where_they_conflict():
+  c = columns('iemocap', **CLEAR, audio_width=64, text_width=64)
+  (voice, _, inside, test), words = read(c, 'audio'), read(c, 'text')[0]
+  differ = (voice.argmax(1) != words.argmax(1))[test]
+  reason = c['reason'][inside][test]
+  assert differ[reason == 2].mean() > 0.7 and differ[reason == 0].mean() < 0.1
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_twin_is_the_same_every_time(name):
+  first, second = columns(name, **SMALL[name]), columns(name, **SMALL[name])
+  for key, value in first.items():
+    np.testing.assert_array_equal(values(value), values(second[key]))
+  assert store.open_corpus(name, **SMALL[name]).sha256 == store.open_corpus(name, **SMALL[name]).sha256
+
+
+@pytest.mark.parametrize(('name', 'change'), KNOBS, ids=lambda v: str(v))
+def test_every_knob_changes_the_hash_and_the_data(name, change):
+  plain, changed = (store.open_corpus(name, **{**SMALL[name], **c}) for c in ({}, change))
+  assert plain.sha256 != changed.sha256 and changed.meta['knobs'] == {**plain.meta['knobs'], **change}
+  first, second = plain.columns('all'), changed.columns('all')
+  assert any(not np.array_equal(values(first[k]), values(second[k])) for k in first)
+  if change.keys() & {'seed', 'turns', 'sessions', 'speakers', 'ambiguous', 'conflict'}:
+    return
+  for key in set(first) - {f'{m}{s}' for m in ('audio', 'text') for s in ('', '_mask')}:
+    np.testing.assert_array_equal(values(first[key]), values(second[key]), key)
+  alone = next((m for m in ('audio', 'text') if m in next(iter(change))), None)
+  if alone:  # what is of one modality leaves the other as it is
+    other = {'audio': 'text', 'text': 'audio'}[alone]
+    np.testing.assert_array_equal(first[other].values, second[other].values)
+
+
+def test_all_knobs_are_tried_above():
+  for name in NAMES:
+    assert {k for n, change in KNOBS if n == name for k in change} == set(store.open_corpus(name).meta['knobs'])
+
+
+@pytest.mark.parametrize(
+  ('name', 'knobs', 'said'),
+  [
+    ('iemocap', dict(turns=301), 'twin iemocap: turns 301, expected a whole number from 302'),
+    ('iemocap', dict(sessions=6), 'sessions 6, expected a whole number from 1 to 5'),
+    ('iemocap', dict(sessions=2.0), 'sessions 2.0, expected a whole number from 1 to 5'),
+    ('iemocap', dict(ambiguous=1.1), 'ambiguous 1.1, expected a number from 0 to 1'),
+    ('iemocap', dict(ambiguous=float('nan')), 'ambiguous nan'),
+    ('iemocap', dict(conflict=-0.1), 'conflict -0.1'),
+    ('iemocap', dict(text_width=8.0), 'text_width 8.0, expected a whole number'),
+    ('iemocap', dict(text_width=True), 'text_width True, expected a whole number'),
+    ('iemocap', dict(signal_text='high'), "signal_text 'high'"),
+    ('msp_podcast', dict(turns=99), 'twin msp_podcast: turns 99, expected a whole number from 100'),
+    ('msp_podcast', dict(turns='many'), "turns 'many', expected a whole number"),
+    ('msp_podcast', dict(speakers=4), 'speakers 4, expected a whole number from 5 to 1200'),
+    ('msp_podcast', dict(turns=100, speakers=11), 'speakers 11, expected a whole number from 5 to 10'),
+    ('msp_podcast', dict(identity=-1), 'identity -1'),
+  ],
+)
+def test_impossible_knobs_are_refused(name, knobs, said):
+  with pytest.raises(UserError, match=said) as refused:
+    store.open_corpus(name, **knobs)
+  assert '\n' not in str(refused.value)
+
+
+# What embeddings show
+
+
+def test_a_probe_reads_about_what_is_published(turns):
+  voice, words, both = accuracy(turns, 'audio'), accuracy(turns, 'text'), accuracy(turns, 'audio', 'text')
+  print(f'\nvoice {voice:.3f}, words {words:.3f}, both {both:.3f}')
+  assert 0.48 < voice < 0.62 and 0.5 < words < 0.64 and 0.58 < both < 0.72
+  assert both > max(voice, words) + 0.03
+
+
+@pytest.mark.parametrize('modality', ['audio', 'text'])
+def test_without_signal_a_modality_says_nothing(modality):
+  knobs = dict(audio_width=64, text_width=64, noise=0.2)
+  plain, silent = columns('iemocap', **knobs), columns('iemocap', **knobs, **{f'signal_{modality}': 0.0})
+  assert accuracy(silent, modality) < 0.35 < 0.6 < accuracy(plain, modality)
+  other = {'audio': 'text', 'text': 'audio'}[modality]
+  assert accuracy(silent, other) == accuracy(plain, other)
+
+
+def test_more_noise_and_more_of_the_speaker_hide_the_emotion():
+  sizes = dict(audio_width=64, text_width=64)
+  plain = accuracy(columns('iemocap', **sizes, noise=0.2), 'audio')
+  assert accuracy(columns('iemocap', **sizes, noise=1.0), 'audio') < plain - 0.1
+  assert accuracy(columns('iemocap', **sizes, noise=0.2, identity=8.0), 'audio') < plain - 0.05
+
+
+def test_classes_come_in_runs(turns):
+  emotion = carried('iemocap', ambiguous=0.0, conflict=0.0)[1]['emotion']  # hardly diluted by disagreement
+  within = turns['item'][1:] == turns['item'][:-1]
+  by_chance = (np.bincount(emotion + 1) ** 2).sum() / len(emotion) ** 2
+  assert (emotion[1:] == emotion[:-1])[within].mean() > by_chance + 0.02
