@@ -1,0 +1,22 @@
+"""AmbER^2: emotion recognition that models the ambiguity of raters and of modalities.
+
+Wu, Lin, Song, Picard, "AmbER^2: Dual Ambiguity-Aware Emotion Recognition Applied to Speech and Text", arXiv 2601.18010.
+No code was released and the paper itself could not be read: network and losses follow the fact sheet, what it marks as
+missing is a default that is named there (DEF) and a switch here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from affectjax.engine.types import Experiment
+from affectjax.errors import unknown
+from affectjax.systems.amber2 import experiment, references
+
+STAGES = {'network': experiment.build, 'reference': references.build}
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """The experiment of one cell; `config['stage']` is 'network' (trained) or 'reference' (what takes no training)."""
+  if config['stage'] not in STAGES:
+    raise unknown('stage', config['stage'], STAGES)
+  return STAGES[config['stage']](config, data_dir)

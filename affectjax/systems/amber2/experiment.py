@@ -1,0 +1,177 @@
+"""The rows that are trained: AmbER^2, its ablations, the baselines and the related systems."""
+
+import functools
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from affectjax.data import pipeline
+from affectjax.engine import parallel
+from affectjax.engine.types import Experiment
+from affectjax.errors import UserError, unknown
+from affectjax.objectives import ambiguity, dirichlet, distributions
+from affectjax.systems.amber2 import items as items_lib
+from affectjax.systems.amber2 import network, training, views
+from affectjax.systems.amber2.items import Items, Labels
+
+CHOICES = {
+  'loss': {
+    'kind': training.LOSSES, 'divergence': ambiguity.DIVERGENCES, 'base': distributions.BASES,
+    'weights': ('reliability', 'uniform'), 'regulariser': dirichlet.REGULARISERS, 'likelihood': dirichlet.LIKELIHOODS,
+  },
+  'model': {'gate': network.GATES},
+  'target': {'ties': ('excluded', 'first')},
+}  # fmt: skip
+
+
+def settings(config: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
+  """(name, lambda_mai, kappa) of every setting that is trained: the grid of a search, or the one of the config."""
+  loss = config['loss']
+  grid = [loss['lambda_mai']], [loss['kappa']]
+  if config['search']['on']:
+    grid = config['search']['lambda_mai'], config['search']['kappa']
+    if config['loss']['kind'] != 'amber2' or config['members'] > 1:
+      raise UserError("run.search.on is for run.loss.kind 'amber2' and one member; set it to False")
+    if not (grid[0] and grid[1]):
+      raise UserError('run.search: lambda_mai or kappa has no values to try; name some, or set run.search.on to False')
+    if len(grid[0]) * len(grid[1]) < 2 or any(len({f'{x:g}' for x in g}) < len(g) for g in grid):
+      raise UserError(f'run.search: lambda_mai {list(grid[0])}, kappa {list(grid[1])}; expected two settings or more, '
+                      'none twice; for one set run.search.on to False')  # fmt: skip
+  if any(not 0 <= x <= 1 for x in grid[0]) or any(not k >= 0 for k in grid[1]):
+    raise UserError(f'run.loss (or run.search): lambda_mai {list(grid[0])}, kappa {list(grid[1])}; expected 0 to 1, '
+                    'and 0 or more')  # fmt: skip
+  return tuple((f'lambda_{x:g}.kappa_{k:g}', float(x), float(k)) for x, k in itertools.product(*grid))
+
+
+def spec(config: Mapping[str, Any], widths: Mapping[str, int]) -> training.Spec:
+  """What is traced for a config, given the features' widths."""
+  model, loss, heads = config['model'], config['loss'], config['heads']
+  known = (*widths, *([network.FUSION] if len(widths) > 1 else []))
+  for head in (*heads, config['student']):
+    if head not in known:
+      raise unknown('head in run.heads or run.student', head, known)
+  if config['student'] not in heads or len(set(heads)) < len(heads):
+    raise UserError(f'run.heads is {", ".join(heads)}; expected each once, the student {config["student"]} among them')
+  for part, choices in CHOICES.items():
+    for key, there in choices.items():
+      if config[part][key] not in there:
+        raise unknown(f'run.{part}.{key}', config[part][key], there)
+  _refuse_senseless(config)
+  size = {k: model[k] for k in ('width', 'hidden', 'dropout', 'gate')}
+  net = network.AmbER2(inputs=tuple(widths.items()), heads=tuple(heads), classes=len(config['target']['names']), **size)
+  return training.Spec(
+    net=net, loss=loss['kind'], student=config['student'], divergence=loss['divergence'], base=loss['base'],
+    stop=bool(loss['stop_gradient']), uniform=loss['weights'] == 'uniform', joint=bool(loss['joint']),
+    regulariser=loss['regulariser'], likelihood=loss['likelihood'],
+    copies=config['members'] if config['members'] > 1 else len(settings(config)), members=config['members'] > 1,
+  )  # fmt: skip
+
+
+def _refuse_senseless(config: Mapping[str, Any]) -> None:
+  """Refuses what no network can be made or trained with, and settings that would be passed over."""
+  model, loss = config['model'], config['loss']
+  if min(model['width'], model['hidden'], config['batch_size'], config['eval_batch_size'], config['members']) < 1:
+    raise UserError('run.model.width, hidden, run.batch_size, eval_batch_size, members: expected at least 1 each')
+  if config['steps'] < 0 or (not config['steps'] and config['epochs'] <= 0) or config['data']['max_frames'] < 0:
+    raise UserError(f'run.steps {config["steps"]}, run.epochs {config["epochs"]}, run.data.max_frames '
+                    f'{config["data"]["max_frames"]}; expected 0 or more, and steps or epochs above 0')  # fmt: skip
+  if config['optim']['schedule'] == 'plateau':  # it is told one dev loss, copies have one each
+    raise UserError('run.optim.schedule plateau is not for amber2; set it to constant, cosine or step')
+  if not 0 <= model['dropout'] < 1 or loss['regulariser_weight'] < 0:
+    raise UserError(f'run.model.dropout {model["dropout"]}, run.loss.regulariser_weight {loss["regulariser_weight"]}; '
+                    'expected a rate from 0 to below 1, and a weight from 0')  # fmt: skip
+  if len(config['target']['names']) < 2:
+    raise UserError(f'run.target.names is {config["target"]["names"]}; expected two classes or more')
+  if loss['kind'] == 'amber2' and len(config['heads']) < 2:
+    raise UserError('run.heads has no expert beside the student; AmbER^2 needs one at least')
+  if loss['kind'] != 'amber2' and not loss['joint']:
+    raise UserError("run.loss.joint False is for run.loss.kind 'amber2'; the other losses train every head")
+  if loss['kind'] == 'amber2' and not loss['joint'] and not config['warm_start']:
+    raise UserError('run.loss.joint False leaves the experts as they are; name the row that trains them in '
+                    'run.warm_start, and their heads in run.warm_modules')  # fmt: skip
+  if config['warm_start'] and not config['warm_modules']:  # () would take over the other row's lambda and kappa too
+    raise UserError(f'run.warm_start is {config["warm_start"]}, but run.warm_modules names nothing; expected heads, '
+                    'such as head_audio')  # fmt: skip
+  if loss['kind'] == 'amber2' and not loss['joint']:
+    for head in (h for h in config['heads'] if h != config['student']):
+      if f'head_{head}' not in config['warm_modules']:
+        raise UserError(f'run.loss.joint False leaves expert {head} as it is, and run.warm_modules has no head_{head}; '
+                        'name it there')  # fmt: skip
+
+
+def _numbers(config: Mapping[str, Any], cell: training.Spec, labels: np.ndarray) -> dict[str, np.ndarray]:
+  """What a search varies and what the data decide, one row per copy [S, ...]; `labels` [M] of training, 0 .. K - 1."""
+  loss, classes = config['loss'], cell.net.classes
+  tried = settings(config)
+  lambda_mai = np.array([s[1] for s in tried], np.float32)
+  lambda_rai = 1 - lambda_mai if loss['lambda_rai'] < 0 else np.full(len(tried), loss['lambda_rai'], np.float32)
+  counts = np.bincount(labels, minlength=classes)
+  weights = distributions.effective_number_weights(counts.astype(np.float64), loss['beta'], np)
+  numbers = {
+    'lambda_mai': lambda_mai, 'lambda_rai': lambda_rai, 'kappa': np.array([s[2] for s in tried], np.float32),
+    'class_weights': np.tile(weights.astype(np.float32), (len(tried), 1)),
+    'regulariser': np.full(len(tried), loss['regulariser_weight'], np.float32),
+  }  # fmt: skip
+  return {k: np.repeat(v, cell.copies, 0) if len(v) < cell.copies else v for k, v in numbers.items()}
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """The experiment of one cell."""
+  items = items_lib.load(config, data_dir)
+  widths = {m: items.streams[m].values.shape[1] for m in config['data']['modalities']}
+  cell = spec(config, widths)
+  labels = items_lib.label(items, config['target'])
+  sides = items_lib.sides(items, labels, config)
+  # before ties are left out: what starts from a row sees embeddings as that row did, whatever its loss
+  standard = items_lib.standardisers(items, sides['train'], config['data']['standardise'])
+  hard = labels.emotion if config['target']['ties'] == 'excluded' else labels.first
+  if cell.loss == 'cross_entropy':  # a tie has no one class to learn
+    sides['train'] = sides['train'][hard[sides['train']] >= 0]
+  train = sides['train']
+  if not len(train):
+    raise UserError(f'{items.name}: every training utterance is a tie; set run.target.ties to first')
+  numbers = _numbers(config, cell, hard[train][hard[train] >= 0])
+  extra = {'input': standard, 'numbers': numbers}
+  batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
+  steps = config['steps'] or math.ceil(config['epochs'] * len(train) / batch_size)
+  gather = functools.partial(_gather, items, labels, hard, _frames(items, config['data']['max_frames']))
+  modalities, tried = tuple(widths), settings(config)
+
+  def batches(side, seed):
+    if side == 'train':
+      return pipeline.shuffled(train, gather, batch_size, seed)
+    return pipeline.ordered(sides[side], gather, eval_size)
+
+  return Experiment(
+    batches=batches,
+    init=functools.partial(training.init, cell, config['optim'], steps, extra),
+    step=training.make_step(cell, config['optim'], steps),
+    predict=training.make_predict(cell),
+    score=functools.partial(views.score, cell.student, modalities, tried),
+    steps=steps,
+    finish=functools.partial(_finish, cell.student, modalities),
+  )
+
+
+def _finish(student: str, modalities: tuple[str, ...], outputs):
+  found = views.chosen(student, modalities, outputs)
+  return {side: views.add(student, modalities, out) for side, out in found.items()}
+
+
+def _frames(items: Items, limit: int) -> dict[str, int]:
+  """Frames a batch has per modality: the longest utterance's, or `limit` if that is less."""
+  longest = {m: int(x.lengths.max()) for m, x in items.streams.items()}
+  return {m: min(n, limit) if limit else n for m, n in longest.items()}
+
+
+def _gather(items: Items, labels: Labels, hard: np.ndarray, frames: Mapping[str, int], rows: np.ndarray):
+  """A batch: ids, embeddings and masks per modality, what raters said."""
+  out = {'id': items.id[rows], 'group': items.group[rows], 'item': items.item[rows]}
+  for m, x in items.streams.items():
+    out[m], out[f'{m}_mask'] = items_lib.gather(x, items.masks[m], rows, frames[m])
+    out[f'{m}_present'] = out[f'{m}_mask'].any(1)
+  told = {'votes': labels.votes, 'shares': labels.shares, 'emotion': labels.emotion, 'first': labels.first}
+  return {**out, **{k: v[rows] for k, v in told.items()}, 'level': labels.level[rows], 'label': hard[rows]}
