@@ -46,7 +46,7 @@ def write(source, layout='clone'):
 
 
 def test_a_sentence_by_hand(tmp_path):
-  reading = emobank.read(write(tmp_path), width=32, chars_width='64')
+  reading = emobank.read(write(tmp_path), width=32, chars_width='64', ones='keep')
   assert reading.keys == {'all': ['blog_1_4', 'blog_5_9', 'news_1', 'tale_7_8']}
   e = reading.example('all', 'blog_5_9')
   assert (e['group'], e['item'], e['category'], e['official']) == ('blog', 'blog', 'blog', 0)
@@ -86,6 +86,8 @@ def test_features_are_those_of_scikit_learn(tmp_path):
 def test_ones_can_be_dropped(tmp_path):
   whole, less = (emobank.read(write(tmp_path / ones), ones=ones) for ones in ('keep', 'drop'))
   assert [r.meta['conditions'].count('reader') for r in (whole, less)] == [3, 2]
+  by_default = emobank.read(write(tmp_path / 'default')).example('all', 'blog_1_4')
+  np.testing.assert_array_equal(by_default['ratings'], less.example('all', 'blog_1_4')['ratings'])
   e = less.example('all', 'blog_1_4')
   assert e['votes_valence_writer'].tolist() == [0, 1, 1, 0, 0] and e['ratings_mask'].sum() == 4 * 3
   for name in SENTENCES:
@@ -145,7 +147,7 @@ def test_without_scikit_learn_one_line(tmp_path, monkeypatch):
 @pytest.fixture(scope='module')
 def real(tmp_path_factory):
   source, data = pack(REAL), tmp_path_factory.mktemp('emobank')
-  corpus = store.prepare('emobank', source, data)
+  corpus = store.prepare('emobank', source, data, options={'ones': 'keep'})
   return corpus, corpus.columns('all'), data
 
 
@@ -211,4 +213,6 @@ def test_real_clone_is_the_real_pack(tmp_path, real):
   (tmp_path / 'clone' / 'corpus').mkdir(parents=True)
   for name in FILES:
     shutil.copy(pack(REAL) / name, tmp_path / 'clone' / 'corpus')
-  assert store.prepare('emobank', tmp_path / 'clone', tmp_path / 'data').sha256 == real[0].sha256
+  assert (
+    store.prepare('emobank', tmp_path / 'clone', tmp_path / 'data', options={'ones': 'keep'}).sha256 == real[0].sha256
+  )

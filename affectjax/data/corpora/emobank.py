@@ -16,8 +16,8 @@ The sentences are those of emobank.csv. What is rated but not in it has no text 
 The values in emobank.csv are means over readers and writers together that leave out every rating of 1, 1, 1, which one
 in ten is: the lowest of all three, hence rather no rating than one. Nobody says so; found by trial, it gives all
 values of all sentences to within their rounding, and the 486 are those that have fewer than two others in one
-perspective. A file whose values are not these means is refused. Option ones=drop leaves these ratings out of `ratings`
-and of the votes as well; by default they are in, as released.
+perspective. A file whose values are not these means is refused. So these ratings are left out of `ratings` and of the
+votes as well; option ones=keep leaves them in, as released.
 
 One example per sentence, one split `all`, in the order of ids; item and group are the document (136; all headlines
 of SemEval are one). The official partition puts sentences of one document on all sides: for folds use the groups.
@@ -56,7 +56,7 @@ Ratings = dict[str, np.ndarray]  # id -> [n, 3] int, 1 to 5
 
 
 def read(
-  source: Path, *, width: str | int = 1024, chars_width: str | int = 1024, missing: str = 'error', ones: str = 'keep'
+  source: Path, *, width: str | int = 1024, chars_width: str | int = 1024, missing: str = 'error', ones: str = 'drop'
 ) -> Reading:
   """EmoBank as found in `source`.
 
@@ -64,7 +64,7 @@ def read(
     source: a folder in one of the layouts above.
     width, chars_width: of `text` and `chars`, 16 to 16384.
     missing: 'error', or 'drop' to leave out, and count, sentences without text or without one of the perspectives.
-    ones: 'keep', or 'drop' to leave out ratings of 1, 1, 1.
+    ones: 'drop' to leave out ratings of 1, 1, 1, as the values do, or 'keep'.
 
   Raises:
     UserError: in one line, for whatever is wrong with the files or options, or if scikit-learn is not installed.
