@@ -77,9 +77,11 @@ def levels(votes: np.ndarray, keep: np.ndarray, how: Sequence[float] | int) -> n
   """
   out = np.full(len(votes), -1, np.int32)
   entropy = distributions.entropy(raters.soft_label(votes[keep]), 'bits', np)
+  if how < 2 if isinstance(how, int) else not len(how):
+    raise UserError(f'ambiguity levels {how!r}: expected 2 or more bins, or a list of entropies in bits')
   if isinstance(how, int):
-    if how < 2:
-      raise UserError(f'ambiguity levels: {how} bins, expected 2 or more, or a list of entropies in bits')
+    if not len(entropy):
+      return out  # nothing has no quantiles
     edges = np.quantile(entropy, np.arange(1, how) / how)
     out[keep] = np.searchsorted(edges, entropy - EXACT, side='right')
     return out

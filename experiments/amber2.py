@@ -327,11 +327,19 @@ REAL = ('ce_fusion', 'amber2', 'amber2_fixed', 'rater_only', 'modality_uniform',
         'two_stage', 'soft_label', 'edl', 'dirichlet_prior', 'ensemble', 'prior', 'rater')  # fmt: skip
 
 
+REAL_NOTE = 'Reduced for a laptop: fused embeddings of 256, training ends after 3 epochs without gain on dev.'
+
+
+def _real(c):
+  c.run.model.width, c.run.patience = 256, 3
+
+
 def _studyforrest(c, rows):
   """A real film, second by second: seven emotions, twelve observers; sound and picture; a segment a fold."""
   c.title = 'AmbER^2 on studyforrest: distributions of twelve observers over seven emotions of a film'
   c.folds = tuple(str(i) for i in range(8))
-  c.run.corpora, c.run.eval_every = ('studyforrest',), 30
+  c.run.corpora, c.run.eval_every = ('studyforrest',), 30  # an epoch
+  _real(c)
   c.run.heads = ('audio', 'visual', 'fusion')
   c.run.data.update(modalities=('audio', 'visual'), summary=('mean', 'std', 'max'), context=15, by='group')
   c.run.target.update(names=tuple(EMOTIONS), rule='least', least=3, levels=(5,))
@@ -346,7 +354,7 @@ def _studyforrest(c, rows):
   c.notes = (
     MERGED, 'Kept are seconds with three votes or more. Features are low-level (loudness, balance, brightness, frame '
     'change, perceptual hash; mean, sd and maximum of the last 15 s of the same segment). Groups are the 8 film '
-    'segments: too few for trustworthy intervals.', *DEFAULTS,
+    'segments: too few for trustworthy intervals.', REAL_NOTE, *DEFAULTS,
   )  # fmt: skip
 
 
@@ -404,7 +412,8 @@ def _cremad_votes(c, rows):
 def _emobank(c, rows):
   """Real sentences: valence and arousal as readers and writers rate them, in three bins; words and characters."""
   c.title = 'AmbER^2 on EmoBank: distributions of valence and arousal ratings of sentences'
-  c.run.corpora, c.run.eval_every = ('emobank',), 48
+  c.run.corpora, c.run.eval_every = ('emobank',), 48  # an epoch
+  _real(c)
   c.run.heads = ('text', 'chars', 'fusion')
   c.run.data.update(modalities=('text', 'chars'), split='folds')
   bins = dict(low=('1', '2'), middle=('3',), high=('4', '5'))
@@ -429,5 +438,5 @@ def _emobank(c, rows):
   c.notes = (
     'Distributions of valence (rows without a suffix) and arousal over three bins: low 1 or 2, middle 3, high 4 or 5; '
     'five readers and five writers together. Streams: hashed word and character n-grams, l2-normalised. Folds and '
-    'intervals by document.', *DEFAULTS,
+    'intervals by document.', REAL_NOTE, *DEFAULTS,
   )  # fmt: skip

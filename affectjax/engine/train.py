@@ -57,8 +57,8 @@ def run(
 
   Args:
     config: `system`, `seed`, `fold`, `log_every`, `eval_every` (0: only at the end), `select` ('last' or a dev
-      score), `select_mode`, perhaps `patience` (evaluations without a better score after which training ends; 0 or
-      left out: never), `optim`, `warm_modules`, and what the system reads.
+      score), `select_mode`, perhaps `patience` (evaluations after the best, the later of equals, at which
+      training ends; 0 or left out: never), `optim`, `warm_modules`, and what the system reads.
     folder: the cell's folder; metrics.jsonl, predictions.npz and checkpoints/ go there. Once the cell is recorded,
       `checkpoint.drop_steps` removes the checkpoints that only an interrupted training needs.
     data_dir: prepared corpora; None for the synthetic twins.
@@ -69,6 +69,7 @@ def run(
     UserError: for input the user can put right, and when training diverges.
   """
   clock = Clock()
+  _patience(config)
   folder.mkdir(parents=True, exist_ok=True)
   experiment = system(config['system']).build(config, data_dir)
   first = next(iter(experiment.batches('train' if experiment.steps else 'test', config['seed'])))
@@ -135,15 +136,21 @@ def _train(experiment, state, kept, config, folder, watch) -> TrainState:
   return jax.device_get(parallel.unreplicate(replicated))
 
 
+def _patience(config: Mapping[str, Any]) -> int:
+  """Of early stopping; 0 for none. Refused where it can never have an effect, before anything is trained."""
+  patience = config.get('patience', 0)
+  if patience < 0 or patience and (not config['eval_every'] or config['select'] == 'last'):
+    raise UserError(
+      f'run.patience is {patience}, run.eval_every {config["eval_every"]} and run.select {config["select"]!r}; '
+      'expected evaluations on the way and a dev score to select by; set these two, or run.patience to 0'
+    )
+  return patience
+
+
 def _is_over(kept: checkpoint.Checkpoints, step: int, config: Mapping[str, Any]) -> bool:
-  """Early stopping: whether the last `patience` evaluations were none of them better than the selected one."""
-  patience, best = config.get('patience', 0), kept.selected()
-  if not patience or best is None:
-    return False
-  if not config['eval_every'] or config['select'] == 'last':
-    raise UserError(f'run.patience is {patience}, but nothing is evaluated on the way or selected; set run.eval_every '
-                    'and run.select, or run.patience to 0')  # fmt: skip
-  return step - best >= patience * config['eval_every']
+  """Early stopping: whether `patience` evaluations have passed since the selected one, the later of equals."""
+  patience, best = _patience(config), kept.selected()
+  return bool(patience) and best is not None and step - best >= patience * config['eval_every']
 
 
 def _evaluate_and_save(experiment, replicated, kept, config, batches, log, step):

@@ -33,6 +33,11 @@ def rater_term(y: jax.Array, student: jax.Array, name: str = 'js', base: str = '
   return divergence(name)(y, distributions.smoothed(student), base)
 
 
+def _there(experts: jax.Array, present: jax.Array | None) -> jax.Array:
+  """Experts, a uniform one in place of each that is absent: its own may be anything, and 0 times NaN is NaN."""
+  return experts if present is None else jnp.where(present[..., None], experts, 1.0 / experts.shape[-1])
+
+
 def reliability(
   y: jax.Array, experts: jax.Array, kappa: jax.Array, present: jax.Array | None = None, name: str = 'js',
   base: str = 'bits',
@@ -46,9 +51,9 @@ def reliability(
     y: [..., K].
     experts: [..., M, K].
     kappa: sharpness, at least 0; 0 trusts all alike.
-    present: [..., M] bool, whose modality is there; None: all.
+    present: [..., M] bool, whose modality is there; None: all. What an absent expert says may be anything.
   """
-  distance = divergence(name)(y[..., None, :], distributions.smoothed(experts), base)
+  distance = divergence(name)(y[..., None, :], distributions.smoothed(_there(experts, present)), base)
   scores = -kappa * distance
   if present is None:
     return jax.nn.softmax(scores, -1)
@@ -69,7 +74,7 @@ def expert_term(
   y: jax.Array, experts: jax.Array, present: jax.Array | None = None, name: str = 'js', base: str = 'bits'
 ) -> jax.Array:
   """sum_m D(y || p_m) [...] over the experts that are there: how they are trained in the joint form (sheet, DEF-1)."""
-  each = divergence(name)(y[..., None, :], distributions.smoothed(experts), base)
+  each = divergence(name)(y[..., None, :], distributions.smoothed(_there(experts, present)), base)
   return (each if present is None else jnp.where(present, each, 0.0)).sum(-1)
 
 
@@ -90,7 +95,7 @@ def total(
   Returns:
     `loss`, `rai`, `mai`, `experts` [...] each, and `weights` [..., M].
   """
-  fixed = jax.lax.stop_gradient if stop else lambda x: x
+  fixed, experts = jax.lax.stop_gradient if stop else lambda x: x, _there(experts, present)
   weights = fixed(reliability(y, experts, kappa, present, name, base))
   terms = {
     'rai': rater_term(y, student, name, base),

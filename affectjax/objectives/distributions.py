@@ -37,8 +37,9 @@ def _unit(base: str) -> float:
 def _p_log_ratio(xp: ModuleType, p: Array, q: Array) -> Array:
   """p log(p / q) in nats; 0 where p is 0, infinite where q alone is."""
   some = p > 0
-  ratio = xp.where(some, p, 1.0) / xp.where(some & (q > 0), q, 1.0)
-  return xp.where(some, xp.where(q > 0, p * xp.log(ratio), xp.inf), 0.0 * p)  # a NaN share stays NaN
+  # Not the log of a quotient: the gradient of a quotient squares q, and overflows float32 for shares below 1e-19.
+  logs = xp.log(xp.where(some, p, 1.0)) - xp.log(xp.where(some & (q > 0), q, 1.0))
+  return xp.where(some, xp.where(q > 0, p * logs, xp.inf), 0.0 * p)  # a NaN share stays NaN
 
 
 def smoothed(p: Array, eps: float = EPS) -> Array:
@@ -64,6 +65,7 @@ def js(p: Array, q: Array, base: str = 'nats', xp: ModuleType | None = None) -> 
   """Jensen-Shannon divergence, in [0, log 2]: the mean KL of both to their mean. In bits at most 1."""
   xp = _namespace(xp)
   middle = 0.5 * (p + q)
+  p, q = (xp.where(middle == 0, 0.0, x) for x in (p, q))  # the half of the least share of all is flushed to 0
   return 0.5 * _unit(base) * (_p_log_ratio(xp, p, middle) + _p_log_ratio(xp, q, middle)).sum(-1)
 
 

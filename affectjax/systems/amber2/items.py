@@ -144,8 +144,6 @@ def label(items: Items, target: Mapping[str, Any]) -> Labels:
   if not kept.any():
     raise UserError(f'{items.name}: the rule {target["rule"]!r} (run.target) keeps no utterance of {len(items)}')
   how = target['levels']
-  if not len(how):
-    raise UserError('run.target.levels is empty; expected entropies in bits, or one whole number of bins')
   level = label_rules.levels(inside, kept, how[0] if len(how) == 1 and isinstance(how[0], int) else tuple(how))
   return told(np.where(kept[:, None], inside, 0.0), level)
 

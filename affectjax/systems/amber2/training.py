@@ -161,13 +161,13 @@ def init(spec: Spec, config: Mapping[str, Any], length: int, extra, key: jax.Arr
   small = {m: jnp.zeros((1, 1, width)) for m, width in spec.net.inputs}
   small |= {f'{m}_mask': jnp.ones((1, 1), bool) for m, _ in spec.net.inputs}
   keys = [jax.random.fold_in(key, _INIT - (i if spec.members else 0)) for i in range(spec.copies)]
-  params = _initialiser(spec)(jnp.stack(keys), small)
+  params = _initialiser(spec.net)(jnp.stack(keys), small)
   return TrainState.create(params, each(optim.make(config, length, frozen(spec))), key, extra)
 
 
 @functools.lru_cache(maxsize=64)
-def _initialiser(spec: Spec):
-  one = lambda key, x: spec.net.init(key, x, False)['params']
+def _initialiser(net: AmbER2):
+  one = lambda key, x: net.init(key, x, False)['params']
   return jax.jit(jax.vmap(one, (0, None)), compiler_options={'xla_backend_optimization_level': 0})
 
 
