@@ -8,7 +8,7 @@ from affectjax import raters
 from affectjax.errors import UserError, unknown
 from affectjax.objectives import distributions
 
-RULES = ('inside', 'majority', 'least')
+RULES = ('inside', 'majority', 'least', 'consensus')
 EXACT = 5e-3  # bits by which an entropy may miss a level that is named
 
 
@@ -45,15 +45,24 @@ def merged(
   return out, np.asarray(votes, np.float64).sum(-1) - out.sum(-1)
 
 
-def kept(inside: np.ndarray, outside: np.ndarray, rule: str, least: int) -> np.ndarray:
+def kept(
+  inside: np.ndarray,
+  outside: np.ndarray,
+  rule: str,
+  least: int,
+  voters: np.ndarray | None = None,
+  agreed: np.ndarray | None = None,
+) -> np.ndarray:
   """Whose votes make a label, [N] bool.
 
   Args:
     inside: [N, K] votes for the task's classes.
     outside: [N] votes for others.
-    rule: 'inside', no vote lies outside; 'majority', more than half of all votes are for one class; 'least', whatever
-      lies outside is left out and the rest renormalised.
+    rule: 'inside', no vote lies outside; 'majority', more than half of the raters are for one class; 'least', whatever
+      lies outside is left out and the rest renormalised; 'consensus', the corpus's own verdict is one of the classes.
     least: fewest votes inside.
+    voters: [N] raters, if one may have several votes; else votes are counted.
+    agreed: [N] bool, whether that verdict is one of the classes; for 'consensus'.
   """
   if rule not in RULES:
     raise unknown('label rule', rule, RULES)
@@ -61,7 +70,11 @@ def kept(inside: np.ndarray, outside: np.ndarray, rule: str, least: int) -> np.n
   if rule == 'inside':
     return enough & (outside == 0)
   if rule == 'majority':
-    return enough & (2 * inside.max(-1) > inside.sum(-1) + outside)
+    return enough & (2 * inside.max(-1) > (inside.sum(-1) + outside if voters is None else voters))
+  if rule == 'consensus':
+    if agreed is None:
+      raise UserError("label rule 'consensus': the corpus has no consensus; choose another rule")
+    return enough & agreed
   return enough
 
 

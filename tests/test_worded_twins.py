@@ -1,4 +1,4 @@
-"""The twins of spoken words: geometry and schema, two reasons for disagreement, and knobs that do what they say."""
+"""The twins of spoken words: geometry, schema, votes and ratings, determinism and knobs."""
 
 import numpy as np
 import pytest
@@ -6,18 +6,13 @@ import pytest
 from affectjax import raters
 from affectjax.data import folds, schema, store
 from affectjax.data.corpora import iemocap as iemocap_adapter
-from affectjax.data.twins import _worded, iemocap, msp_podcast
+from affectjax.data.twins import _worded, iemocap
 from affectjax.errors import UserError
+from tests.worded_small import NAMES, SMALL, columns, entropy, four, values
 
-NAMES = ('iemocap', 'msp_podcast')
-SMALL = {
-  'iemocap': dict(turns=320, audio_width=3, text_width=2),
-  'msp_podcast': dict(turns=200, speakers=10, audio_width=3, text_width=2),
-}
 PLAIN = dict(audio_width=1, text_width=1)  # where only labels matter
-CLEAR = dict(noise=0.05, identity=0.1)  # features that show what they carry
 CHANGES = dict(seed=1, audio_width=4, text_width=3, signal_audio=0.5, signal_text=0.5, ambiguous=0.1, conflict=0.9,
-               identity=0.1, noise=0.2)  # fmt: skip
+               unreliable=0.9, slip=0.3, identity=0.1, noise=0.2)  # fmt: skip
 KNOBS = [
   *(('iemocap', {k: v}) for k, v in {**CHANGES, 'turns': 330, 'sessions': 3}.items()),
   *(('msp_podcast', {k: v}) for k, v in {**CHANGES, 'turns': 210, 'speakers': 12}.items()),
@@ -28,7 +23,7 @@ COMMON = {
   'arousal', 'dominance', *MODALITY,
 }  # fmt: skip
 KEYS = {'iemocap': COMMON | {'session', 'kind'}, 'msp_podcast': COMMON | {'official'}}
-LATENT = {'truth', 'reason'}
+LATENT = {'truth', 'reason', 'unreliable'}
 
 
 @pytest.fixture(scope='module')
@@ -39,65 +34,6 @@ def turns():
 @pytest.fixture(scope='module')
 def segments():
   return store.open_corpus('msp_podcast').columns('all')
-
-
-def columns(name, **knobs):
-  return store.open_corpus(name, **knobs).columns('all')
-
-
-def values(column):
-  return getattr(column, 'values', column)
-
-
-def entropy(p):
-  """[N], bits, of shares or counts [N, K]."""
-  p = np.asarray(p, np.float64) / p.sum(1, keepdims=True)
-  return -(p * np.log2(np.where(p > 0, p, 1))).sum(1)
-
-
-def carried(name, **knobs):
-  """What voice, words and all raters say, and the labels; no features."""
-  known = dict(store.open_corpus(name).meta['knobs'], **knobs)
-  return {'iemocap': iemocap, 'msp_podcast': msp_podcast}[name]._labelled(known)[1:]
-
-
-def softmax_probe(x, label, train, classes, steps=300, decay=0.02):
-  """Probabilities [N, K] of a multinomial regression fitted to hard labels on the rows `train`; balanced classes."""
-  x = (x - x[train].mean(0)) / (x[train].std(0) + 1e-9)
-  x, y = np.c_[x, np.ones(len(x))].astype(np.float32), np.eye(classes, dtype=np.float32)
-  rows = np.flatnonzero(train & (label >= 0))
-  weight = 1 / np.maximum(np.bincount(label[rows], minlength=classes), 1)[label[rows]]
-  weight = (weight / weight.sum()).astype(np.float32)[:, None]
-  w, step = np.zeros((x.shape[1], classes), np.float32), 4.0 / x.shape[1]
-
-  def predict(rows):
-    z = x[rows] @ w
-    e = np.exp(z - z.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
-
-  for _ in range(steps):
-    w -= step * (x[rows].T @ (weight * (predict(rows) - y[label[rows]])) + decay * w)
-  return predict(np.arange(len(x)))
-
-
-def four(c):
-  """IEMOCAP's votes for neutral, happy + excited, angry, sad [N, 4], and which turns have no others [N]."""
-  votes = np.stack([c['votes'][:, iemocap.MERGED == k].sum(1) for k in range(4)], 1)
-  return votes, votes.sum(1) == c['votes'].sum(1)
-
-
-def read(c, *modalities):
-  """A probe of the embeddings on turns inside the four classes, session 1 held out: probabilities, labels, rows."""
-  votes, inside = four(c)
-  x = np.concatenate([c[m].values for m in modalities], 1)[inside]
-  label, session = raters.plurality(votes[inside]), c['session'][inside]
-  return softmax_probe(x, label, session > 2, 4), label, inside, session == 1
-
-
-def accuracy(c, *modalities):
-  p, label, _, test = read(c, *modalities)
-  test &= label >= 0
-  return (p.argmax(1) == label)[test].mean()
 
 
 # Geometry
@@ -175,6 +111,7 @@ def test_an_example_is_what_the_schema_wants(name):
   classes, seats = {'iemocap': (10, 3), 'msp_podcast': (9, 9)}[name]
   wanted = {
     'votes': ('float32', (classes,)), 'truth': ('float32', (classes,)), 'reason': ('int8', ()),
+    'unreliable': ('int8', ()),
     'voters': ('int32', ()), 'emotion': ('int32', ()), 'consensus': ('int32', ()), 'valence': ('float32', ()),
     'ratings': ('float32', (None, seats, 3)), 'audio': ('float32', (None, 3)), 'text': ('float32', (None, 2)),
     **({'session': ('int32', ())} if name == 'iemocap' else {'official': ('int8', ())}),
@@ -238,80 +175,6 @@ def test_rules_count_what_they_say(turns, segments):
   assert said['msp_podcast']['three'].endswith(f': {three.sum()} of 12000 segments')
 
 
-# Two reasons
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_votes_are_drawn_from_the_truth(name, turns, segments):
-  c = {'iemocap': turns, 'msp_podcast': segments}[name]
-  np.testing.assert_allclose(c['truth'].sum(1), 1, atol=1e-5)
-  first = _worded.vote(np.random.default_rng(0), c['truth'], c['voters'])
-  np.testing.assert_allclose(first.mean(0) / first.sum(1).mean(), c['truth'].mean(0), atol=0.01)
-  one = np.tile(np.array([[0.5, 0.3, 0.2, 0.0]]), (20000, 1))
-  votes = _worded.vote(np.random.default_rng(0), one, np.full(20000, 3))
-  np.testing.assert_allclose(votes.mean(0), [1.5, 0.9, 0.6, 0], atol=0.02)
-  twice = _worded.vote(np.random.default_rng(0), one, np.full(20000, 3), 1.0)
-  assert (twice.sum(1) == 6).all() and twice.max() == 3, 'nobody names a class twice'
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_shares_of_reasons_are_the_knobs(name):
-  _, labels = carried(name, ambiguous=0.4, conflict=0.2)
-  got = np.bincount(labels['reason'], minlength=4) / len(labels['reason'])
-  np.testing.assert_allclose(got, [0.48, 0.32, 0.12, 0.08], atol=0.02)
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_without_either_reason_raters_only_err_now_and_then(name):
-  shown, labels = carried(name, ambiguous=0.0, conflict=0.0)
-  assert not labels['reason'].any()
-  np.testing.assert_allclose(shown['truth'].max(1), 1 - _worded.SLIP)
-  np.testing.assert_array_equal(shown['audio'], shown['text'])
-  told = entropy(labels['votes']).mean()
-  assert 0.1 < told < 0.55 and told < entropy(carried(name)[1]['votes']).mean() - 0.3
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_where_voice_and_words_conflict_each_is_clear_and_votes_split(name):
-  shown, labels = carried(name)
-  torn, blended = labels['reason'] == 2, labels['reason'] == 1
-  voice, words = shown['audio'].argmax(1), shown['text'].argmax(1)
-  assert (voice != words)[torn].all() and (shown['audio'] == shown['text'])[blended].all()
-  for m in ('audio', 'text'):
-    np.testing.assert_allclose(shown[m][torn].max(1), 1 - _worded.SLIP)
-  votes = labels['votes']
-  either = [votes[np.arange(len(votes)), k][torn].sum() for k in (voice, words)]
-  assert either[0] / sum(either) == pytest.approx(0.5, abs=0.03)
-  assert sum(either) > 0.85 * votes[torn].sum(), 'hardly anybody says anything else'
-  assert entropy(votes[torn]).mean() > entropy(votes[labels['reason'] == 0]).mean() + 0.4
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_where_it_is_ambiguous_each_modality_alone_is_flat(name):
-  shown, labels = carried(name)
-  for m in ('audio', 'text'):
-    flat = entropy(shown[m])
-    assert flat[labels['reason'] == 1].min() > flat[labels['reason'] == 2].max() - 0.2
-    assert flat[labels['reason'] % 2 == 1].mean() > flat[labels['reason'] % 2 == 0].mean() + 0.5
-
-
-@pytest.mark.parametrize('modality', ['audio', 'text'])
-def test_a_probe_of_one_modality_is_unsure_of_the_ambiguous_and_sure_of_conflict(modality):
-  c = columns('iemocap', **CLEAR, audio_width=64, text_width=64)
-  p, _, inside, test = read(c, modality)
-  reason, unsure = c['reason'][inside][test], entropy(p[test])
-  none, blended, torn = (unsure[reason == r].mean() for r in range(3))
-  assert blended > none + 0.1 and torn == pytest.approx(none, abs=0.1)
-
-
-def test_probes_of_voice_and_words_differ_where_they_conflict():
-  c = columns('iemocap', **CLEAR, audio_width=64, text_width=64)
-  (voice, _, inside, test), words = read(c, 'audio'), read(c, 'text')[0]
-  differ = (voice.argmax(1) != words.argmax(1))[test]
-  reason = c['reason'][inside][test]
-  assert differ[reason == 2].mean() > 0.7 and differ[reason == 0].mean() < 0.1
-
-
 @pytest.mark.parametrize('name', NAMES)
 def test_a_twin_is_the_same_every_time(name):
   first, second = columns(name, **SMALL[name]), columns(name, **SMALL[name])
@@ -326,7 +189,7 @@ def test_every_knob_changes_the_hash_and_the_data(name, change):
   assert plain.sha256 != changed.sha256 and changed.meta['knobs'] == {**plain.meta['knobs'], **change}
   first, second = plain.columns('all'), changed.columns('all')
   assert any(not np.array_equal(values(first[k]), values(second[k])) for k in first)
-  if change.keys() & {'seed', 'turns', 'sessions', 'speakers', 'ambiguous', 'conflict'}:
+  if change.keys() & {'seed', 'turns', 'sessions', 'speakers', 'ambiguous', 'conflict', 'unreliable', 'slip'}:
     return
   for key in set(first) - {f'{m}{s}' for m in ('audio', 'text') for s in ('', '_mask')}:
     np.testing.assert_array_equal(values(first[key]), values(second[key]), key)
@@ -350,6 +213,8 @@ def test_all_knobs_are_tried_above():
     ('iemocap', dict(ambiguous=1.1), 'ambiguous 1.1, expected a number from 0 to 1'),
     ('iemocap', dict(ambiguous=float('nan')), 'ambiguous nan'),
     ('iemocap', dict(conflict=-0.1), 'conflict -0.1'),
+    ('iemocap', dict(unreliable=1.5), 'unreliable 1.5, expected a number from 0 to 1'),
+    ('iemocap', dict(slip=-0.1), 'slip -0.1, expected a number from 0 to 1'),
     ('iemocap', dict(text_width=8.0), 'text_width 8.0, expected a whole number'),
     ('iemocap', dict(text_width=True), 'text_width True, expected a whole number'),
     ('iemocap', dict(signal_text='high'), "signal_text 'high'"),
@@ -364,36 +229,3 @@ def test_impossible_knobs_are_refused(name, knobs, said):
   with pytest.raises(UserError, match=said) as refused:
     store.open_corpus(name, **knobs)
   assert '\n' not in str(refused.value)
-
-
-# What embeddings show
-
-
-def test_a_probe_reads_about_what_is_published(turns):
-  voice, words, both = accuracy(turns, 'audio'), accuracy(turns, 'text'), accuracy(turns, 'audio', 'text')
-  print(f'\nvoice {voice:.3f}, words {words:.3f}, both {both:.3f}')
-  assert 0.48 < voice < 0.62 and 0.5 < words < 0.64 and 0.58 < both < 0.72
-  assert both > max(voice, words) + 0.03
-
-
-@pytest.mark.parametrize('modality', ['audio', 'text'])
-def test_without_signal_a_modality_says_nothing(modality):
-  knobs = dict(audio_width=64, text_width=64, noise=0.2)
-  plain, silent = columns('iemocap', **knobs), columns('iemocap', **knobs, **{f'signal_{modality}': 0.0})
-  assert accuracy(silent, modality) < 0.35 < 0.6 < accuracy(plain, modality)
-  other = {'audio': 'text', 'text': 'audio'}[modality]
-  assert accuracy(silent, other) == accuracy(plain, other)
-
-
-def test_more_noise_and_more_of_the_speaker_hide_the_emotion():
-  sizes = dict(audio_width=64, text_width=64)
-  plain = accuracy(columns('iemocap', **sizes, noise=0.2), 'audio')
-  assert accuracy(columns('iemocap', **sizes, noise=1.0), 'audio') < plain - 0.1
-  assert accuracy(columns('iemocap', **sizes, noise=0.2, identity=8.0), 'audio') < plain - 0.05
-
-
-def test_classes_come_in_runs(turns):
-  emotion = carried('iemocap', ambiguous=0.0, conflict=0.0)[1]['emotion']  # hardly diluted by disagreement
-  within = turns['item'][1:] == turns['item'][:-1]
-  by_chance = (np.bincount(emotion + 1) ** 2).sum() / len(emotion) ** 2
-  assert (emotion[1:] == emotion[:-1])[within].mean() > by_chance + 0.02

@@ -56,9 +56,10 @@ def run(
   """Runs one cell to its end, or goes on where an interrupted one stopped.
 
   Args:
-    config: `system`, `seed`, `fold`, `log_every`, `eval_every` (0: only at the end), `select` ('last' or a dev
-      score), `select_mode`, perhaps `patience` (evaluations after the best, the later of equals, at which
-      training ends; 0 or left out: never), `optim`, `warm_modules`, and what the system reads.
+    config: `system`, `seed`, `fold`, `log_every`, `eval_every` (0: only at the end) or `eval_epochs` (the same in
+      passes over the training side; 0 or left out: `eval_every` counts), `select` ('last' or a dev score),
+      `select_mode`, perhaps `patience` (evaluations after the best, the later of equals, at which training ends; 0 or
+      left out: never), `optim`, `warm_modules`, and what the system reads.
     folder: the cell's folder; metrics.jsonl, predictions.npz and checkpoints/ go there. Once the cell is recorded,
       `checkpoint.drop_steps` removes the checkpoints that only an interrupted training needs.
     data_dir: prepared corpora; None for the synthetic twins.
@@ -72,6 +73,7 @@ def run(
   _patience(config)
   folder.mkdir(parents=True, exist_ok=True)
   experiment = system(config['system']).build(config, data_dir)
+  config = _in_steps(config, experiment)
   first = next(iter(experiment.batches('train' if experiment.steps else 'test', config['seed'])))
   state = experiment.init(jax.random.key(config['seed']), first)
   if warm_start is not None:
@@ -136,10 +138,22 @@ def _train(experiment, state, kept, config, folder, watch) -> TrainState:
   return jax.device_get(parallel.unreplicate(replicated))
 
 
+def _in_steps(config: Mapping[str, Any], experiment: Experiment) -> Mapping[str, Any]:
+  """The config with `eval_every` in steps, where it was given in epochs."""
+  epochs = config.get('eval_epochs', 0)
+  if not epochs or not experiment.steps:
+    return config
+  if epochs < 0 or not experiment.epoch:
+    raise UserError(f'run.eval_epochs is {epochs:g}, an epoch of {config["system"]} has {experiment.epoch} steps; '
+                    'expected more than 0; set run.eval_epochs to 0 and run.eval_every to steps')  # fmt: skip
+  return {**config, 'eval_every': max(1, round(epochs * experiment.epoch))}
+
+
 def _patience(config: Mapping[str, Any]) -> int:
   """Of early stopping; 0 for none. Refused where it can never have an effect, before anything is trained."""
   patience = config.get('patience', 0)
-  if patience < 0 or patience and (not config['eval_every'] or config['select'] == 'last'):
+  evaluated = config['eval_every'] or config.get('eval_epochs', 0)
+  if patience < 0 or patience and (not evaluated or config['select'] == 'last'):
     raise UserError(
       f'run.patience is {patience}, run.eval_every {config["eval_every"]} and run.select {config["select"]!r}; '
       'expected evaluations on the way and a dev score to select by; set these two, or run.patience to 0'

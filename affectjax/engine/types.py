@@ -52,6 +52,7 @@ class Experiment:
     predict: (state, batch) -> values per example, each [B, ...].
     score: predictions over a whole split, targets and strings included -> named scores.
     steps: optimizer steps; 0 for a system that fits in `init` or only predicts.
+    epoch: steps of one pass over the training side, for a config that evaluates by epochs; 0 if that is not known.
     finish: predictions {'dev': ..., 'test': ...} of the selected step -> what is scored and stored; for what is
       fitted on dev and applied to test (post-processing, calibration).
   """
@@ -62,4 +63,5 @@ class Experiment:
   predict: Callable[[TrainState, Batch], Mapping[str, jax.Array]]
   score: Callable[[Mapping[str, np.ndarray]], Mapping[str, float]]
   steps: int = 0
+  epoch: int = 0
   finish: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda outputs: outputs

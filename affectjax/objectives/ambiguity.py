@@ -88,7 +88,8 @@ def total(
   Args:
     y, student, experts, kappa, present: as above.
     lambda_rai, lambda_mai: weights, at least 0.
-    name, base: of the divergence.
+    name: of the divergence in the rater and the modality term; reliability and the experts' own term are JS always.
+    base: of all logarithms.
     stop: no gradient through the weights u and through the experts in L_MAI.
     joint: whether experts are trained by the same loss (DEF-1); without, whatever trained them is not changed here.
 
@@ -96,11 +97,11 @@ def total(
     `loss`, `rai`, `mai`, `experts` [...] each, and `weights` [..., M].
   """
   fixed, experts = jax.lax.stop_gradient if stop else lambda x: x, _there(experts, present)
-  weights = fixed(reliability(y, experts, kappa, present, name, base))
+  weights = fixed(reliability(y, experts, kappa, present, 'js', base))
   terms = {
     'rai': rater_term(y, student, name, base),
     'mai': modality_term(student, fixed(experts), weights, name, base),
-    'experts': expert_term(y, experts, present, name, base),
+    'experts': expert_term(y, experts, present, 'js', base),
   }
   loss = lambda_rai * terms['rai'] + lambda_mai * terms['mai'] + (lambda_rai * terms['experts'] if joint else 0.0)
   return {'loss': loss, **terms, 'weights': weights}

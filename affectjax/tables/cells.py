@@ -94,6 +94,8 @@ class Table:
     clash = {k for k, _ in records.flatten(rows[name])} & self.given
     if clash:
       raise UserError(f'row {name!r} sets {", ".join(sorted(clash))} itself; it cannot also be set by --config.run')
+    if self.data_dir is not None and 'twins' in rows[name]:
+      raise UserError(f'row {name!r} is of a synthetic twin with other knobs; there is no such row with --data_dir')
     run = merge(self.config['run'], rows[name], f'row {name}')
     if self.data_dir is None:
       run = merge(run, _without(self.config['on_twins'].get(name, {}), self.given), f'on_twins {name}')

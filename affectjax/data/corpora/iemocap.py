@@ -50,7 +50,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from affectjax import raters
+from affectjax import label_rules, raters
 from affectjax.data import features, traces
 from affectjax.data.corpora import _clips
 from affectjax.data.corpus import Reading
@@ -197,19 +197,21 @@ def _meta(turns: Mapping[str, Turn], slots: int, counted: collections.Counter) -
 def _rules(turns: Mapping[str, Turn]) -> dict[str, str]:
   """How many turns are kept by rules in use."""
   counts = np.stack([votes(turn) for turn in turns.values()])  # [N, 10]
-  four = np.stack([counts[:, k == MERGED].sum(1) for k in range(len(FOUR))], 1)  # [N, 4]
-  inside = (four.sum(1) == counts.sum(1)) & (counts.sum(1) > 0)
-  plain = inside & (counts[:, EMOTIONS.index('excited')] == 0)
-  majority = 2 * four.max(1) > np.array([voters(turn) for turn in turns.values()])
+  four, outside = label_rules.merged(counts, EMOTIONS, FOUR, {'happy': ('happy', 'excited')})
+  plain = label_rules.merged(counts, EMOTIONS, FOUR, {})
   told = np.array([turn.consensus for turn in turns.values()])
   agreed = (told >= 0) & (MERGED[told] >= 0)
+  n = np.array([voters(turn) for turn in turns.values()])
   merged = 'neutral, happy + excited, angry, sad'
   kept = {
-    'inside': (inside, f'every vote is for one of {merged}', ' (4370 in the work on AER-LLM)'),
-    'inside_plain': (plain, f'every vote is for one of {", ".join(FOUR)}', ''),
-    'majority': (majority, f'one of {merged} has votes of more than half of the evaluators', ''),
-    'consensus': (agreed, f'the class of the release is one of {merged}', ' (5531 in common use)'),
-  }
+    'inside': (label_rules.kept(four, outside, 'inside', 1),
+               f'every vote is for one of {merged}', ' (4370 in the work on AER-LLM)'),
+    'inside_plain': (label_rules.kept(*plain, 'inside', 1), f'every vote is for one of {", ".join(FOUR)}', ''),
+    'majority': (label_rules.kept(four, outside, 'majority', 1, n),
+                 f'one of {merged} has votes of more than half of the evaluators', ''),
+    'consensus': (label_rules.kept(four, outside, 'consensus', 1, agreed=agreed),
+                  f'the class of the release is one of {merged}', ' (5531 in common use)'),
+  }  # fmt: skip
   return {name: f'{text}: {keep.sum()} of {len(keep)} turns{known}' for name, (keep, text, known) in kept.items()}
 
 

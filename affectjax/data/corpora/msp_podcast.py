@@ -52,7 +52,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import raters
+from affectjax import label_rules, raters
 from affectjax.data import traces
 from affectjax.data.corpora import _clips, _msp_podcast
 from affectjax.data.corpora._msp_podcast import ATTRIBUTES, CODES, EMOTIONS, OTHER, SIDES, Segment
@@ -148,13 +148,14 @@ def _meta(segments: Mapping[str, Segment], slots: int, counted: collections.Coun
 def _rules(segments: Mapping[str, Segment]) -> dict[str, str]:
   """How many segments are kept by rules in use."""
   counts = np.stack([votes(segment) for segment in segments.values()])  # [N, 9]
-  known = counts[:, :OTHER].sum(1)
-  four = counts[:, [EMOTIONS.index(name) for name in FOUR]].sum(1)
+  eight = label_rules.merged(counts, EMOTIONS, EMOTIONS[:OTHER], {})
+  four = label_rules.merged(counts, EMOTIONS, FOUR, {})
   told = np.array([segment.consensus for segment in segments.values()])
+  agreed = (told >= 0) & (told != OTHER)
   kept = {
-    'three': (known >= 3, 'at least 3 votes for classes other than other'),
-    'inside': ((four == counts.sum(1)) & (four > 0), f'every vote is for one of {", ".join(FOUR)}'),
-    'consensus': ((told >= 0) & (told != OTHER), 'EmoClass is one of the classes but other'),
+    'three': (label_rules.kept(*eight, 'least', 3), 'at least 3 votes for classes other than other'),
+    'inside': (label_rules.kept(*four, 'inside', 1), f'every vote is for one of {", ".join(FOUR)}'),
+    'consensus': (label_rules.kept(*eight, 'consensus', 1, agreed=agreed), 'EmoClass is one of the classes but other'),
   }
   return {name: f'{text}: {keep.sum()} of {len(keep)} segments' for name, (keep, text) in kept.items()}
 

@@ -60,14 +60,20 @@ def spec(config: Mapping[str, Any], widths: Mapping[str, int]) -> training.Spec:
       if config[part][key] not in there:
         raise unknown(f'run.{part}.{key}', config[part][key], there)
   _refuse_senseless(config)
+  _refuse_loss(config)
   size = {k: model[k] for k in ('width', 'hidden', 'dropout', 'gate')}
   net = network.AmbER2(inputs=tuple(widths.items()), heads=tuple(heads), classes=len(config['target']['names']), **size)
-  return training.Spec(
+  made = training.Spec(
     net=net, loss=loss['kind'], student=config['student'], divergence=loss['divergence'], base=loss['base'],
     stop=bool(loss['stop_gradient']), uniform=loss['weights'] == 'uniform', joint=bool(loss['joint']),
     regulariser=loss['regulariser'], likelihood=loss['likelihood'],
     copies=config['members'] if config['members'] > 1 else len(settings(config)), members=config['members'] > 1,
   )  # fmt: skip
+  for module in training.frozen(made):
+    if module not in config['warm_modules']:
+      raise UserError(f'run.loss.joint False leaves {module} as it is, but run.warm_modules does not name it; expected '
+                      f'{", ".join(training.frozen(made))}')  # fmt: skip
+  return made
 
 
 def _refuse_senseless(config: Mapping[str, Any]) -> None:
@@ -95,11 +101,22 @@ def _refuse_senseless(config: Mapping[str, Any]) -> None:
   if config['warm_start'] and not config['warm_modules']:  # () would take over the other row's lambda and kappa too
     raise UserError(f'run.warm_start is {config["warm_start"]}, but run.warm_modules names nothing; expected heads, '
                     'such as head_audio')  # fmt: skip
-  if loss['kind'] == 'amber2' and not loss['joint']:
-    for head in (h for h in config['heads'] if h != config['student']):
-      if f'head_{head}' not in config['warm_modules']:
-        raise UserError(f'run.loss.joint False leaves expert {head} as it is, and run.warm_modules has no head_{head}; '
-                        'name it there')  # fmt: skip
+
+
+def _refuse_loss(config: Mapping[str, Any]) -> None:
+  """Refuses weights by which nothing would be learnt from raters, or a search whose settings are alike."""
+  loss, tried = config['loss'], settings(config)
+  if loss['kind'] != 'amber2':
+    return
+  given = loss['lambda_rai']
+  if not (given == -1 or 0 < given < math.inf) or any(k == math.inf for _, _, k in tried):
+    raise UserError(f'run.loss.lambda_rai is {given:g}, kappa {", ".join(f"{k:g}" for _, _, k in tried)}; expected a '
+                    'weight above 0, or -1 for 1 - lambda_mai, and finite numbers')  # fmt: skip
+  if given == -1 and any(x == 1 for _, x, _ in tried):
+    raise UserError('run.loss.lambda_mai (or run.search.lambda_mai) is 1 and run.loss.lambda_rai -1, so that raters '
+                    'would weigh 0; expected less than 1')  # fmt: skip
+  if loss['weights'] == 'uniform' and len({k for _, _, k in tried}) > 1:
+    raise UserError("run.search.kappa has several values, but run.loss.weights 'uniform' takes none; leave one")
 
 
 def _numbers(config: Mapping[str, Any], cell: training.Spec, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -107,7 +124,7 @@ def _numbers(config: Mapping[str, Any], cell: training.Spec, labels: np.ndarray)
   loss, classes = config['loss'], cell.net.classes
   tried = settings(config)
   lambda_mai = np.array([s[1] for s in tried], np.float32)
-  lambda_rai = 1 - lambda_mai if loss['lambda_rai'] < 0 else np.full(len(tried), loss['lambda_rai'], np.float32)
+  lambda_rai = 1 - lambda_mai if loss['lambda_rai'] == -1 else np.full(len(tried), loss['lambda_rai'], np.float32)
   counts = np.bincount(labels, minlength=classes)
   weights = distributions.effective_number_weights(counts.astype(np.float64), loss['beta'], np)
   numbers = {
@@ -137,7 +154,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   extra = {'input': standard, 'numbers': numbers}
   batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
   steps = config['steps'] or math.ceil(config['epochs'] * len(train) / batch_size)
-  gather = functools.partial(_gather, items, labels, hard, _frames(items, config['data']['max_frames']))
+  known = items_lib.truth(items, labels, config['target'])
+  gather = functools.partial(_gather, items, labels, hard, known, _frames(items, config['data']['max_frames']))
   modalities, tried = tuple(widths), settings(config)
 
   def batches(side, seed):
@@ -150,14 +168,22 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=functools.partial(training.init, cell, config['optim'], steps, extra),
     step=training.make_step(cell, config['optim'], steps),
     predict=training.make_predict(cell),
-    score=functools.partial(views.score, cell.student, modalities, tried),
+    score=functools.partial(views.score, cell.student, _judged(cell), modalities, tried),
     steps=steps,
-    finish=functools.partial(_finish, cell.student, modalities),
+    epoch=math.ceil(len(train) / batch_size),
+    finish=functools.partial(_finish, cell.student, modalities, config['temper']),
   )
 
 
-def _finish(student: str, modalities: tuple[str, ...], outputs):
+def _judged(cell: training.Spec) -> tuple[str, ...]:
+  """The heads whose JS on dev selects the step: the student's, or all where each learns for itself."""
+  return (cell.student,) if cell.loss == 'amber2' else cell.net.heads
+
+
+def _finish(student: str, modalities: tuple[str, ...], temper: bool, outputs):
   found = views.chosen(student, modalities, outputs)
+  if temper:
+    found = views.tempered(student, modalities, found)
   return {side: views.add(student, modalities, out) for side, out in found.items()}
 
 
@@ -167,11 +193,12 @@ def _frames(items: Items, limit: int) -> dict[str, int]:
   return {m: min(n, limit) if limit else n for m, n in longest.items()}
 
 
-def _gather(items: Items, labels: Labels, hard: np.ndarray, frames: Mapping[str, int], rows: np.ndarray):
+def _gather(items: Items, labels: Labels, hard: np.ndarray, known, frames: Mapping[str, int], rows: np.ndarray):
   """A batch: ids, embeddings and masks per modality, what raters said."""
   out = {'id': items.id[rows], 'group': items.group[rows], 'item': items.item[rows]}
   for m, x in items.streams.items():
     out[m], out[f'{m}_mask'] = items_lib.gather(x, items.masks[m], rows, frames[m])
     out[f'{m}_present'] = out[f'{m}_mask'].any(1)
   told = {'votes': labels.votes, 'shares': labels.shares, 'emotion': labels.emotion, 'first': labels.first}
-  return {**out, **{k: v[rows] for k, v in told.items()}, 'level': labels.level[rows], 'label': hard[rows]}
+  return {**out, **{k: v[rows] for k, v in told.items()}, 'level': labels.level[rows], 'label': hard[rows],
+          **{k: v[rows] for k, v in known.items()}}  # fmt: skip

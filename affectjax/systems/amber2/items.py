@@ -15,6 +15,7 @@ from affectjax.data.corpus import Corpus, Ragged
 from affectjax.errors import UserError, unknown
 from affectjax.objectives import distributions
 
+LEVELS = 9  # and one for all others
 SPLITS = ('values', 'folds', 'official', 'stratified')
 OFFICIAL = ('train', 'dev', 'test')
 
@@ -140,12 +141,37 @@ def votes_of(items: Items, target: Mapping[str, Any], columns: tuple[str, ...]) 
 def label(items: Items, target: Mapping[str, Any]) -> Labels:
   """The label distributions of a config's `target`: `votes`, `names`, `merge`, `rule`, `least`, `levels`."""
   inside, outside = votes_of(items, target, tuple(target['votes']))
-  kept = label_rules.kept(inside, outside, target['rule'], target['least'])
+  voters, agreed = items.columns.get('voters'), None
+  if target['rule'] == 'consensus':
+    source = classes_of(items, 'votes')
+    wanted = {source.index(part) for name in target['names'] for part in target['merge'].get(name, (name,))}
+    agreed = np.isin(items.column('consensus'), list(wanted))
+  kept = label_rules.kept(inside, outside, target['rule'], target['least'], voters, agreed)
   if not kept.any():
     raise UserError(f'{items.name}: the rule {target["rule"]!r} (run.target) keeps no utterance of {len(items)}')
   how = target['levels']
+  if not how or len(how) > LEVELS or list(how) != sorted(how) or target['least'] < 1:
+    raise UserError(f'run.target.levels is {tuple(how)}, least {target["least"]}; expected up to {LEVELS} entropies in '
+                    'ascending order or one number of bins, and 1 vote or more')  # fmt: skip
   level = label_rules.levels(inside, kept, how[0] if len(how) == 1 and isinstance(how[0], int) else tuple(how))
   return told(np.where(kept[:, None], inside, 0.0), level)
+
+
+def truth(items: Items, labels: Labels, target: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """What a synthetic twin knows besides, of whom the rule keeps: {} for a corpus that has no such columns.
+
+  Returns:
+    `true_shares` [N, K] float32, the distribution that raters drew from, within the task's classes; NaN where there is
+    no label. `reason` [N] int32 why raters disagree, of the twin's reasons; -1 where there is no label.
+  """
+  out = {}
+  if 'truth' in items.columns:
+    inside, _ = label_rules.merged(items.columns['truth'], classes_of(items, 'votes'), target['names'], target['merge'])
+    inside = np.where(labels.kept[:, None], inside, 0.0)
+    out['true_shares'] = raters.soft_label(inside).astype(np.float32)
+  if 'reason' in items.columns:
+    out['reason'] = np.where(labels.kept, items.columns['reason'], -1).astype(np.int32)
+  return out
 
 
 def told(votes: np.ndarray, level: np.ndarray) -> Labels:
@@ -162,7 +188,8 @@ def sides(items: Items, labels: Labels, config: Mapping[str, Any]) -> dict[str, 
 
   `data.split`: 'values', every value of the column `data.by` (or 'group') is a fold, dev the next; 'folds', so many
   (`data.folds`) grouped folds; 'official', the corpus's own; 'stratified', folds balanced in ambiguity level and class
-  whose groups are NOT apart (the paper's on MSP-Podcast).
+  whose groups are NOT apart (the paper's on MSP-Podcast), dev a share `data.dev` of training balanced in the same way.
+  Groups on two sides are refused, but for 'stratified', and between train and dev of 'official': that is the corpus's.
   """
   data, fold = config['data'], config['fold']
   if data['split'] not in SPLITS:
@@ -175,7 +202,7 @@ def sides(items: Items, labels: Labels, config: Mapping[str, Any]) -> dict[str, 
     found = {side: rows[told[rows] == i] for i, side in enumerate(OFFICIAL)}
   else:
     if data['split'] == 'stratified':
-      at = folds.rows(_stratified(labels, rows, data['folds'], data['seed']), data['folds'], int(fold))
+      at = _balanced(labels, rows, data, int(fold))
     elif data['split'] == 'folds':
       at = folds.split(items.group[rows], data['folds'], int(fold), data['seed'])
     else:
@@ -185,9 +212,32 @@ def sides(items: Items, labels: Labels, config: Mapping[str, Any]) -> dict[str, 
   for side, there in found.items():
     if not len(there):
       raise UserError(f'{items.name}: no {side} utterance of fold {fold} has a label; look at it with affectjax.doctor')
-  if data['split'] != 'stratified':
-    folds.refuse_leak({side: items.group[there] for side, there in found.items()}, 'group')
-  return found
+  for pair in () if data['split'] == 'stratified' else (('train', 'dev'), ('train', 'test'), ('dev', 'test')):
+    if data['split'] != 'official' or 'test' in pair:
+      folds.refuse_leak({side: items.group[found[side]] for side in pair}, 'group')
+  return {**found, 'train': _limited(found['train'], data)}
+
+
+def _limited(rows: np.ndarray, data: Mapping[str, Any]) -> np.ndarray:
+  """Of the training rows `data.train_items`, drawn by `data.seed`, in their order; all for 0 or if there are less."""
+  if data['train_items'] < 0:
+    raise UserError(f'run.data.train_items is {data["train_items"]}; expected a number of utterances, or 0 for all')
+  if not data['train_items']:
+    return rows
+  return np.sort(np.random.default_rng((data['seed'], 8)).permutation(rows)[: data['train_items']])
+
+
+def _balanced(labels: Labels, rows: np.ndarray, data: Mapping[str, Any], fold: int) -> dict[str, np.ndarray]:
+  """Test is `fold`; dev a share of the rest."""
+  if data['folds'] < 2 or not 0 <= fold < data['folds']:
+    raise unknown('fold', fold, range(max(data['folds'], 2)))
+  parts = round(1 / data['dev']) if 0 < data['dev'] <= 0.5 else 0
+  if not parts:
+    raise UserError(f'run.data.dev is {data["dev"]}; expected a share of training above 0, to one half')
+  test = _stratified(labels, rows, data['folds'], data['seed']) == fold
+  rest = np.flatnonzero(~test)
+  dev = _stratified(labels, rows[rest], parts, data['seed'] + 1) == 0
+  return {'train': rest[~dev], 'dev': rest[dev], 'test': np.flatnonzero(test)}
 
 
 def _stratified(labels: Labels, rows: np.ndarray, k: int, seed: int) -> np.ndarray:

@@ -88,7 +88,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
     predict=_passed_on,
-    score=functools.partial(views.score, HEAD, (HEAD,), (('', 0.0, 0.0),)),
+    score=functools.partial(views.score, HEAD, (HEAD,), (HEAD,), (('', 0.0, 0.0),)),
     finish=functools.partial(_finish, tuple(config['target']['names'])),
   )
 

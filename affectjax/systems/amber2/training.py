@@ -141,8 +141,10 @@ def each(tx: optax.GradientTransformation) -> optax.GradientTransformation:
 
 
 def frozen(spec: Spec) -> tuple[str, ...]:
-  """The modules that are not trained: the experts' heads of the two-stage form."""
-  return () if spec.joint else tuple(f'head_{h}' for h in spec.experts)
+  """The modules that are not trained: the experts of the two-stage form, with the gate if the fusion head is one."""
+  if spec.joint:
+    return ()
+  return (*(f'head_{h}' for h in spec.experts), *(['gate'] if FUSION in spec.experts else []))
 
 
 @functools.lru_cache(maxsize=64)
@@ -183,6 +185,7 @@ def make_predict(spec: Spec):
       found = shares(spec, values)  # [S, B, K]
       out[f'share_{head}'] = found.mean(0) if spec.members or spec.copies == 1 else jnp.swapaxes(found, 0, 1)
     kept = ('votes', 'shares', 'emotion', 'first', 'level', *(f'{m}_present' for m, _ in spec.net.inputs))
-    return {**out, **{k: batch[k] for k in kept}}
+    known = (k for k in ('true_shares', 'reason') if k in batch)
+    return {**out, **{k: batch[k] for k in (*kept, *known)}}
 
   return predict

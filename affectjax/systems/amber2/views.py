@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import scipy.optimize
 
 from affectjax import metrics
 from affectjax.objectives import distributions
@@ -10,6 +11,7 @@ from affectjax.systems.amber2.network import FUSION
 
 EMOTION = 'emotion'
 SCORES = ('js.bits', 'bc', 'r2.pearson', 'acc', 'uar', 'f1.macro', 'f1.weighted', 'ece.10')
+REASONS = ('no_reason', 'ambiguous', 'conflict', 'both_reasons')  # of the twins
 Outputs = Mapping[str, np.ndarray]
 
 
@@ -47,7 +49,7 @@ def chosen(
   if not searched(student, outputs['dev']):
     return {side: dict(out) for side, out in outputs.items()}
   js = settings_js(student, outputs['dev']).astype(np.float32)  # as stored: who reads it finds the same setting best
-  best = int(js[answered(student, modalities, outputs['dev'])].mean(0, dtype=np.float64).argmin())
+  best = int(np.nanargmin(js[answered(student, modalities, outputs['dev'])].mean(0, dtype=np.float64)))
   found = {}
   for side, out in outputs.items():
     found[side] = {k: v[:, best] if k.startswith('share_') else v for k, v in out.items()}
@@ -55,11 +57,35 @@ def chosen(
   return found
 
 
+def tempered(
+  student: str, modalities: tuple[str, ...], outputs: Mapping[str, Outputs]
+) -> dict[str, dict[str, np.ndarray]]:
+  """Every distribution raised to the one power, and renormalised, that gives the student the lowest JS on dev.
+
+  It is told per utterance of dev, `temper` [N]; 1 changes nothing, more sharpens.
+  """
+  dev, who = outputs['dev'], answered(student, modalities, outputs['dev'])
+  truth, found = (np.asarray(dev[k], np.float64)[who] for k in ('shares', f'share_{student}'))
+
+  def raised(p: np.ndarray, power: float) -> np.ndarray:
+    logs = power * np.log(np.maximum(p, 1e-30))
+    out = np.exp(logs - logs.max(-1, keepdims=True))
+    return out / out.sum(-1, keepdims=True)
+
+  loss = lambda log: float(distributions.js(truth, raised(found, np.exp(log)), 'bits', np).mean())
+  power = float(np.exp(scipy.optimize.minimize_scalar(loss, bounds=(-3.0, 3.0), method='bounded').x))
+  done = {side: {k: raised(np.asarray(v, np.float64), power).astype(np.float32) if k.startswith('share_') else v
+                 for k, v in out.items()} for side, out in outputs.items()}  # fmt: skip
+  done['dev']['temper'] = np.full(len(who), power, np.float32)
+  return done
+
+
 def add(student: str, modalities: tuple[str, ...], out: Outputs) -> dict[str, np.ndarray]:
   """Heads' distributions [N, K] and labels as truths and predictions by metric's target.
 
   `emotion`: the student, with what an utterance has; `emotion_<modality>`: the student given that modality alone, if it
-  can answer so; `emotion_expert_<modality>`: that modality's own head.
+  can answer so; `emotion_expert_<modality>`: that modality's own head. Of a twin besides `emotion_true`, the student
+  against the distribution that raters drew from, and `emotion_<reason>` of the utterances they disagree about for it.
   """
   found = dict(out)
   there = {m: np.asarray(out[f'{m}_present'], bool) for m in modalities}
@@ -68,6 +94,12 @@ def add(student: str, modalities: tuple[str, ...], out: Outputs) -> dict[str, np
   found[f'{EMOTION}_level'] = np.where(who, out['level'], -1).astype(np.int32)
   found[f'{EMOTION}_first'] = np.where(who, out['first'], -1).astype(np.int32)
   found[f'{EMOTION}_first_hat'], found[f'{EMOTION}_first_level'] = found[f'{EMOTION}_hat'], found[f'{EMOTION}_level']
+  hat = np.asarray(out[f'share_{student}'])
+  if 'true_shares' in out:
+    found |= entries(f'{EMOTION}_true', {**out, 'shares': out['true_shares']}, hat, who)
+  if 'reason' in out:
+    for i, reason in enumerate(REASONS):
+      found |= entries(f'{EMOTION}_{reason}', out, hat, who & (np.asarray(out['reason']) == i))
   for m in modalities:
     alone = f'share_fusion_{m}' if student == FUSION else f'share_{m}' if m == student else None
     if alone in out:
@@ -78,25 +110,34 @@ def add(student: str, modalities: tuple[str, ...], out: Outputs) -> dict[str, np
 
 
 def score(
-  student: str, modalities: tuple[str, ...], settings: tuple[tuple[str, float, float], ...], out: Outputs
+  student: str,
+  judged: tuple[str, ...],
+  modalities: tuple[str, ...],
+  settings: tuple[tuple[str, float, float], ...],
+  out: Outputs,
 ) -> dict[str, float]:
-  """Named metrics; `loss`, the lowest JS of all settings, selects the step. Of a search what every setting had.
+  """Named metrics; `loss`, the mean JS of the judged heads or the lowest of all settings, selects the step.
 
   Args:
     student: the head that answers.
+    judged: heads.
     modalities: names.
     settings: (name, lambda_mai, kappa) of every copy of a search, else one.
     out: of one side.
   """
   if searched(student, out):  # while training: every setting at once
     js = settings_js(student, out)[answered(student, modalities, out)].mean(0)
+    js = np.where(np.isnan(js), np.inf, js)  # a setting that diverged is none to choose
     return {'loss': float(js.min()), **{f'search.{s[0]}': float(v) for s, v in zip(settings, js, strict=True)}}
   found = add(student, modalities, out)
   scores = {f'{m}.{EMOTION}': metrics.compute(f'{m}.{EMOTION}', found) for m in SCORES}
-  scores['loss'] = scores[f'js.bits.{EMOTION}']
+  each = [settings_js(h, {**out, f'share_{h}': out[f'share_{h}'][:, None]}) for h in judged]
+  scores['loss'] = float(np.mean([js[answered(h, modalities, out)].mean() for h, js in zip(judged, each, strict=True)]))
+  if 'temper' in out:
+    scores['temper'] = float(np.mean(out['temper']))
   if 'search_js' in out:
     js = np.asarray(out['search_js'], np.float64)[answered(student, modalities, out)].mean(0)
-    name, lambda_mai, kappa = settings[int(js.argmin())]
+    name, lambda_mai, kappa = settings[int(np.nanargmin(js))]
     scores |= {f'search.{s[0]}': float(v) for s, v in zip(settings, js, strict=True)}
     scores |= {'search.lambda_mai': lambda_mai, 'search.kappa': kappa}
   return scores
