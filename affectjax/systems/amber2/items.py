@@ -141,7 +141,8 @@ def votes_of(items: Items, target: Mapping[str, Any], columns: tuple[str, ...]) 
 def label(items: Items, target: Mapping[str, Any]) -> Labels:
   """The label distributions of a config's `target`: `votes`, `names`, `merge`, `rule`, `least`, `levels`."""
   inside, outside = votes_of(items, target, tuple(target['votes']))
-  voters, agreed = items.columns.get('voters'), None
+  voters = items.columns.get('voters') if tuple(target['votes']) == ('votes',) else None  # it is of that column
+  agreed = None
   if target['rule'] == 'consensus':
     source = classes_of(items, 'votes')
     wanted = {source.index(part) for name in target['names'] for part in target['merge'].get(name, (name,))}
