@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import time
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from affectjax.engine.types import TrainState
 from affectjax.errors import UserError, unknown
 
 FINAL = 'final'
+SECONDS = 30.0  # between two checkpoints that only an interrupted run would need
 
 
 def _pack(state: TrainState) -> dict[str, Any]:
@@ -56,6 +58,18 @@ class Checkpoints:
       cleanup_tmp_directories=True,  # what a kill left half written
     )
     self._manager = ocp.CheckpointManager(self._root / 'steps', options=options)
+    self._worth = worth if mode == 'min' else lambda scores: -worth(scores)
+    self._saved = -np.inf  # when, on the clock
+    best = self._manager.best_step() if select != 'last' else None
+    self._best = np.inf if best is None else self._worth(self._manager.metrics(best))
+
+  def due(self, scores: dict[str, float]) -> bool:
+    """Whether a step is worth writing: it may be the one to report, or the last was written a while ago.
+
+    What is not written is trained again by a run that goes on, bit for bit.
+    """
+    better = self._select == 'last' or self._select not in scores or self._worth(scores) <= self._best
+    return better or time.monotonic() - self._saved >= SECONDS
 
   def save(self, step: int, state: TrainState, data: dict, scores: dict[str, float]) -> None:
     """Writes in the background; what is being written becomes visible only when it is whole.
@@ -65,6 +79,9 @@ class Checkpoints:
     """
     if self._select not in ('last', *scores):
       raise unknown('score in run.select', self._select, ('last', *scores))
+    self._saved = time.monotonic()
+    if self._select != 'last':
+      self._best = min(self._best, self._worth(scores))
     saved = self._manager.save(
       step,
       metrics=scores if self._select != 'last' else None,

@@ -169,13 +169,16 @@ def _is_over(kept: checkpoint.Checkpoints, step: int, config: Mapping[str, Any])
 
 def _evaluate_and_save(experiment, replicated, kept, config, batches, log, step):
   scores = _scored(experiment, predict(experiment, replicated, 'dev', config['seed']))
-  state = jax.device_get(parallel.unreplicate(replicated))
+  log.write({'step': step, **{f'dev/{k}': v for k, v in scores.items()}})
   plateau = config['optim']
-  if plateau['schedule'] == 'plateau':
+  lowers = plateau['schedule'] == 'plateau'
+  if not (lowers or kept.due(scores) or step == experiment.steps):
+    return replicated
+  state = jax.device_get(parallel.unreplicate(replicated))
+  if lowers:
     opt_state = optim.observe(state.opt_state, scores['loss'], plateau['factor'], plateau['patience'])
     state = state.replace(opt_state=opt_state)
     replicated = parallel.replicate(state)
-  log.write({'step': step, **{f'dev/{k}': v for k, v in scores.items()}})
   kept.save(step, state, {'batches': batches.get_state()}, scores)
   return replicated
 
