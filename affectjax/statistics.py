@@ -2,6 +2,7 @@
 
 Statistics take (truth, output, unit), each [M] (distributions [M, K]), and give [M, k] float64; `unit` [M] is what
 they are centred within, None for all together. Values take sums [..., k] and give [...], NaN where nothing was summed.
+An output that is NaN makes a NaN of what it enters.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,9 @@ ROUNDING = 1e-12
 SUM = 1e-4  # how far from 1 the shares of a label distribution may add up
 LEAST = 1e-12  # predicted share, where its logarithm is taken
 FLAT = 1e-10  # added below by the published code of the squared correlation of shares
+TOP = 3.0  # the highest intensity; the lowest is 0
+PRESENT = 1 / 6  # above it an intensity is nearer to the least that raters' means usually have, 1/3, than to none
+STEPS = 100  # scores of presence to one unit of intensity
 
 
 def _centred(x: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
@@ -240,3 +244,81 @@ def confidence(bins: int) -> Callable[..., np.ndarray]:
 def ece_value(sums: np.ndarray) -> np.ndarray:
   """Sums [..., bins + 1] -> expected calibration error, in [0, 1]."""
   return _divide(np.abs(sums[..., :-1]).sum(-1), sums[..., -1], np.nan)
+
+
+# Intensities in [0, 3]: the truth y and the output yhat, each [M]
+
+
+def level(x: np.ndarray) -> np.ndarray:
+  """The class 0, 1, 2, 3 that an intensity is nearest to; halves go up, and NaN stays."""
+  return np.floor(np.clip(x, 0, TOP) + 0.5)
+
+
+def same_level(y: np.ndarray, yhat: np.ndarray) -> np.ndarray:
+  return np.where(np.isnan(yhat), np.nan, level(y) == level(yhat))
+
+
+def _confusions_of(true: Callable[..., np.ndarray], predicted: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+  """`confusions` of the classes that two functions make of truth and output."""
+
+  def stats(y, yhat, unit):
+    out = confusions(true(y), predicted(yhat), unit)
+    out[np.isnan(yhat)] = np.nan
+    return out
+
+  return stats
+
+
+levels = _confusions_of(level, level)
+presence = _confusions_of(lambda y: y > 0, lambda yhat: yhat > PRESENT)
+
+
+def both_recalls_value(sums: np.ndarray) -> np.ndarray:
+  """Sums [..., 3 K] of two classes -> the mean of their recalls; NaN where the truth has one alone."""
+  hits, true, _ = _per_class(sums)
+  return _divide(hits, true, np.nan).sum(-1) / 2 if hits.shape[-1] == 2 else np.full(hits.shape[:-1], np.nan)
+
+
+def score(yhat: np.ndarray) -> np.ndarray:
+  """The output as a score of presence: the whole number of hundredths nearest to it in 0 .. 300; halves go up."""
+  return np.floor(np.clip(yhat, 0, TOP) * STEPS + 0.5)
+
+
+def ranks(y: np.ndarray, yhat: np.ndarray, unit: None) -> np.ndarray:
+  """Statistics [M, 2 K]: at each of the K scores that occur, highest first, whether y > 0; then, whether y = 0."""
+  descending, place = np.unique(-score(yhat), return_inverse=True)
+  out = np.zeros((len(y), 2 * len(descending)))
+  out[np.arange(len(y)), place + len(descending) * (y <= 0)] = 1
+  out[np.isnan(yhat)] = np.nan
+  return out
+
+
+def _ranked(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Sums [..., 2 K] -> how many are present and how many absent at each score, [..., K]."""
+  both = parts(sums, 2)
+  return both[..., 0, :], both[..., 1, :]
+
+
+def average_precision_value(sums: np.ndarray) -> np.ndarray:
+  """Precision at and above each score, weighted by the share of those present that have it; NaN if none is."""
+  there, absent = _ranked(sums)
+  precision = _divide(there.cumsum(-1), (there + absent).cumsum(-1), 0.0)
+  return _divide((there * precision).sum(-1), there.sum(-1), np.nan)
+
+
+def auc_value(sums: np.ndarray) -> np.ndarray:
+  """Share of pairs of one present and one absent in which the first scores higher, ties half; NaN without pairs."""
+  there, absent = _ranked(sums)
+  total = absent.sum(-1)
+  below = total[..., None] - absent.cumsum(-1)
+  return _divide((there * (below + absent / 2)).sum(-1), there.sum(-1) * total, np.nan)
+
+
+def errors(y: np.ndarray, yhat: np.ndarray, reference: np.ndarray, unit: None) -> np.ndarray:
+  """Statistics [M, 2]: absolute errors of the output and of a reference."""
+  return np.stack([np.abs(y - yhat), np.abs(y - reference)]).T
+
+
+def skill_value(sums: np.ndarray) -> np.ndarray:
+  """1 minus the error as a share of the reference's; NaN where the reference makes none."""
+  return 1 - _divide(sums[..., 0], sums[..., 1], np.nan)

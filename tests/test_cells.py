@@ -173,7 +173,7 @@ def source(tmp_path, monkeypatch):
     ('engine/steps.py', 'state.skipped + 1', 'state.skipped + 2'),
     ('data/pipeline.py', '.permutation(rows)', '.permutation(rows)[::-1]'),
     ('data/folds.py', 'k < 3', 'k < 2'),
-    ('metrics.py', "('f1.macro', 'f1.micro',", "('f1.macro',"),
+    ('metric_table.py', "('f1.macro', 'f1.micro',", "('f1.macro',"),
     ('statistics.py', 'ROUNDING = 1e-12', 'ROUNDING = 1e-10'),
   ],
 )

@@ -13,6 +13,7 @@ FLOORS = (
   {'errors', 'files'},
   {'objectives', 'layers', 'raters'},
   {'distributions', 'label_rules', 'statistics'},
+  {'metric_table'},
   {'metrics'},
   {'engine'},
   {'data'},
@@ -77,6 +78,11 @@ def test_systems_do_not_see_each_other_nor_what_is_above(path):
       assert name.split('.')[2:3] in ([system], []), f'{relative(path)} imports {name}'
     assert room(name) not in ('tables', 'flags', 'main')
   assert not any(n == 'absl' or n.startswith('absl.') for n in imports(path))
+
+
+@pytest.mark.parametrize('path', MODULES, ids=relative)
+def test_metrics_have_one_door(path):
+  assert 'affectjax.metric_table' not in own(path) or path == PACKAGE / 'metrics.py', relative(path)
 
 
 def test_the_engine_finds_systems_by_name_only():

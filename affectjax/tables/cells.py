@@ -12,7 +12,7 @@ from typing import Any
 from affectjax import files
 from affectjax.data import store
 from affectjax.errors import UserError, unknown
-from affectjax.tables import claims, figures, matrix, records
+from affectjax.tables import claims, figures, flags, matrix, records
 
 ALL = 'all'  # the fold of a row that does not depend on folds
 
@@ -165,15 +165,16 @@ def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
   """table.json: all that rendering needs besides the records.
 
   Raises:
-    UserError: a claim, a figure or a matrix of the experiment file is none; better now than when everything is trained.
+    UserError: a claim, figure, matrix or flag of the experiment file is none; better now than when all is trained.
   """
   config, cells = table.config, list(cells)
-  optional = {key: list(config.get(key, ())) for key in ('figures', 'matrices')}
+  optional = {key: list(config.get(key, ())) for key in ('figures', 'matrices', 'flags')}
   optional['t_test'] = config.get('t_test', False)
   for claim in config['claims']:
     claims.check(claim)
   figures.check(optional['figures'], config['rows'])
   matrix.check(optional['matrices'], config['rows'])
+  flags.check(optional['flags'], config['rows'])
   if not isinstance(optional['t_test'], bool):
     raise UserError(f't_test is True or False, found {optional["t_test"]!r}')
   names = [r for r in config['order'] if any(c.row == r for c in cells)]
@@ -216,7 +217,7 @@ def run_cell(table: Table, cell: Cell, workdir: pathlib.Path, watch, first_host:
       (folder / 'FAILED').unlink(missing_ok=True)
       files.write_json(folder / 'config.json', {
         'config': cell.config, 'fingerprint': cell.fingerprint, 'row': cell.row, 'kind': table.kind,
-        'warm_start': cell.warm.folder if cell.warm else None,
+        'warm_start': cell.warm.folder if cell.warm else None, **_trained_on(table, cell),
       })  # fmt: skip
     warm = workdir / cell.warm.folder if cell.warm else None
     result = train.run(cell.config, folder, table.data_dir, warm, watch)
@@ -226,6 +227,20 @@ def run_cell(table: Table, cell: Cell, workdir: pathlib.Path, watch, first_host:
     records.append(workdir, _record(table, cell, result, time.time() - began))
     checkpoint.drop_steps(folder)  # not before the record is there: a kill in between must not train again
   return None
+
+
+def _trained_on(table: Table, cell: Cell) -> dict[str, Any]:
+  """What `affectjax.predict` holds new features against: the corpus's modalities and what its labels are called."""
+  if not cell.config['corpora']:
+    return {}
+  meta = _corpus(cell.config, cell.config['corpora'][0], table.data_dir).meta
+  rates, columns, features = meta.get('rate_hz', {}), meta.get('columns', {}), {}
+  for name, width in meta.get('modalities', {}).items():
+    features[name] = {'width': int(width), 'rate_hz': None if rates.get(name) is None else float(rates[name])}
+    if len(columns.get(name, ())) == width:
+      features[name]['columns'] = list(columns[name])
+  labels = {key: list(meta.get(key, ())) for key in ('attributes', 'emotions')}
+  return {'features': features, 'labels': {**labels, 'rate_hz': meta.get('label_rate_hz')}}
 
 
 def _failed(folder: pathlib.Path, text: str, first_host: bool) -> str:

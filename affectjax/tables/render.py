@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affectjax import files, metrics
-from affectjax.tables import bootstrap, matrix, ttest
+from affectjax.tables import bootstrap, flags, matrix, ttest
 from affectjax.tables.claims import Claim, Comparison
 from affectjax.tables.summary import Entry, Summary, summarise
 from affectjax.tables.text import FEW, NOTHING, direction, escape, grid, interval_text, number_text, p_value, value_text
 
+RESTS_ON = ('metrics', 'metric_table', 'statistics', 'distributions', 'objectives/student_t',
+            'objectives/distributions')  # fmt: skip
 UNLIKE = 'other: the two rows were not scored on the same examples.'
 COLUMNS = (
   'type', 'id', 'row', 'against', 'metric', 'better', 'kind', 'cells', 'expected', 'groups', 'mean', 'sd', 'low',
@@ -56,7 +58,9 @@ def _line(entry: Entry, sources: dict[str, int]) -> list[str]:
   return [entry.row, _groups(i.groups), mean, interval, difference, *tail]
 
 
-def _metric(metric: str, entries: Sequence[Entry], mark: str, sources: dict[str, int]) -> list[str]:
+def _metric(
+  metric: str, entries: Sequence[Entry], mark: str, sources: dict[str, int], found: Sequence[flags.Flag]
+) -> list[str]:
   head = ['row', 'groups', 'mean ± sd', '95 % interval', 'difference to baseline', 'published', 'verdict']
   out = ['', f'## {metric}, {direction(metric)}{mark}', '']
   if not entries:
@@ -66,6 +70,7 @@ def _metric(metric: str, entries: Sequence[Entry], mark: str, sources: dict[str,
   notes = [FEW] if any(e.interval.groups < bootstrap.FEW for e in measured) else []
   unlike = any(e.difference is not None and not e.difference.alike for e in measured)
   notes += [UNLIKE] if unlike and not metrics.counts(metric) else []
+  notes += flags.note(found, metric)
   return [*out, '', *notes] if notes else out
 
 
@@ -124,13 +129,15 @@ def markdown(summary: Summary) -> str:
     f'{bootstrap.REPLICATES} times; differences are row minus baseline on the same draws.',
   ]  # fmt: skip
   for metric, entries in summary.entries.items():
-    out += _metric(metric, entries, mark, sources)
+    out += _metric(metric, entries, mark, sources, summary.flags)
   for found in summary.matrices:
     out += matrix.lines(found, summary.matrix_entries, mark)
   if sources:
     out += ['', '## Sources', '', *(f'[{i}] {escape(source)}  ' for source, i in sources.items())]
   if summary.claims:
     out += _claims(summary, mark)
+  if summary.flags:
+    out += flags.lines(summary.flags, mark)
   if summary.missing:
     out += ['', '## Unfinished', '', *(f'- {escape(row)}: {escape(text)}' for row, text in summary.missing)]
   if summary.notes:
@@ -161,7 +168,8 @@ def _csv_entry(entry: Entry, kind: str) -> dict[str, object]:
 
 
 def table_csv(summary: Summary) -> str:
-  """The table in long form: a line per row and metric, per claim, per comparison, and per unfinished row.
+  """The table in long form: a line per row and metric, per claim, per comparison, per flag and row, and per
+  unfinished row.
 
   Only if some claim subtracts there are columns for what it does, and for t-tests only if the table has some. What
   stands in a matrix alone has its line as well.
@@ -187,6 +195,7 @@ def table_csv(summary: Summary) -> str:
         line |= {'groups': d.groups, 'improvement': _exact(d.mean)}
         line |= {'improvement_low': _exact(d.low), 'improvement_high': _exact(d.high)}
       out.writerow(line)
+  out.writerows({**line, 'kind': summary.kind} for line in flags.csv_lines(summary.flags))
   for row, reason in summary.missing:
     out.writerow({'type': 'unfinished', 'row': row, 'kind': summary.kind, 'text': reason})
   return text.getvalue()
@@ -223,8 +232,7 @@ def is_current(workdir: pathlib.Path, definition: Mapping[str, Any]) -> bool:
   except ValueError:  # not JSON: it is written anew
     return False
   here = pathlib.Path(__file__).resolve().parent
-  rests_on = 'metrics.py', 'statistics.py', 'distributions.py', 'objectives/student_t.py', 'objectives/distributions.py'
-  scoring = (here.parent / name for name in rests_on)
+  scoring = (here.parent / f'{name}.py' for name in RESTS_ON)
   sources = [table, results, *scoring, *here.glob('*.py')]
   return min(path.stat().st_mtime_ns for path in outputs) >= max(path.stat().st_mtime_ns for path in sources)
 

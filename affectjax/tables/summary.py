@@ -12,9 +12,9 @@ import numpy as np
 
 from affectjax import metrics
 from affectjax.errors import UserError
-from affectjax.tables import bootstrap, claims, matrix, records, ttest
+from affectjax.tables import bootstrap, claims, flags, matrix, records, ttest
 
-# `figures`, `matrices` and `t_test` may be there as well
+# `figures`, `matrices`, `flags` and `t_test` may be there as well
 KEYS = ('title', 'table', 'experiment', 'kind', 'rows', 'metrics', 'seeds', 'baselines', 'published', 'claims', 'notes',
         'cells')  # fmt: skip
 
@@ -55,6 +55,7 @@ class Summary:
     claims: judged.
     matrices: what stands where in each.
     matrix_entries: (row, metric) of a matrix -> its entry, as far as there is one.
+    flags: which runs have each.
     t_tests: comparison -> p (unpaired, paired) over folds; empty if the table does not ask for it.
     missing: (row, what it lacks and why), for rows with cells not done.
     notes: the table's own and those of this summary.
@@ -68,6 +69,7 @@ class Summary:
   claims: tuple[claims.Claim, ...]
   matrices: tuple[matrix.Matrix, ...]
   matrix_entries: Mapping[matrix.Pair, Entry]
+  flags: tuple[flags.Flag, ...]
   t_tests: Mapping[claims.Pair, tuple[float, float]]
   missing: tuple[tuple[str, str], ...]
   notes: tuple[str, ...]
@@ -252,7 +254,7 @@ def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
 
   Args:
     workdir: of a run.
-    also: metrics to load besides those of the table, its claims and its matrices.
+    also: metrics to load besides those of the table, its claims, matrices and flags.
 
   Raises:
     UserError: it is no workdir, a record is not one, a metric is unknown, or predictions do not fit a metric.
@@ -264,7 +266,9 @@ def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
   claimed = [pair[2] for both in compared for pair in both if pair]
   matrices = matrix.read(table.get('matrices', ()))
   shown = list(dict.fromkeys(pair for found in matrices for pair in found.pairs))
-  names = list(dict.fromkeys([*table['metrics'], *claimed, *(metric for _, metric in shown), *also]))
+  rules = flags.read(table.get('flags', ()))
+  more = [*(metric for _, metric in shown), *(metric for rule in rules for metric in rule.metrics), *also]
+  names = list(dict.fromkeys([*table['metrics'], *claimed, *more]))
   for name in names:
     metrics.parse(name)
   loaded = _load(workdir, table, names)
@@ -280,6 +284,7 @@ def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
   return Summary(
     table=table, kind=kind, data=_data(loaded.records), entries=entries, claims=judged, matrices=matrices,
     matrix_entries={pair: entry for pair, entry in cells.items() if entry is not None},
+    flags=tuple(flags.judge(rule, loaded) for rule in rules),
     t_tests=_t_tests(loaded, table), missing=_missing(loaded, table['rows']),
     notes=(*table['notes'], *_torn(workdir)), loaded=loaded,
   )  # fmt: skip

@@ -10,6 +10,7 @@ from affectjax.errors import UserError, unknown
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._run import Lacks, Run
 
+ACROSS = 3  # columns side by side; more go below
 Line = tuple[tuple[float, str, str], ...]  # number, row, metric; in order of the numbers
 
 
@@ -127,7 +128,7 @@ def _ticks(axes, numbers: Sequence[float], log: bool) -> None:
 def draw_lines(
   run: Run, columns: Sequence[Column], x_label: str, pair: tuple[str, str] | None = None, log: bool = False
 ):
-  """A figure of columns, perhaps with the difference of a pair of lines below each.
+  """A figure of columns, `ACROSS` at most side by side, perhaps with the difference of a pair of lines below each.
 
   Points that are not done are left out, and the legend says how many. `Lacks` if all are.
   """
@@ -135,16 +136,20 @@ def draw_lines(
   if not any(run.interval(row, metric) for _, row, metric in every):
     raise Lacks('no finished cell of its rows has ' + ', '.join(dict.fromkeys(metric for *_, metric in every)))
   numbers, names = sorted({x for x, _, _ in every}), list(columns[0].lines)
-  fig = _style.figure(max(6.4, 5.2 * len(columns)), 6.4 if pair else 4.4)
-  ratios = [3, 2] if pair else [1]
-  panels = fig.subplots(len(ratios), len(columns), sharex=True, squeeze=False, height_ratios=ratios)
-  entries = {}
-  for axes, column in zip(panels.T, columns, strict=True):
+  across, ratios, entries = min(len(columns), ACROSS), [3, 2] if pair else [1], {}
+  down = math.ceil(len(columns) / across)
+  fig = _style.figure(max(6.4, 5.2 * across), (6.4 if pair else 4.4) * down)
+  panels = fig.subplots(len(ratios) * down, across, sharex=True, squeeze=False, height_ratios=ratios * down)
+  panels = panels.reshape(down, len(ratios), across).swapaxes(1, 2).reshape(-1, len(ratios))  # one line per column
+  for axes in panels[len(columns) :].flat:
+    axes.remove()
+  for axes, column in zip(panels, columns, strict=False):
     new = _above(axes[0], run, column, log)
     entries = {**new, **{key: entry for key, entry in entries.items() if entry[0] is not None}}
     if pair:
       _below(axes[1], run, column, pair)
     axes[-1].set_xlabel(x_label)
+    axes[-1].tick_params(labelbottom=True)
     _ticks(axes[-1], numbers, log)
   order = sorted(entries, key=lambda key: names.index(key) if key in names else len(names))
   _style.legend(fig, [entries[key] for key in order])
