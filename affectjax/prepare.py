@@ -2,6 +2,11 @@
 
 python -m affectjax.prepare CORPUS --source=DIR --data_dir=DIR [--nonfinite=error|drop|mask] [--option=key=value]
   [--workers=1]
+python -m affectjax.prepare features --name=NAME --source=DIR --labels=FILE --data_dir=DIR [--rate_hz=50]
+  [--modality=audio] ...
+
+The second form makes a corpus of your own, NAME, of a folder of feature files or wav files (affectjax.data.folder)
+and a table of labels (affectjax.data.own). What is extracted from wav files stays in <data_dir>/NAME.frames.
 
 An interrupted run goes on where it was when the same command is given again.
 Exit status: 0 prepared; 2 for what the user can put right; 130 interrupted by hand.
@@ -13,11 +18,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from affectjax.data import store
-from affectjax.errors import UserError
+from affectjax.data import folder, own, store
+from affectjax.data.corpus import Corpus
+from affectjax.errors import UserError, unknown
 from affectjax.flags import Parser
 
 _USAGE = 'python -m affectjax.prepare CORPUS --source=DIR --data_dir=DIR [--nonfinite=...] [--option=key=value]'
+_OWN_USAGE = (
+  f'python -m affectjax.prepare {store.OWN} --name=NAME --source=DIR --labels=FILE --data_dir=DIR [--rate_hz=50] '
+  '[--modality=audio]'
+)
+_OWN_FLAGS = ('name', 'labels', 'rate_hz', 'modality')
 _PLAIN_SECONDS = 15.0
 _LIVE_SECONDS = 0.25
 
@@ -25,21 +36,27 @@ _LIVE_SECONDS = 0.25
 class _Progress:
   """A line that is drawn over on a terminal, a line now and then otherwise."""
 
-  def __init__(self, name: str):
+  def __init__(self, name: str, unit: str = 'examples'):
+    self._unit = unit
     self._name, self._began, self._said, self._first = name, 0.0, time.monotonic(), None
     self._live = sys.stderr.isatty()
 
   def __call__(self, done: int, total: int) -> None:
     now = time.monotonic()
     if self._first is None:
-      self._first, self._began = done, now
+      self._first, self._began, self._said = done, now, now
     if now - self._said < (_LIVE_SECONDS if self._live else _PLAIN_SECONDS) and done < total:
       return
     self._said = now
     rate = (done - self._first) / max(now - self._began, 1e-9)
     left = int((total - done) / rate) if rate else 0
-    text = f'{self._name}: {done} of {total}, {rate:,.0f} examples/s, eta {left // 60}:{left % 60:02d}'
+    text = f'{self._name}: {done} of {total}, {rate:,.0f} {self._unit}/s, eta {left // 60}:{left % 60:02d}'
     print(f'\r{text}\x1b[K' if self._live else text, end='' if self._live else '\n', file=sys.stderr, flush=True)
+
+  def tell(self, line: str) -> None:
+    """A line that stays."""
+    self.close()
+    print(line, file=sys.stderr, flush=True)
 
   def close(self) -> None:
     if self._live:
@@ -62,32 +79,25 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Prepares one corpus; returns the exit status."""
   parser = Parser(prog='python -m affectjax.prepare', description=__doc__, hint=f'usage: {_USAGE}',
                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-  parser.add_argument('corpus', metavar='CORPUS', nargs='?', help=', '.join(store.names()))
+  parser.add_argument('corpus', metavar='CORPUS', nargs='?', help=', '.join((*store.names(), store.OWN)))
   parser.add_argument('--source', type=Path, help='the corpus as distributed')
   parser.add_argument('--data_dir', type=Path, help='where prepared corpora go')
   parser.add_argument('--nonfinite', default='error', help='NaN and infinity in features: error, drop or mask')
   parser.add_argument('--option', action='append', default=[], help="one of the adapter's, key=value; may be repeated")
-  parser.add_argument('--workers', type=int, default=1, help='threads that read ahead')
+  parser.add_argument('--workers', type=int, default=1, help='threads that read ahead; processes that describe wavs')
+  own_flags = parser.add_argument_group(f'of {store.OWN}')
+  own_flags.add_argument('--name', help='of the corpus that is made')
+  own_flags.add_argument('--labels', type=Path, help='a csv: id, group and labels')
+  own_flags.add_argument('--rate_hz', help='frames per second: 50, none, or audio:50,visual:30')
+  own_flags.add_argument('--modality', help='what the files are, if there is one modality; audio by default')
   try:
     args = parser.parse_args(argv)
-    if args.corpus is None:
-      raise UserError(f'which corpus? there is: {", ".join(store.names())}; usage: {_USAGE}')
-    store.adapter(args.corpus)  # an unknown corpus is said before a missing flag
-    for flag in ('source', 'data_dir'):
-      if getattr(args, flag) is None:
-        raise UserError(f'--{flag} is missing; usage: {_USAGE}')
-    progress = _Progress(args.corpus)
-    try:
-      corpus = store.prepare(
-        args.corpus, args.source, args.data_dir, nonfinite=args.nonfinite, options=_options(args.option),
-        workers=args.workers, progress=progress,
-      )  # fmt: skip
-    finally:
-      progress.close()
-    _report(args.corpus, args.data_dir)
+    name = _checked(args)
+    corpus = _prepare(args, name)
+    _report(name, args.data_dir)
     counts = ', '.join(f'{split} {n}' for split, n in corpus.counts.items())
     print(f'{corpus.name} {corpus.version}: {counts} examples, sha256 {corpus.sha256[:16]}, '
-          f'in {store.folder(args.corpus, args.data_dir)}')  # fmt: skip
+          f'in {store.folder(name, args.data_dir)}')  # fmt: skip
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
@@ -95,6 +105,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     print('interrupted; the same command goes on from here', file=sys.stderr)
     return 130
   return 0
+
+
+def _checked(args: argparse.Namespace) -> str:
+  """The name of what is prepared; refuses flags that are missing or of the other form."""
+  known = ', '.join((*store.names(), store.OWN))
+  if args.corpus is None:
+    raise UserError(f'which corpus? there is: {known}; usage: {_USAGE}')
+  own_form = args.corpus == store.OWN
+  if not own_form:
+    if args.corpus not in store.names():  # an unknown corpus is said before a missing flag
+      raise unknown('corpus', args.corpus, (*store.names(), store.OWN))
+    for flag in _OWN_FLAGS:
+      if getattr(args, flag) is not None:
+        raise UserError(f'--{flag} goes with features of your own; usage: {_OWN_USAGE}')
+  for flag in ('name', 'source', 'labels', 'data_dir') if own_form else ('source', 'data_dir'):
+    if getattr(args, flag) is None:
+      raise UserError(f'--{flag} is missing; usage: {_OWN_USAGE if own_form else _USAGE}')
+  return args.name if own_form else args.corpus
+
+
+def _prepare(args: argparse.Namespace, name: str) -> Corpus:
+  """Prepares it, with a line of progress."""
+  options, progress, reader = _options(args.option), _Progress(name), None
+  described = _Progress(f'{name}, sound', 'files')
+  if args.corpus == store.OWN:
+    store.refuse_taken(name)
+    for key in ('rate_hz', 'modality'):
+      if (value := getattr(args, key)) is not None:
+        if key in options:
+          raise UserError(f'--option={key}={options[key]}: there is also --{key}={value}; give one')
+        options[key] = value
+    if args.data_dir.expanduser().resolve().is_relative_to(args.source.expanduser().resolve()):
+      raise UserError(f'--data_dir={args.data_dir} lies in --source={args.source}; choose a folder outside of it')
+    frames = args.data_dir.expanduser() / f'{name}.frames'
+    extraction = folder.Extraction(frames, args.workers, described, described.tell)
+    reader = own.Reader(args.labels.expanduser(), extraction)
+  try:
+    return store.prepare(
+      name, args.source, args.data_dir, nonfinite=args.nonfinite, options=options, workers=args.workers,
+      progress=progress, reader=reader,
+    )  # fmt: skip
+  finally:
+    described.close()
+    progress.close()
 
 
 def _report(name: str, data_dir: Path) -> None:

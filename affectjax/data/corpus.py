@@ -99,9 +99,11 @@ class Reading:
     example: (split, key) -> one example as a dict of arrays and strings. Called once per key; it raises
       `UserError` for bad input. Unlabelled frames have NaN labels (never zero).
     files: the source files that matter, for the fingerprint that lets an interrupted preparation go on.
+    begin: called once, before examples are read to be written; not if the corpus is there already.
   """
 
   meta: Mapping[str, Any]
   keys: Mapping[str, Sequence[Any]]
   example: Callable[[str, Any], Mapping[str, Any]]
   files: Sequence[Any]
+  begin: Callable[[], None] = lambda: None

@@ -7,6 +7,7 @@
 
 All is written to `<version>.incomplete` and renamed when complete, so a folder without that suffix is whole.
 An interrupted preparation goes on with the shard it was at, if source, options and adapter are still the same.
+A corpus of the user's own (affectjax.data.own) lies there in the same way, under a name that no adapter has.
 """
 
 import contextlib
@@ -28,12 +29,29 @@ from affectjax.data import corpora, records, schema, shards, twins
 from affectjax.data.corpus import Corpus, Reading
 from affectjax.data.records import RecordSource
 
-__all__ = ['RecordSource', 'adapter', 'folder', 'manifest', 'names', 'open_corpus', 'prepare']
+__all__ = ['OWN', 'RecordSource', 'adapter', 'folder', 'manifest', 'names', 'open_corpus', 'own_names', 'prepare',
+           'refuse_taken']  # fmt: skip
+
+OWN, OWN_VERSION = 'features', '1.0.0'  # what corpora of the user's own are prepared as
+_OWN_NAME = '[a-z][a-z0-9_]*'
 
 
 def names(package: Any = corpora) -> list[str]:
   """The corpora that have an adapter (or, of package `twins`, a synthetic twin)."""
   return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith('_'))
+
+
+def own_names(data_dir: Path) -> list[str]:
+  """The corpora of the user's own that are prepared below `data_dir`, or begun there."""
+  root, taken, out = Path(data_dir).expanduser(), {*names(), *names(twins)}, []
+  try:
+    for place in sorted(root.iterdir()) if root.is_dir() else ():
+      if place.is_dir() and place.name not in taken and re.fullmatch(_OWN_NAME, place.name):
+        if any(re.fullmatch(r'\d+\.\d+\.\d+(\.incomplete)?', p.name) for p in place.iterdir()):
+          out.append(place.name)
+  except OSError as e:
+    raise errors.UserError(f'{root}: cannot be read ({e}); check its permissions') from e
+  return out
 
 
 def open_corpus(name: str, data_dir: Path | None = None, **knobs: Any) -> Corpus:
@@ -66,14 +84,21 @@ def open_corpus(name: str, data_dir: Path | None = None, **knobs: Any) -> Corpus
 
 
 def folder(name: str, data_dir: Path) -> Path:
-  """Where the prepared corpus lies, whether or not it is there."""
-  return Path(data_dir).expanduser() / name / adapter(name).VERSION
+  """Where the prepared corpus lies, whether or not it is there; one of the user's own must be there or begun."""
+  if name in names():
+    version = adapter(name).VERSION
+  elif name in (others := own_names(data_dir)):
+    version = OWN_VERSION
+  else:
+    raise errors.unknown('corpus', name, {*names(), *others})
+  return Path(data_dir).expanduser() / name / version
 
 
 def manifest(name: str, data_dir: Path) -> dict[str, Any]:
   """What affectjax.json says; files that are missing or of another size are refused."""
   where = folder(name, data_dir)
-  command = f'python -m affectjax.prepare {name} --source=... --data_dir={data_dir}'
+  form = name if name in names() else f'{OWN} --name={name} --labels=...'
+  command = f'python -m affectjax.prepare {form} --source=... --data_dir={data_dir}'
   again = f'remove {where} and run: {command}'
   if not where.is_dir():
     if _incomplete(where).is_dir():
@@ -85,14 +110,26 @@ def manifest(name: str, data_dir: Path) -> dict[str, Any]:
     info = json.loads((where / records.MANIFEST).read_text('utf-8'))
     splits = {split: s['shards'] for split, s in info['splits'].items()}
     sizes = {where / shard['file']: shard['size'] for shards in splits.values() for shard in shards}
+    form = info['created'].get('form', name)
   except (OSError, ValueError, KeyError, TypeError) as e:
     raise errors.UserError(f'{where / records.MANIFEST}: missing or damaged ({type(e).__name__}); {again}') from e
+  if form == OWN and name in names():
+    raise errors.UserError(f'{where}: made of features of your own, and {name} is a corpus with a reader of its own; '
+                           f'remove or rename {where.parent}')  # fmt: skip
   for path, size in sizes.items():
     found = path.stat().st_size if path.is_file() else None
     if found != size:
       what = 'missing' if found is None else f'{found} bytes'
       raise errors.UserError(f'{path}: {what}, expected {size} bytes; {again}')
   return info
+
+
+def refuse_taken(name: str) -> None:
+  """Refuses a name that a corpus of the user's own cannot have."""
+  if not re.fullmatch(_OWN_NAME, name):
+    raise errors.UserError(f'name {name!r}, expected small letters, digits and underscores, a letter first')
+  if name in (OWN, *names(), *names(twins)):
+    raise errors.UserError(f'name {name!r} is taken ({", ".join([OWN, *names()])}); choose another')
 
 
 def adapter(name: str) -> Any:
@@ -132,17 +169,19 @@ def prepare(
   options: Mapping[str, Any] | None = None,
   workers: int = 1,
   progress: Callable[[int, int], None] | None = None,
+  reader: Any = None,
 ) -> Corpus:
   """Reads a corpus in its distributed layout and writes it below `data_dir`.
 
   Args:
-    name: of the corpus; `affectjax.data.corpora.<name>` reads it.
+    name: of the corpus; `affectjax.data.corpora.<name>` reads it, or `reader`.
     source: the folder as distributed.
     data_dir: where prepared corpora go.
     nonfinite: what to do about non-finite features: 'error', 'drop' the example, or 'mask' the frame.
     options: of the adapter, by name.
     workers: threads that read ahead of the writer; 1 reads in turn.
     progress: called with (done, total) after every example.
+    reader: of a corpus of the user's own (affectjax.data.own.Reader), whose name no other corpus may have.
 
   Returns:
     The prepared corpus; if it was prepared before, from the same source in the same way, as it is.
@@ -150,7 +189,11 @@ def prepare(
   Raises:
     UserError: for anything wrong with the source. Nothing is left behind that counts as prepared.
   """
-  module, source, options = adapter(name), Path(source).expanduser(), dict(options or {})
+  if reader is not None:
+    refuse_taken(name)
+  module = adapter(name) if reader is None else reader
+  version = OWN_VERSION if reader is not None else module.VERSION
+  source, options = Path(source).expanduser(), dict(options or {})
   if nonfinite not in schema.POLICIES:
     raise errors.unknown('policy for non-finite features', nonfinite, schema.POLICIES)
   if not source.exists():
@@ -159,7 +202,9 @@ def prepare(
   reading = module.read(source, **options)
   _check_reading(name, reading)
   identity = {'options': options, 'nonfinite': nonfinite, 'files': _fingerprint(source, reading.files)}
-  final = folder(name, data_dir)
+  if reader is not None:
+    identity['form'] = OWN
+  final = Path(data_dir).expanduser() / name / version
   if final.exists():
     have = manifest(name, data_dir)['created']
     if have != identity:
@@ -167,11 +212,12 @@ def prepare(
       raise errors.UserError(f'{final}: already prepared from other {differs}; remove it to prepare it again')
     return open_corpus(name, data_dir)
   work = _incomplete(final)
-  job = shards.Job(name, module.VERSION, reading, work, identity, workers, progress or (lambda *_: None))
+  job = shards.Job(name, version, reading, work, identity, workers, progress or (lambda *_: None))
   try:
     work.mkdir(parents=True, exist_ok=True)
     with _locked(work):
       try:
+        reading.begin()
         shards.write(job)
       except errors.UserError as e:  # another source or policy will be needed: nothing here is of use
         shutil.rmtree(work)

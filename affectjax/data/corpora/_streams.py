@@ -8,22 +8,19 @@ Labels, features and sound of a recording may differ by 0.5 s in length; the com
 """
 
 import dataclasses
-import math
-import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from scipy import signal
 
 from affectjax.data import features as feature_files
+from affectjax.data import sound as wav_files
 from affectjax.data import traces
 from affectjax.errors import UserError, unknown
 
 SAMPLE_RATE, SAMPLES = 16000, 640
 TOLERANCE_S = 0.5
 MODALITIES = ('audio', 'waveform')
-_KINDS = {(1, 16): '<i2', (1, 24): 'u1', (1, 32): '<i4', (3, 32): '<f4'}  # (format, bits) -> how it is stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,54 +132,11 @@ def read_wav(path: Path, start: float = 0.0, end: float | None = None, *, resamp
   Raises:
     UserError: no wav file, another encoding, rate or number of channels, or cut off.
   """
-  try:
-    with open(path, 'rb') as f:
-      kind, bits, channels, rate, offset, size = _header(f.read(64 * 1024), path.stat().st_size)
-      if channels != 1:
-        raise UserError(f'{path}: {channels} channels, expected one; convert it: ffmpeg -i IN -ac 1 OUT')
-      if rate != SAMPLE_RATE and not resample:
-        raise UserError(f'{path}: {rate} samples per second, expected {SAMPLE_RATE}; give option resample=true')
-      total = size // (bits // 8)
-      first = min(round(start * rate), total)
-      last = total if end is None else min(max(round(end * rate), first), total)
-      f.seek(offset + first * bits // 8)
-      raw = f.read((last - first) * bits // 8)
-  except (OSError, ValueError, struct.error) as e:
-    if isinstance(e, UserError):
-      raise
-    raise UserError(f'{path}: cannot be read as a wav file (damaged or of another kind): {e}') from e
-  x = _decode(raw, kind, bits)
-  if rate != SAMPLE_RATE:
-    common = math.gcd(rate, SAMPLE_RATE)
-    x = signal.resample_poly(x, SAMPLE_RATE // common, rate // common)
-  return x.astype(np.float32)
-
-
-def _header(head: bytes, file_size: int) -> tuple[int, int, int, int, int, int]:
-  """(format, bits, channels, rate, offset of the data, its size in bytes); ValueError if that is not to be had."""
-  if head[:4] != b'RIFF' or head[8:12] != b'WAVE':
-    raise ValueError('it does not begin as one does')
-  at, told = 12, None
-  while at + 8 <= len(head):
-    name, size = head[at : at + 4], struct.unpack('<I', head[at + 4 : at + 8])[0]
-    at += 8
-    if name == b'fmt ':
-      kind, channels, rate, _, _, bits = struct.unpack('<HHIIHH', head[at : at + 16])
-      if kind == 0xFFFE:
-        kind = struct.unpack('<H', head[at + 24 : at + 26])[0]
-      told = kind, bits, channels, rate
-    elif name == b'data':
-      if told is None or (told[0], told[1]) not in _KINDS or not told[2] or not told[3]:
-        raise ValueError(f'format and bits are {told and told[:2]}; expected PCM of 16, 24, 32 bit or 32-bit float')
-      if at + size > file_size:
-        raise ValueError(f'it is cut off: {file_size - at} of {size} bytes of sound')
-      return *told, at, size
-    at += size + size % 2
-  raise ValueError('no sound found in it')
-
-
-def _decode(raw: bytes, kind: int, bits: int) -> np.ndarray:
-  x = np.frombuffer(raw, _KINDS[kind, bits])
-  if bits == 24:  # three bytes as the upper three of four
-    x = np.concatenate([np.zeros((len(x) // 3, 1), np.uint8), x.reshape(-1, 3)], 1).reshape(-1).view('<i4')
-  return x if kind == 3 else x / (2**15 if bits == 16 else 2**31)
+  told = wav_files.header(path)
+  if told.channels != 1:
+    raise UserError(f'{path}: {told.channels} channels, expected one; convert it: ffmpeg -i IN -ac 1 OUT')
+  if told.rate != SAMPLE_RATE and not resample:
+    raise UserError(f'{path}: {told.rate} samples per second, expected {SAMPLE_RATE}; give option resample=true')
+  first = min(round(start * told.rate), told.samples)
+  last = told.samples if end is None else min(max(round(end * told.rate), first), told.samples)
+  return wav_files.resampled(wav_files.samples(path, told, first, last)[:, 0], told.rate, SAMPLE_RATE)

@@ -29,16 +29,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectjax.data import features
-from affectjax.data.corpora import _clips
+from affectjax.data.corpora import _clips, _packed
 from affectjax.data.corpus import Reading
 from affectjax.errors import UserError
 
 VERSION = '1.0.0'
-RATE = 100.0  # Hz
 EMOTIONS = ('neutral', 'calm', 'happy', 'sad', 'angry', 'fearful', 'disgust', 'surprised')
 INTENSITIES, STATEMENTS = ('normal', 'strong'), ('kids', 'dogs')
 ACTORS, REPETITIONS = 24, 2
-PACK, TABLE = 'egemaps_lld_10ms.npz', 'metadata.csv'
+PACK, TABLE = _packed.PACK, 'metadata.csv'
 _ALLOWED = {  # field of a name -> what it may be, and how a refusal says so
   'modality': ((1, 3), '01 (audio-visual) or 03 (audio)'),
   'channel': ((1,), '01 (speech)'),
@@ -90,7 +89,7 @@ def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
     raise UserError(f'{source}: {what}')
   if pack.exists() and audio_hz is not None:
     raise UserError(f'option audio_hz: {audio_hz}, but frames of {PACK} are 10 ms apart; leave it out')
-  rate = RATE if audio_hz is None else _clips.rate('audio_hz', audio_hz)
+  rate = _packed.RATE if audio_hz is None else _clips.rate('audio_hz', audio_hz)
   found = _read_pack(pack, source / TABLE) if pack.exists() else _read_folder(folder)
 
   def example(split: str, name: str) -> dict[str, Any]:
@@ -159,33 +158,11 @@ def _read_folder(folder: Path) -> Found:
 
 
 def _read_pack(path: Path, table: Path) -> Found:
-  arrays = features.load_npz(path, ['lld', 'offsets', 'files', 'lld_names'])
-  lld, offsets, files, columns = arrays.values()
-  for name, x, kinds, ndim in (
-    ('lld', lld, 'f', 2), ('offsets', offsets, 'iu', 1), ('files', files, 'U', 1), ('lld_names', columns, 'U', 1)
-  ):  # fmt: skip
-    if x.ndim != ndim or x.dtype.kind not in kinds or not x.size:
-      wanted = {'f': 'floats [N, D]', 'iu': 'integers [files + 1]', 'U': 'text [n]'}[kinds]
-      raise UserError(f'{path}: {name} is {x.dtype} {list(x.shape)}, expected {wanted}')
-  if lld.shape[1] != len(columns):
-    raise UserError(f'{path}: lld has {lld.shape[1]} columns, lld_names {len(columns)}; expected the same')
-  if len(offsets) != len(files) + 1 or offsets[0] != 0 or offsets[-1] != len(lld):
-    raise UserError(f'{path}: {len(offsets)} offsets from {offsets[0]} to {offsets[-1]}, expected {len(files) + 1} '
-                    f'from 0 to {len(lld)}')  # fmt: skip
-  frames = np.diff(offsets.astype(np.int64))
-  if (frames < 1).any():
-    i = int(np.argmax(frames < 1))
-    raise UserError(f'{path}: {files[i]} has {frames[i]} frames by the offsets, expected one or more')
-  names = [str(name).removesuffix('.wav') for name in files]
-  rows = {name: i for i, name in enumerate(names)}
-  if len(rows) < len(names):
-    again = next(name for i, name in enumerate(names) if rows[name] != i)
-    raise UserError(f'{path}: files has {again!r} twice; expected every recording once')
-  utterances = {name: parse(name, f'{path}: files') for name in names}
-  _refuse_twice(path, names)
-  _compare(table, names, utterances, frames)
-  load = lambda name: features.as_float32(path, lld[offsets[rows[name]] : offsets[rows[name] + 1]])
-  return Found(utterances, lld.shape[1], load, [path, table], columns.tolist())
+  pack = _packed.read(path)
+  utterances = {name: parse(name, f'{path}: files') for name in pack.names}
+  _refuse_twice(path, pack.names)
+  _compare(table, pack.names, utterances, pack.frames)
+  return Found(utterances, len(pack.columns), pack.load, [path, table], pack.columns)
 
 
 def _compare(path: Path, names: list[str], utterances: dict[str, Utterance], frames: np.ndarray) -> None:
