@@ -56,8 +56,6 @@ ROWS = {
   'prior': dict(stage='reference', reference=dict(kind='prior')),
   'rater': dict(stage='reference', reference=dict(kind='rater')),
 }
-ABLATIONS = ('rater_only', 'modality_uniform', 'kappa_0', 'no_stop_gradient', 'two_stage', 'kl_instead_of_js',
-             'bc_instead_of_js', 'student_audio', 'student_text', 'gate_concatenation')  # fmt: skip
 VARIANTS = ('ce_inverse', 'gate_concatenation')  # beside the default table, in `:selection`
 FIDELITY, ACCURACY = ('js.bits', 'bc', 'r2.pearson'), ('acc', 'f1.macro', 'f1.weighted')
 METRICS = (

@@ -139,7 +139,7 @@ def state(row: str = 'amber2', optimizer=SGD, seed: int = 0, fresh: bool = False
     return training.init(cell, optimizer, 10, extra, jax.random.key(seed), {})
   copies = [drawn(cell.net, seed + (100 * i if cell.members else 0)) for i in range(cell.copies)]
   params = jax.tree.map(lambda *x: np.stack(x), *copies)
-  tx = training.each(training.optim.make(optimizer, 10, training.frozen(cell)))
+  tx = training.optim.each(training.optim.make(optimizer, 10, training.frozen(cell)))
   return TrainState.create(params, tx, jax.random.key(seed), extra)
 
 

@@ -1,5 +1,6 @@
 """Checkpoints by Orbax: the latest to go on from, the selected one to report, and final parameters to reuse."""
 
+import functools
 import pathlib
 import shutil
 import time
@@ -136,7 +137,7 @@ def load_final(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def warm(state: TrainState, source: dict[str, Any], modules: tuple[str, ...]) -> TrainState:
-  """`state` with another cell's parameters.
+  """`state` with another cell's parameters. What is trained in copies, [S, ...], takes the one over into each.
 
   Args:
     state: a fresh state.
@@ -154,6 +155,12 @@ def warm(state: TrainState, source: dict[str, Any], modules: tuple[str, ...]) ->
       there, here = ([*(t['params'] or {}), *(t['extra'] or {})] for t in (source, trees))
       raise UserError(f'warm start: {name!r} is not on both sides; there: {sorted(there)}, here: {sorted(here)}')
     fresh, given = _shapes(trees[kind][name]), _shapes(source[kind][name])
+    copies = {shape[:1] for key, shape in fresh.items() if shape and shape[1:] == given.get(key)}
+    if len(copies) == 1:
+      ((n,),) = copies
+      if fresh == {key: (n, *shape) for key, shape in given.items()}:
+        trees[kind][name] = jax.tree.map(functools.partial(_repeated, n), source[kind][name])
+        continue
     if fresh != given:
       wrong = min(k for k in fresh.keys() | given.keys() if fresh.get(k) != given.get(k))
       raise UserError(
@@ -162,6 +169,10 @@ def warm(state: TrainState, source: dict[str, Any], modules: tuple[str, ...]) ->
       )
     trees[kind][name] = source[kind][name]
   return state.replace(params=trees['params'], extra=trees['extra'])
+
+
+def _repeated(n: int, x: Any) -> np.ndarray:
+  return np.repeat(np.asarray(x)[None], n, 0)
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

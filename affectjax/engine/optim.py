@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
-from affectjax.errors import unknown
+from affectjax.errors import UserError, unknown
 
 
 class PlateauState(NamedTuple):
@@ -68,8 +69,8 @@ def make(config: Mapping[str, Any], steps: int, frozen: tuple[str, ...] = ()) ->
 
   Args:
     config: `name` adam (`beta1`, `beta2`, if not 0.9 and 0.999) or sgd, `lr`, `l2` (coupled), `decay` (decoupled),
-      `clip` (global norm, 0 for none), `schedule` constant, plateau, step or cosine; `factor`, `patience` (plateau),
-      `drops` (step).
+      `clip` (global norm, 0 for none), perhaps `warmup` (share of the steps over which the rate rises), `schedule`
+      constant, plateau, step or cosine; `factor`, `patience` (plateau), `drops` (step).
     steps: length of the run, for schedules.
     frozen: top-level modules whose parameters stay as they are (no decay either).
   """
@@ -85,7 +86,11 @@ def make(config: Mapping[str, Any], steps: int, frozen: tuple[str, ...] = ()) ->
   if config['decay']:
     parts.append(optax.add_decayed_weights(config['decay']))
   schedule = _schedule(config, steps)
-  parts.append(optax.scale_by_schedule(lambda count: -config['lr'] * schedule(count)))
+  if not 0 <= config.get('warmup', 0.0) <= 1:
+    raise UserError(f'run.optim.warmup is {config["warmup"]}; expected a share of the steps, 0 to 1')
+  rise = config.get('warmup', 0.0) * steps
+  warm = lambda count: jnp.minimum(1.0, (count + 1) / rise) if rise >= 1 else 1.0
+  parts.append(optax.scale_by_schedule(lambda count: -config['lr'] * schedule(count) * warm(count)))
   if config['schedule'] == 'plateau':
     parts.append(scale_by_plateau())
   tx = optax.chain(*parts)
@@ -93,3 +98,8 @@ def make(config: Mapping[str, Any], steps: int, frozen: tuple[str, ...] = ()) ->
     return tx
   label = lambda params: {k: 'frozen' if k in frozen else 'trained' for k in params}
   return optax.multi_transform({'trained': tx, 'frozen': optax.set_to_zero()}, label)
+
+
+def each(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+  """`tx` for every copy of the parameters by itself, along a leading axis [S, ...] of every leaf."""
+  return optax.GradientTransformation(jax.vmap(tx.init), jax.vmap(tx.update))

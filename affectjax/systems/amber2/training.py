@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from affectjax.engine import optim, steps
 from affectjax.engine.types import Batch, TrainState
@@ -135,11 +134,6 @@ def make_loss(spec: Spec):
   return loss
 
 
-def each(tx: optax.GradientTransformation) -> optax.GradientTransformation:
-  """`tx` for every copy by itself."""
-  return optax.GradientTransformation(jax.vmap(tx.init), jax.vmap(tx.update))
-
-
 def frozen(spec: Spec) -> tuple[str, ...]:
   """The modules that are not trained: the experts of the two-stage form, with the gate if the fusion head is one."""
   if spec.joint:
@@ -149,7 +143,7 @@ def frozen(spec: Spec) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=64)
 def _step(spec: Spec, config: tuple, length: int):
-  return steps.gradient_step(make_loss(spec), each(optim.make(dict(config), length, frozen(spec))))
+  return steps.gradient_step(make_loss(spec), optim.each(optim.make(dict(config), length, frozen(spec))))
 
 
 def make_step(spec: Spec, config: Mapping[str, Any], length: int):
@@ -164,7 +158,7 @@ def init(spec: Spec, config: Mapping[str, Any], length: int, extra, key: jax.Arr
   small |= {f'{m}_mask': jnp.ones((1, 1), bool) for m, _ in spec.net.inputs}
   keys = [jax.random.fold_in(key, _INIT - (i if spec.members else 0)) for i in range(spec.copies)]
   params = _initialiser(spec.net)(jnp.stack(keys), small)
-  return TrainState.create(params, each(optim.make(config, length, frozen(spec))), key, extra)
+  return TrainState.create(params, optim.each(optim.make(config, length, frozen(spec))), key, extra)
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,0 +1,217 @@
+"""A finished cell that predicts: what is read of it, and what a system must say so that new features can be put in.
+
+A system that can predict has a module `predictor` in its package, found by name, with two functions:
+
+  inputs(cell) -> modalities that are read, in order; UserError for a cell that cannot predict
+  predictor(cell, corpus) -> Predictor, for the examples of `corpus`, which have features and no labels
+"""
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import flax.errors
+import jax
+import numpy as np
+
+from affectjax.engine import checkpoint, parallel, train
+from affectjax.engine.types import Batch, Experiment, TrainState
+from affectjax.errors import UserError
+
+EMOTION = 'emotion'
+Columns = dict[str, np.ndarray]  # name -> [N] numbers (NaN: none) or strings ('': none)
+AGAIN = 'remove its folder and run it again'
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """A finished cell.
+
+  Attributes:
+    folder: where it lies.
+    config: resolved, lists as tuples; a key that is missing is refused when it is asked for.
+    features: modality -> `width`, `rate_hz` (None: frames without a rate), perhaps `columns`, of the training corpus.
+    labels: of the training corpus: `attributes`, `emotions` (names), `rate_hz` of labels or None.
+  """
+
+  folder: pathlib.Path
+  config: Mapping[str, Any]
+  features: Mapping[str, Mapping[str, Any]]
+  labels: Mapping[str, Any]
+
+  def final(self) -> dict[str, Any]:
+    """{'params', 'extra'}."""
+    try:
+      return checkpoint.load_final(self.folder)
+    except UserError:
+      raise
+    except Exception as error:  # Orbax tells of damage by errors of many kinds
+      line = (str(error).strip().splitlines() or [''])[0]
+      raise UserError(
+        f'{self.folder}/checkpoints/{checkpoint.FINAL}: cannot be read (damaged?): {type(error).__name__}: '
+        f'{line[:200]}; {AGAIN}'
+      ) from error
+
+  def stored(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Arrays of predictions.npz, '<split>/<name>', those of `names` that are there."""
+    path = self.folder / 'predictions.npz'
+    try:
+      with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in names if name in file.files}
+    except Exception as error:  # numpy and zipfile tell of damage by errors of many kinds
+      raise UserError(f'{path}: cannot be read (damaged?): {type(error).__name__}: {error}; {AGAIN}') from error
+
+  def can_not(self, why: str) -> UserError:
+    """The refusal of a cell of which no predictions can be had."""
+    return UserError(f'{self.folder}: {why}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+  """A trained network and the examples of a folder.
+
+  Attributes:
+    params, extra: of the network.
+    streams: name -> [M, D] real frames, before they are standardised.
+    standard: name -> `mean` and `scale` [D] of training, under the same names.
+    batches: one padded pass over all examples.
+    count: of batches.
+    predict: as in `Experiment`.
+    columns: outputs -> columns of the table, all of one length; `id` first.
+    notes: what the user should know.
+  """
+
+  params: Any
+  extra: Any
+  streams: Mapping[str, np.ndarray]
+  standard: Mapping[str, Mapping[str, np.ndarray]]
+  batches: Callable[[], Iterator[Batch]]
+  count: int
+  predict: Callable[[TrainState, Batch], Mapping[str, jax.Array]]
+  columns: Callable[[Mapping[str, np.ndarray]], Columns]
+  notes: tuple[str, ...] = ()
+
+
+class _Told(dict):
+  """A part of config.json; what it lacks is refused in one line."""
+
+  path: pathlib.Path | None = None
+
+  def __missing__(self, key):
+    raise UserError(f'{self.path}: says nothing of {key!r}, which this version reads; {AGAIN}')
+
+
+def _plain(value: Any, path: pathlib.Path) -> Any:
+  """JSON as configs are: tuples instead of lists."""
+  if isinstance(value, dict):
+    out = _Told({k: _plain(v, path) for k, v in value.items()})
+    out.path = path
+    return out
+  return tuple(_plain(v, path) for v in value) if isinstance(value, list) else value
+
+
+def load(folder: pathlib.Path) -> Cell:
+  """A finished cell.
+
+  Raises:
+    UserError: no cell, unfinished, failed, damaged, or of a version that did not say what it was trained on.
+  """
+  folder = pathlib.Path(folder)
+  path = folder / 'config.json'
+  if not path.is_file():
+    what = 'not a cell, there is no config.json' if folder.is_dir() else 'no such folder'
+    raise UserError(f'{folder}: {what}; expected WORKDIR/cells/<row>/<fold>-<seed>-<fingerprint>')
+  try:
+    document = json.loads(path.read_text('utf-8'))
+    if not isinstance(document['config']['system'], str):
+      raise TypeError('system is no name')
+  except (ValueError, KeyError, TypeError, OSError) as error:
+    raise UserError(f'{path}: cannot be read as the config of a cell: {error!r}; {AGAIN}') from error
+  if (folder / 'FAILED').is_file():
+    raise UserError(f'{folder}: this cell failed, see its file FAILED; run it to its end first')
+  if not (folder / 'predictions.npz').is_file():
+    raise UserError(f'{folder}: this cell is not finished, there is no predictions.npz; run it to its end first')
+  if not isinstance(document.get('features'), dict) or not isinstance(document.get('labels'), dict):
+    raise UserError(f'{path}: says no width and rate of the training features (an earlier version ran it); {AGAIN}')
+  document = _plain(document, path)
+  return Cell(folder, document['config'], document['features'], document['labels'])
+
+
+def of(cell: Cell):
+  """The module `predictor` of the cell's system."""
+  module = train.system(cell.config['system'])
+  name = f'{module.__name__}.predictor'
+  if importlib.util.find_spec(name) is None:
+    raise cell.can_not(f'cells of {cell.config["system"]} cannot predict yet')
+  return importlib.import_module(name)
+
+
+def run(predictor: Predictor, cell: Cell, watch: Callable[[int, int], None] = lambda done, total: None) -> Columns:
+  """Predicts every example; `watch` is told of batches (done, total).
+
+  Raises:
+    UserError: when the cell's parameters are not those of this version's network.
+  """
+  zero = np.zeros((), np.int32)
+  state = TrainState(zero, predictor.params, (), jax.random.key(cell.config['seed']), predictor.extra, zero.copy())
+
+  def batches(split: str, seed: int) -> Iterator[Batch]:
+    for i, batch in enumerate(predictor.batches()):
+      yield batch
+      watch(i + 1, predictor.count)
+
+  passing = Experiment(batches, lambda key, batch: state, None, predictor.predict, lambda outputs: {})
+  try:
+    out = train.predict(passing, parallel.replicate(state), 'all', cell.config['seed'])
+  except flax.errors.FlaxError as error:
+    line = str(error).strip().splitlines()[0]
+    raise cell.can_not(f'its parameters do not fit the network of this version ({line[:200]}); {AGAIN}') from error
+  return predictor.columns(out)
+
+
+# What systems share
+
+
+def batch_size(wanted: int, rows: int) -> int:
+  """No larger than it must be for `rows`."""
+  return parallel.round_up(max(1, min(wanted, rows)))
+
+
+def classes(names: Sequence[str], shares: np.ndarray) -> Columns:
+  """`p_<class>` and `emotion`, the likeliest class (the first of equals), of probabilities [N, K]; NaN: none."""
+  out = {f'p_{name}': shares[:, k].astype(np.float32) for k, name in enumerate(names)}
+  return {**out, EMOTION: likeliest(names, shares, np.isfinite(shares).all(1))}
+
+
+def likeliest(names: Sequence[str], values: np.ndarray, known: np.ndarray) -> np.ndarray:
+  """Names [N] of the largest of values [N, K]; '' for those not `known` [N] bool."""
+  at = np.where(known[:, None], values, 0.0).argmax(1)
+  return np.where(known, np.array([*names])[at], '')
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+  """Probabilities of logits [..., K], in float64."""
+  x = np.asarray(logits, np.float64)
+  p = np.exp(x - x.max(-1, keepdims=True))
+  return p / p.sum(-1, keepdims=True)
+
+
+def refuse_without(cell: Cell, ids: np.ndarray, there: np.ndarray, what: str) -> None:
+  """Refuses ids [N] that lack what the network cannot do without; `there` [N] bool."""
+  lacking = np.flatnonzero(~there)
+  if len(lacking):
+    raise UserError(f'id {str(ids[lacking[0]])!r} has no {what} ({len(lacking)} of {len(ids)} ids), which the network '
+                    f'of {cell.folder} needs of all; add the files, or take these ids out')  # fmt: skip
+
+
+def refuse_widths(cell: Cell, streams: Mapping[str, np.ndarray], standard: Mapping[str, Mapping[str, Any]]) -> None:
+  """Refuses inputs [M, D] that, made of features of the right width, are still none of this network."""
+  for name, x in streams.items():
+    expected = np.shape(standard[name]['mean'])[0]
+    if x.shape[1] != expected:
+      raise UserError(f'{cell.folder}: {name} gives {x.shape[1]} inputs per step, the network has {expected}: frames '
+                      'are not summarised as in training; give features at the rate of training')  # fmt: skip

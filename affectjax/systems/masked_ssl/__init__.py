@@ -1,0 +1,22 @@
+"""Masked-timestamp self-supervision on acoustic features, then fine-tuning with few labels.
+
+Nimitsurachat and Washington, arXiv 2307.12343; AI (MDPI) 2024, 5(1), doi 10.3390/ai5010011. Methods and tables of the
+paper could not be read and no code was found: this is a re-implementation with the fact sheet's defaults, which aims at
+the claims of the abstract.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from affectjax.engine.types import Experiment
+from affectjax.errors import unknown
+from affectjax.systems.masked_ssl import experiment, references
+
+STAGES = {'pretrain': experiment.pretrain, 'finetune': experiment.finetune, 'reference': references.build}
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """The experiment of one cell; `config['stage']` is 'pretrain', 'finetune' or 'reference' (what takes no training)."""
+  if config['stage'] not in STAGES:
+    raise unknown('stage', config['stage'], STAGES)
+  return STAGES[config['stage']](config, data_dir)

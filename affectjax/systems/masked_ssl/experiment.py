@@ -1,0 +1,211 @@
+"""Pretraining without labels, and fine-tuning with few; the baseline is fine-tuning that starts from nothing."""
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from affectjax.data import pipeline
+from affectjax.engine import optim, parallel, steps
+from affectjax.engine.types import Experiment, TrainState
+from affectjax.errors import UserError, unknown
+from affectjax.systems.masked_ssl import backbone, masks, network, training, views
+from affectjax.systems.masked_ssl import sequences as sequences_lib
+from affectjax.systems.masked_ssl.sequences import Sequences
+
+DEV = ('full', 'budget')
+
+
+def _encoder(config: Mapping[str, Any]) -> dict[str, Any]:
+  """The encoder's sizes; refuses those of which no network can be made."""
+  model = config['model']
+  if model['kind'] not in backbone.KINDS:
+    raise unknown('run.model.kind', model['kind'], backbone.KINDS)
+  least = min(model['width'], model['blocks'], model['heads'], model['hidden'])
+  if least < 1 or model['width'] % (2 * model['heads']) or not 0 <= model['dropout'] < 1:
+    raise UserError(f'run.model: width {model["width"]}, blocks {model["blocks"]}, heads {model["heads"]}, hidden '
+                    f'{model["hidden"]}, dropout {model["dropout"]}; expected 1 or more each, a width that is a '
+                    'multiple of twice the heads, and a rate below 1')  # fmt: skip
+  return {k: model[k] for k in ('kind', 'width', 'blocks', 'heads', 'hidden', 'dropout')}
+
+
+def _prepared(config: Mapping[str, Any], data_dir: str | None) -> tuple[Sequences, dict[str, np.ndarray]]:
+  """The corpus and its sides."""
+  sequences = sequences_lib.load(config, data_dir)
+  return sequences, sequences_lib.sides(sequences, config)
+
+
+def _length(config: Mapping[str, Any], rows: int, batch_size: int) -> tuple[int, int]:
+  """Steps in all and per epoch."""
+  if config['steps'] < 0 or (not config['steps'] and config['epochs'] <= 0):
+    raise UserError(f'run.steps {config["steps"]}, run.epochs {config["epochs"]}; expected one of them above 0')
+  return config['steps'] or math.ceil(config['epochs'] * rows / batch_size), math.ceil(rows / batch_size)
+
+
+def _batches(sequences: Sequences, sides, told: Mapping[str, np.ndarray], batch_size: int, eval_size: int):
+  """Batches of a side."""
+
+  def gather(rows):
+    names = {'id': sequences.id[rows], 'group': sequences.group[rows], 'item': sequences.item[rows]}
+    return {**names, 'x': sequences.x[rows], 'real': sequences.real[rows], **{k: v[rows] for k, v in told.items()}}
+
+  def batches(side, seed):
+    if side == 'train':
+      return pipeline.shuffled(sides['train'], gather, batch_size, seed)
+    return pipeline.ordered(sides[side], gather, eval_size)
+
+  return batches
+
+
+# Pretraining
+
+
+def pretraining(config: Mapping[str, Any], features: int, meta: Mapping[str, Any]) -> training.Pretraining:
+  """What is traced of a config."""
+  mask, pretext = config['mask'], config['pretext']
+  for key, there in (('error', training.ERRORS), ('layout', network.LAYOUTS), ('target', network.TARGETS)):
+    if pretext[key] not in there:
+      raise unknown(f'run.pretext.{key}', pretext[key], there)
+  named = meta.get('column_groups', {})
+  groups = tuple(tuple(g) for g in named.values()) or ((0, features),)
+  masking = masks.Masking(mask['kind'], float(mask['ratio']), int(mask['span']), mask['replace'], groups)
+  masks.check(masking)
+  if pretext['layout'] == 'mae' and mask['kind'] not in ('iid', 'span_fixed'):
+    raise UserError("run.pretext.layout 'mae' shows whole steps, a number that is known; set run.mask.kind to iid or "
+                    'span_fixed')  # fmt: skip
+  if not 0 <= pretext['ema'] < 1:
+    raise UserError(f'run.pretext.ema is {pretext["ema"]}; expected from 0 to below 1')
+  if pretext['group_weights'] and len(named) < 2:
+    raise UserError(f'run.pretext.group_weights with {len(named)} groups of columns in the corpus; expected 2 or more, '
+                    'or all weigh alike; set it to False')  # fmt: skip
+  weights = np.ones(features)
+  if pretext['group_weights']:  # every group weighs alike, however many features it has
+    for first, end in groups:
+      weights[first:end] = features / len(groups) / (end - first)
+  net = network.Pretext(
+    **_encoder(config), features=features, layout=pretext['layout'], target=pretext['target'],
+    keep=1 - float(mask['ratio']) if mask['kind'] == 'iid' else 1.0,  # spans that overlap hide less
+  )  # fmt: skip
+  return training.Pretraining(
+    net, masking, pretext['error'], bool(pretext['everywhere']), tuple(weights.tolist()), float(pretext['ema'])
+  )
+
+
+def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """The experiment of a pretraining cell: labels are not looked at."""
+  sequences, sides = _prepared(config, data_dir)
+  cell = pretraining(config, sequences.x.shape[2], sequences.meta)
+  batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
+  length, epoch = _length(config, len(sides['train']), batch_size)
+  standard = sequences_lib.standardiser(sequences, sides['train'])
+  return Experiment(
+    batches=_batches(sequences, sides, {'row': np.arange(len(sequences), dtype=np.int32)}, batch_size, eval_size),
+    init=functools.partial(_init_pretraining, cell, optim.make(config['optim'], length), standard),
+    step=_pretext_step(cell, tuple(sorted(config['optim'].items())), length),
+    predict=training.pretext_predict(cell),
+    score=lambda out: {k: float(np.mean(out[k])) for k in ('loss', 'loss_mean', 'loss_interpolated')},
+    steps=length,
+    epoch=epoch,
+  )
+
+
+@functools.lru_cache(maxsize=16)
+def _pretext_step(cell: training.Pretraining, config: tuple, length: int):
+  return steps.gradient_step(training.pretext_loss(cell), optim.make(dict(config), length))
+
+
+def _init_pretraining(cell: training.Pretraining, tx, standard, key, batch) -> TrainState:
+  x, real = jnp.zeros((1, *batch['x'].shape[1:])), jnp.ones((1, batch['x'].shape[1]), bool)
+  hidden = jnp.arange(batch['x'].shape[1])[None, :, None] < 1
+  params = training.initialise(cell.net, key, 0, x, real, hidden, key, cell.masking, False)
+  extra = {'input': standard}
+  if cell.net.target == 'ema_latent':
+    extra['teacher'] = params
+  return TrainState.create(params, tx, key, extra)
+
+
+# Fine-tuning
+
+
+def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
+  """What is traced of a config."""
+  tune = config['tune']
+  if tune['loss'] not in training.LOSSES:
+    raise unknown('run.tune.loss', tune['loss'], training.LOSSES)
+  if tune['head'] not in network.HEADS:
+    raise unknown('run.tune.head', tune['head'], network.HEADS)
+  if not tune['encoder_lr'] or any(not lr > 0 for lr in tune['encoder_lr']) or not 0 < tune['decay'] <= 1:
+    raise UserError(f'run.tune: encoder_lr {tuple(tune["encoder_lr"])}, decay {tune["decay"]}; expected one rate or '
+                    'more above 0, and a factor above 0, to 1')  # fmt: skip
+  if tune['frozen'] and (len(tune['encoder_lr']) > 1 or not config['warm_start']):
+    raise UserError('run.tune.frozen leaves the encoder as it came: name the row it comes from in run.warm_start, and '
+                    'one rate in run.tune.encoder_lr')  # fmt: skip
+  if (tune['loss'] == 'cross_entropy') != (config['target']['kind'] == 'class'):
+    raise UserError(f"run.tune.loss {tune['loss']!r} with run.target.kind {config['target']['kind']!r}; cross_entropy "
+                    'is for class, and only it')  # fmt: skip
+  if config['optim']['schedule'] == 'plateau':  # it is told one dev loss, learning rates have one each
+    raise UserError('run.optim.schedule plateau is not for fine-tuning; set it to constant, cosine or step')
+  net = network.Predictor(**_encoder(config), out=training.outputs_of(tune['loss'], targets), head=tune['head'])
+  return training.Finetuning(
+    net, tune['loss'], targets, bool(tune['frozen']), float(tune['decay']), len(tune['encoder_lr'])
+  )
+
+
+def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """The experiment of a cell with labels: from a pretrained encoder (`warm_start`), or from nothing."""
+  sequences, sides = _prepared(config, data_dir)
+  label, names = views.labels(sequences, config)
+  sides = limited(sequences, sides, label, config)
+  cell = finetuning(config, len(names))
+  batch_size = parallel.global_batch(min(config['batch_size'], len(sides['train'])))
+  length, epoch = _length(config, len(sides['train']), batch_size)
+  pool = sequences_lib.sides(sequences, config)['train']  # features need no label: as in pretraining
+  extra = {'input': sequences_lib.standardiser(sequences, pool)}
+  told = {'label': label, 'median': views.medians(label, sides['train'])}
+  rates = tuple(float(lr) for lr in config['tune']['encoder_lr'])
+
+  def init(key, batch):
+    x, real = jnp.zeros((1, *batch['x'].shape[1:])), jnp.ones((1, batch['x'].shape[1]), bool)
+    params = training.initialise(cell.net, key, cell.copies, x, real, False)
+    return TrainState.create(params, training.optimiser(cell, config['optim'], length, rates, params), key, extra)
+
+  return Experiment(
+    batches=_batches(sequences, sides, told, batch_size, parallel.global_batch(config['eval_batch_size'])),
+    init=init,
+    step=_task_step(cell, tuple(sorted(config['optim'].items())), length, rates, sequences.x.shape[1:]),
+    predict=training.finetune_predict(cell),
+    score=functools.partial(views.score, names, rates),
+    steps=length,
+    epoch=epoch,
+    finish=functools.partial(views.finish, names),
+  )
+
+
+@functools.lru_cache(maxsize=64)
+def _task_step(cell: training.Finetuning, config: tuple, length: int, rates: tuple[float, ...], shape: tuple[int, ...]):
+  """The update; of equal cells the same function, so that what was compiled is shared."""
+  import jax
+
+  x, real = jnp.zeros((1, *shape)), jnp.ones((1, shape[0]), bool)
+  like = jax.eval_shape(lambda: training.initialise(cell.net, jax.random.key(0), cell.copies, x, real, False))
+  return steps.gradient_step(training.finetune_loss(cell), training.optimiser(cell, dict(config), length, rates, like))
+
+
+def limited(sequences: Sequences, sides, label: np.ndarray, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Sides with labels, training cut to the budget, and dev with it if `data.dev` is 'budget' (a quarter of it)."""
+  data = config['data']
+  if data['dev'] not in DEV:
+    raise unknown('run.data.dev', data['dev'], DEV)
+  known = label >= 0 if label.ndim == 1 else np.isfinite(label).any(1)
+  found = {side: rows[known[rows]] for side, rows in sides.items()}
+  for side, rows in found.items():
+    if not len(rows):
+      raise UserError(f'{sequences.name}: no example on the side {side} has a label; look at it with affectjax.doctor')
+  budget = data['budget']
+  found['train'] = sequences_lib.budgeted(sequences, found['train'], budget, config['seed'])
+  if data['dev'] == 'budget' and budget:
+    found['dev'] = sequences_lib.budgeted(sequences, found['dev'], max(1, budget // 4), config['seed'])
+  return found

@@ -1,0 +1,72 @@
+"""Rows that take no training: constants, which say how much of a score is the labels' own doing."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import optax
+
+from affectjax.data import pipeline
+from affectjax.engine import parallel
+from affectjax.engine.types import Experiment, TrainState
+from affectjax.errors import UserError, unknown
+from affectjax.systems.masked_ssl import sequences as sequences_lib
+from affectjax.systems.masked_ssl import views
+from affectjax.systems.masked_ssl.experiment import limited
+
+
+def zero(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
+  """No emotion at all."""
+  del rows, classes
+  return np.zeros_like(label)
+
+
+def median(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
+  """The median of the training labels, the best constant for the absolute error."""
+  del classes
+  return views.medians(label, rows)
+
+
+def majority(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
+  """The most frequent training class."""
+  chosen = np.bincount(label[rows], minlength=classes).argmax()
+  return np.repeat(np.eye(classes, dtype=np.float32)[chosen][None], len(label), 0)
+
+
+METHODS: Mapping[str, Callable[..., np.ndarray]] = {'zero': zero, 'median': median, 'majority': majority}
+
+
+def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """`run.reference` names one of `METHODS`."""
+  name = config['reference']
+  if name not in METHODS:
+    raise unknown('run.reference', name, METHODS)
+  sequences = sequences_lib.load(config, data_dir)
+  label, names = views.labels(sequences, config)
+  if (label.ndim == 1) != (name == 'majority'):
+    raise UserError(f'run.reference {name!r} with run.target.kind {config["target"]["kind"]!r}; majority is for class, '
+                    'zero and median for intensity')  # fmt: skip
+  sides = limited(sequences, sequences_lib.sides(sequences, config), label, config)
+  output = METHODS[name](label, sides['train'], len(names))[:, None]
+  told = {'label': label, 'median': views.medians(label, sides['train']), 'output': output}
+  size = parallel.global_batch(config['eval_batch_size'])
+
+  def gather(rows):
+    strings = {'id': sequences.id[rows], 'group': sequences.group[rows], 'item': sequences.item[rows]}
+    return {**strings, **{k: v[rows] for k, v in told.items()}}
+
+  return Experiment(
+    batches=lambda side, seed: pipeline.ordered(sides[side], gather, size),
+    init=lambda key, batch: TrainState.create({}, optax.identity(), key),
+    step=None,
+    predict=_passed_on,
+    score=functools.partial(views.score, names, (0.0,)),
+    finish=functools.partial(views.finish, names),
+  )
+
+
+def _passed_on(state, batch):
+  """Numbers of the batch as they are."""
+  del state
+  return {k: v for k, v in batch.items() if k != 'mask'}

@@ -1,0 +1,88 @@
+"""Labels, and from outputs to what is scored: intensities of emotions in [0, 3], or one class of several."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from affectjax import metrics
+from affectjax.errors import UserError, unknown
+from affectjax.systems.masked_ssl.sequences import Sequences
+
+KINDS = ('intensity', 'class')
+EMOTION, INTENSITY = 'emotion', 'intensity'
+SCORES = {'class': ('uar', 'acc', 'f1.macro'), 'intensity': ('mae.pooled', 'acc4', 'skill')}
+Outputs = Mapping[str, np.ndarray]
+
+
+def labels(sequences: Sequences, config: Mapping[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
+  """[N, E] float32 intensities, NaN for none, or [N] int32 classes, -1 for none; and the emotions' names."""
+  target = config['target']
+  if target['kind'] not in KINDS:
+    raise unknown('run.target.kind', target['kind'], KINDS)
+  own = tuple(sequences.meta['emotions'])
+  names = tuple(target['names']) or own
+  for name in names:
+    if name not in own:
+      raise unknown(f'emotion of {sequences.name} in run.target.names', name, own)
+  at = [own.index(name) for name in names]
+  told, wanted = sequences.column(target['label']), (len(own),) if target['kind'] == 'intensity' else ()
+  if told.shape[1:] != wanted or (told.dtype.kind == 'f') != bool(wanted):
+    raise UserError(f'{sequences.name}: run.target.label {target["label"]!r} is {told.dtype} of shape '
+                    f'{list(told.shape[1:])} per example; expected for run.target.kind {target["kind"]!r} '
+                    f'{"float of shape " + str([len(own)]) if wanted else "an integer"}')  # fmt: skip
+  if wanted:
+    return told[:, at].astype(np.float32), names
+  code = np.full(len(own) + 1, -1)  # the last, of -1, stays -1
+  code[at] = np.arange(len(at))
+  return code[told].astype(np.int32), names
+
+
+def medians(label: np.ndarray, rows: np.ndarray) -> np.ndarray:
+  """Of the labels of `rows` per emotion, for every example [N, E]; of classes nothing, [N] zeros."""
+  if label.ndim == 1:
+    return np.zeros(len(label), np.float32)
+  return np.repeat(np.nanmedian(label[rows], 0).astype(np.float32)[None], len(label), 0)
+
+
+def losses(out: Outputs) -> np.ndarray:
+  """What selects, of every copy [S]: mean absolute error, or cross-entropy in nats."""
+  found, label = np.asarray(out['output'], np.float64), np.asarray(out['label'])  # [N, S, K]
+  if label.ndim == 1:
+    known = label >= 0
+    return -np.log(np.maximum(found[known][np.arange(known.sum()), :, label[known]], 1e-12)).mean(0)
+  return np.nanmean(np.abs(found - label[:, None]), (0, 2))
+
+
+def finish(names: tuple[str, ...], outputs: Mapping[str, Outputs]) -> dict[str, dict[str, np.ndarray]]:
+  """Outputs of the learning rate with the lowest loss on dev, as truths and predictions by metric's target."""
+  each = losses(outputs['dev'])
+  best = int(np.nanargmin(each))
+  done = {side: add(names, {**out, 'output': out['output'][:, best : best + 1]}) for side, out in outputs.items()}
+  done['dev']['search_loss'] = np.repeat(each[None].astype(np.float32), len(outputs['dev']['label']), 0)
+  return done
+
+
+def add(names: tuple[str, ...], out: Outputs) -> dict[str, np.ndarray]:
+  """`emotion`, or `intensity` [N, E] and each emotion by its name, with `_hat` and of intensities `_median`."""
+  found, chosen, label = dict(out), np.asarray(out['output'])[:, 0], np.asarray(out['label'])
+  if label.ndim == 1:
+    return {**found, EMOTION: label, f'{EMOTION}_hat': chosen.argmax(1).astype(np.int32)}
+  found |= {INTENSITY: label, f'{INTENSITY}_hat': chosen, f'{INTENSITY}_median': out['median']}
+  for i, name in enumerate(names):
+    found |= {name: label[:, i], f'{name}_hat': chosen[:, i], f'{name}_median': out['median'][:, i]}
+  return found
+
+
+def score(names: tuple[str, ...], rates: tuple[float, ...], out: Outputs) -> dict[str, float]:
+  """Named metrics, and `loss`, the lowest of all learning rates, which selects the step."""
+  each = losses(out)
+  scores = {'loss': float(np.nanmin(each))}
+  tried = np.asarray(out['search_loss'])[0] if 'search_loss' in out else each
+  if len(tried) > 1:
+    scores |= {f'search.lr_{lr:g}': float(v) for lr, v in zip(rates, tried, strict=True)}
+  if len(each) > 1:  # while training: every rate at once
+    return scores
+  found = add(names, out)
+  kind, target = ('class', EMOTION) if np.ndim(out['label']) == 1 else ('intensity', INTENSITY)
+  return scores | {f'{m}.{target}': metrics.compute(f'{m}.{target}', found) for m in SCORES[kind]}

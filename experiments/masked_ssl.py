@@ -1,0 +1,280 @@
+"""Masked-timestamp self-supervision on acoustic features (arXiv 2307.12343; AI 2024, 5(1)), with few labels.
+
+Methods, tables and figures of the paper could not be read, and no code was found: backbone, masks, sizes and budgets
+are the fact sheet's defaults, published values are n/k. The abstract's claims are what is looked at.
+
+  python -m affectjax.main --config=experiments/masked_ssl.py                                CMU-MOSEI, six intensities
+  python -m affectjax.main --config=experiments/masked_ssl.py:pretexts                       masks, layouts and targets
+  python -m affectjax.main --config=experiments/masked_ssl.py:ravdess --data_dir=DIR         real speech, eight emotions
+  python -m affectjax.main --config=experiments/masked_ssl.py:emodb_transfer --data_dir=DIR  English to German
+
+Rows `_N` are fine-tuned on N labels, drawn by video (by recording, where each is one), the same for `ssl` and
+`supervised`; without a number: on all. Both choose among encoder learning rates on dev. Twins run at a reduced size
+(`TWIN`).
+"""
+
+import ml_collections
+
+TABLES = ('cmu_mosei', 'pretexts', 'ravdess', 'emodb_transfer')
+EMOTIONS = ('happy', 'sad', 'anger', 'surprise', 'disgust', 'fear')
+EASY = ('happy', 'sad', 'anger')
+BUDGETS = (50, 100, 200, 500, 1000, 2000, 5000, 0)  # 0: all
+PRETEXTS = {
+  'pretrain': dict(),
+  'pretrain_span': dict(mask=dict(kind='span_fixed', span=7)),
+  'pretrain_geometric': dict(mask=dict(kind='span_geometric', span=3)),
+  'pretrain_per_feature': dict(mask=dict(kind='per_feature', span=3, replace='zero')),
+  'pretrain_mixed': dict(mask=dict(kind='mixed')),
+  'pretrain_half': dict(mask=dict(ratio=0.5)),
+  'pretrain_80_10_10': dict(mask=dict(replace='80_10_10')),
+  'pretrain_groups': dict(pretext=dict(group_weights=True)),
+  'pretrain_mae': dict(mask=dict(ratio=0.5), pretext=dict(layout='mae')),
+  'pretrain_ema_teacher': dict(mask=dict(ratio=0.5), pretext=dict(target='ema_latent', error='mse')),
+}
+PRETRAIN = dict(
+  stage='pretrain', batch_size=256, epochs=100, select='loss', patience=0, eval_epochs=5.0,
+  optim=dict(lr=1e-3, schedule='cosine', warmup=0.05),
+)  # fmt: skip
+TUNED = {  # what is done with a pretrained encoder, or without one
+  'ssl': dict(warm_start='pretrain', warm_modules=('encoder',)),
+  'supervised': dict(tune=dict(encoder_lr=(1e-3, 1e-4))),
+  'frozen': dict(warm_start='pretrain', warm_modules=('encoder',), tune=dict(frozen=True, encoder_lr=(1e-4,))),
+  'linear_probe': dict(
+    warm_start='pretrain', warm_modules=('encoder',), tune=dict(frozen=True, encoder_lr=(1e-4,), head='linear')
+  ),
+}
+MISSING = 'arXiv 2307.12343 and AI 2024, 5(1), result tables: not obtained'
+METRICS = ('mae.pooled', 'acc4', 'skill')
+PER_EMOTION = ('mae.pooled', 'acc4', 'rmse.pooled', 'pcc.pooled', 'ccc.pooled', 'uar4', 'ap.presence', 'wa.presence',
+               'f1.weighted.presence', 'f1.macro.presence')  # fmt: skip
+NOTES = (
+  'The paper compares pretrained with not pretrained; its own figures are not known here. supervised is the same '
+  'network from nothing; it and ssl choose the encoder learning rate (1e-3, 1e-4) on dev, the head has 1e-3.',
+  'Intensities are means of raters in [0, 3]; acc4 rounds both sides to 0 .. 3 (halves up). zero and median are the '
+  'constants; skill is 1 - MAE / MAE of the training median. Without a budget for dev, dev is whole (run.data.dev).',
+)
+
+
+def _run():
+  """Fine-tuning by the sheet's defaults; rows and tables change what they name."""
+  run = ml_collections.ConfigDict()
+  run.system, run.stage, run.reference, run.corpora = 'masked_ssl', 'finetune', '', ('cmu_mosei',)
+  run.seed, run.fold, run.per_fold = 0, 'all', False
+  run.epochs, run.steps, run.batch_size, run.eval_batch_size = 100.0, 0, 32, 512
+  run.log_every, run.eval_every, run.eval_epochs, run.patience = 20, 0, 1.0, 10
+  run.select, run.select_mode = 'loss', 'min'
+  run.warm_start, run.warm_modules = '', ()
+  run.data = dict(
+    modality='audio',
+    frames=50,
+    pool=1,
+    keep='last',
+    pad='left',
+    split='official',
+    folds=4,
+    seed=5,
+    budget=0,
+    dev='full',
+  )
+  run.target = dict(kind='intensity', label='intensity', names=EMOTIONS)
+  run.model = dict(kind='transformer', width=128, blocks=4, heads=4, hidden=512, dropout=0.1)
+  run.mask = dict(kind='iid', ratio=0.15, span=1, replace='learned')
+  run.pretext = dict(error='l1', everywhere=False, layout='bert', target='features', ema=0.999, group_weights=False)
+  run.tune = dict(loss='l1', head='mlp', frozen=False, decay=1.0, encoder_lr=(1e-3, 1e-4))
+  run.optim = dict(
+    name='adam', lr=1e-3, l2=0.0, decay=1e-2, clip=1.0, schedule='constant', warmup=0.0, factor=0.1, patience=5, drops=3
+  )
+  run.twins = dict(cmu_mosei=dict(seed=0))
+  return run
+
+
+def get_config(table='cmu_mosei'):
+  if table not in TABLES:
+    raise ValueError(f'unknown table {table!r} of experiments/masked_ssl.py; there is: {", ".join(TABLES)}')
+  c = ml_collections.ConfigDict()
+  c.table, c.tables = table, TABLES
+  c.run, c.baselines = _run(), {}
+  rows: dict = {}  # a ConfigDict forgets the order of its keys
+  c.on_twins, c.notes, c.figures, c.matrices, c.flags = {}, (), (), (), ()
+  c.seeds, c.folds = (0,), ('all',)
+  c.metrics, c.published, c.claims = (), (), ()
+  globals()[f'_{table}'](c, rows)
+  c.rows, c.order = rows, tuple(rows)
+  return c
+
+
+def _merged(*parts):
+  out: dict = {}
+  for part in parts:
+    for key, value in part.items():
+      out[key] = _merged(out.get(key, {}), value) if isinstance(value, dict) else value
+  return out
+
+
+def _without(change, row):
+  """The twin's size for a row, less what the row sets itself."""
+  return {k: _without(v, row.get(k, {})) if isinstance(v, dict) else v
+          for k, v in change.items() if isinstance(v, dict) or k not in row}  # fmt: skip
+
+
+def _named(name, budget):
+  return f'{name}_{budget}' if budget else name
+
+
+def _tuned(c, rows, budgets, names=('ssl', 'supervised', 'frozen', 'linear_probe')):
+  """Every way of fine-tuning on every budget."""
+  for budget in budgets:
+    for name in names:
+      rows[_named(name, budget)] = _merged(TUNED[name], dict(data=dict(budget=budget)))
+      if name != 'supervised':
+        c.baselines[_named(name, budget)] = _named('supervised', budget)
+
+
+def _compare(row, against, metrics, **more):
+  return tuple(dict(row=row, against=against, metric=m, **more) for m in metrics)
+
+
+def _claims(c, budgets, metrics, few, easy=()):
+  """What the abstract says; `few` and the last budget are compared with each other."""
+  last = budgets[-1]
+  minus = dict(row=_named('ssl', last), against=_named('supervised', last))
+  claims = [
+    dict(id='ssl.all', text='Pretraining helps on every metric, at every budget.',
+         compare=tuple(x for b in budgets for x in _compare(_named('ssl', b), _named('supervised', b), metrics))),
+    dict(id='ssl.few', text='It helps most when labels are few: more than with all.',
+         compare=tuple(x for b in few
+                       for x in _compare(_named('ssl', b), _named('supervised', b), metrics, minus=minus))),
+  ]  # fmt: skip
+  if easy:
+    others = tuple(e for e in EMOTIONS if e not in easy)
+    claims.append(
+      dict(id='ssl.easy', text='The effect is largest for happy, sad and anger: larger than for each other emotion.',
+           compare=tuple(dict(row=_named('ssl', few[0]), against=_named('supervised', few[0]), metric=f'{m}.{e}',
+                              minus=dict(metric=f'{m}.{o}'))
+                         for m in ('mae.pooled', 'acc4') for e in easy for o in others)))  # fmt: skip
+  c.claims = tuple(claims)
+
+
+def _curves(c, budgets, whole, metrics):
+  """The learning curves: budget on a log axis, with the difference below."""
+  for m in metrics:
+    series = tuple((n, tuple((b or whole, _named(n, b)) for b in budgets)) for n in ('ssl', 'supervised'))
+    c.figures += (dict(kind='curve', name=f'budget.{m}', series=series, metric=m, log=True, x_label='labels',
+                       difference=('ssl', 'supervised')),)  # fmt: skip
+    names = tuple(n for n in ('ssl', 'supervised', 'frozen', 'linear_probe'))
+    cells = tuple((n, tuple((str(b or 'all'), _named(n, b), m) for b in budgets)) for n in names)
+    c.matrices += (dict(title=f'{m} by number of labels', cells=cells),)
+
+
+TWIN = dict(
+  model=dict(width=64, blocks=2, hidden=256), epochs=30.0, batch_size=32, data=dict(frames=32),
+)  # fmt: skip
+TWIN_PRETRAIN = dict(model=dict(width=64, blocks=2, hidden=256), epochs=20.0, data=dict(frames=32))
+
+
+def _on_twins(c, rows):
+  small = lambda row: TWIN_PRETRAIN if row.get('stage') == 'pretrain' else TWIN
+  c.on_twins = {name: _without(small(row), row) for name, row in rows.items()}
+
+
+def _cmu_mosei(c, rows):
+  """Six intensities, official folds; label budgets."""
+  c.title = 'Masked self-supervision on CMU-MOSEI: six intensities with few labels'
+  rows['pretrain'] = _merged(PRETRAIN, PRETEXTS['pretrain'])
+  budgets = (50, 100, 200, 500, 1000, 2000, 0)
+  _tuned(c, rows, budgets)
+  for name in ('zero', 'median'):
+    rows[name] = dict(stage='reference', reference=name)
+  overall = tuple(f'{m}.intensity' for m in METRICS)
+  c.metrics = overall + tuple(f'{m}.{e}' for e in EMOTIONS for m in PER_EMOTION)
+  c.published = tuple(
+    dict(row=_named('ssl', b), metric=m, value=None, source=MISSING) for b in budgets for m in overall
+  )
+  each = tuple(f'{m}.{e}' for e in EMOTIONS for m in ('mae.pooled', 'acc4'))
+  _claims(c, budgets, (*overall[:2], *each), (50, 100), EASY)
+  _curves(c, budgets, 4000, overall)
+  c.flags = (
+    dict(name='collapsed', text='no better than a constant: acc4 within .002 of zero, every |r| below .05',
+         when=(dict(metric='acc4.intensity', near='zero', within=0.002),
+               *(dict(metric=f'pcc.pooled.{e}', near=0.0, within=0.05) for e in EMOTIONS))),
+  )  # fmt: skip
+  c.notes = NOTES
+  _on_twins(c, rows)
+
+
+def _pretexts(c, rows):
+  """The same fine-tuning behind other pretexts."""
+  c.title = 'Masked self-supervision on CMU-MOSEI: masks, replacements, layouts and targets'
+  for name, change in PRETEXTS.items():
+    rows[name] = _merged(PRETRAIN, change)
+  for budget in (100, 1000):
+    rows[f'supervised_{budget}'] = _merged(TUNED['supervised'], dict(data=dict(budget=budget)))
+    for name in PRETEXTS:
+      row = f'ssl{name.removeprefix("pretrain")}_{budget}'
+      rows[row] = _merged(TUNED['ssl'], dict(warm_start=name, data=dict(budget=budget)))
+      c.baselines[row] = f'supervised_{budget}'
+  c.metrics = tuple(f'{m}.intensity' for m in METRICS) + tuple(
+    f'{m}.{e}' for e in EMOTIONS for m in ('mae.pooled', 'acc4')
+  )
+  c.notes = NOTES
+  _on_twins(c, rows)
+
+
+RAVDESS = ('neutral', 'calm', 'happy', 'sad', 'angry', 'fearful', 'disgust', 'surprised')
+SMALL = dict(width=64, blocks=2, heads=4, hidden=256, dropout=0.1)
+REAL_NOTES = (
+  'Features: 25 eGeMAPS descriptors at 100 Hz, averaged over 100 ms, the first 5 s. Network of width 64, two blocks. '
+  'Pretraining: 60 epochs without labels.',
+  *NOTES[:1],
+)
+
+
+def _real(c):
+  """Real speech at a size for a laptop: utterances of eGeMAPS frames, one class each."""
+  c.run.model.update(SMALL)
+  c.run.per_fold, c.run.epochs = True, 60.0
+  c.run.data.update(pool=10, keep='first', pad='right', split='folds')
+  c.run.tune.loss, c.run.target.kind, c.run.target.label = 'cross_entropy', 'class', 'emotion'
+  c.seeds = (0, 1, 2, 3, 4)
+
+
+def _classes(c, rows, budgets, whole):
+  rows['majority'] = dict(stage='reference', reference='majority')
+  c.metrics = ('uar.emotion', 'acc.emotion', 'f1.macro.emotion')
+  c.published = tuple(dict(row=_named('ssl', b), metric='uar.emotion', value=None, source='not in the paper')
+                      for b in budgets)  # fmt: skip
+  _claims(c, budgets, c.metrics, budgets[:2])
+  _curves(c, budgets, whole, ('uar.emotion', 'f1.macro.emotion'))
+
+
+def _ravdess(c, rows):
+  """Real speech of 24 actors: pretrained on all training actors without labels; six actors a fold."""
+  c.title = 'Masked self-supervision on RAVDESS: eight emotions in real speech with few labels'
+  c.folds = tuple(str(i) for i in range(4))
+  c.run.corpora = ('ravdess',)
+  _real(c)
+  c.run.target.names = RAVDESS
+  rows['pretrain'] = _merged(PRETRAIN, dict(batch_size=128, epochs=60.0))
+  budgets = (50, 100, 200, 400, 0)
+  _tuned(c, rows, budgets)
+  _classes(c, rows, budgets, 720)
+  c.notes = ('Labels are the intended emotions. Intervals over 24 actors.', *REAL_NOTES)
+
+
+def _emodb_transfer(c, rows):
+  """Pretrained on all of RAVDESS (English), fine-tuned on Emo-DB (German), two of its ten speakers a fold."""
+  c.title = 'Masked self-supervision from RAVDESS to Emo-DB: four emotions in German with few labels'
+  c.folds = tuple(str(i) for i in range(5))
+  c.run.corpora = ('emodb',)
+  _real(c)
+  c.run.target.names = ('anger', 'happiness', 'neutral', 'sadness')
+  c.run.data.folds = 5
+  rows['pretrain'] = _merged(
+    PRETRAIN, dict(corpora=('ravdess',), per_fold=False, batch_size=128, epochs=60.0, data=dict(split='all'))
+  )
+  budgets = (25, 50, 100, 0)
+  _tuned(c, rows, budgets)
+  _classes(c, rows, budgets, 200)
+  c.notes = (
+    'Features are standardised per corpus, without labels. Ten speakers: few for an interval.', *REAL_NOTES,
+  )  # fmt: skip
