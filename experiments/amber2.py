@@ -209,7 +209,8 @@ def _networks(c, rows, names, modalities=('audio', 'text'), base=None, suffix=''
       row['warm_modules'] = tuple(f'head_{m}' for m in modalities)
     rows[_named(name, told) + suffix] = _merged(base or {}, row)
   for name in names:
-    against = 'ce_fusion' if name in ('ce_text', 'ce_audio', 'amber2', 'prior', 'rater') else 'amber2_fixed'
+    plain = name.startswith('ce_') or name in ('amber2', 'prior', 'rater')
+    against = 'ce_fusion' if plain else 'amber2_fixed'
     if name not in ('ce_fusion', 'amber2_fixed', 'ce_experts') and f'{against}{suffix}' in rows:
       c.baselines[_named(name, told) + suffix] = f'{against}{suffix}'
   if f'amber2_fixed{suffix}' in rows and f'ce_fusion{suffix}' in rows:
@@ -384,11 +385,11 @@ MERGED = 'Emotions: the 22 that observers could name, merged into ' + '; '.join(
 ) + '. An observer who marked several at once counts with each.'  # fmt: skip
 REAL = ('ce_fusion', 'ce_tempered', 'amber2', 'amber2_fixed', 'rater_only', 'modality_uniform', 'no_stop_gradient',
         'ce_experts', 'two_stage', 'soft_label', 'edl', 'dirichlet_prior', 'ensemble', 'prior', 'rater')  # fmt: skip
-REAL_NOTE = 'Reduced for a laptop: fused embeddings of 256, training ends after 3 epochs without gain on dev.'
+REAL_NOTE = 'Reduced for a laptop: fused embeddings of {}, training ends after 3 epochs without gain on dev.'
 
 
-def _real(c):
-  c.run.model.width, c.run.patience = 256, 3
+def _real(c, width):
+  c.run.model.width, c.run.patience = width, 3
 
 
 def _studyforrest(c, rows):
@@ -396,7 +397,7 @@ def _studyforrest(c, rows):
   c.title = 'AmbER^2 on studyforrest: distributions of twelve observers over seven emotions of a film'
   c.folds = tuple(str(i) for i in range(8))
   c.run.corpora = ('studyforrest',)
-  _real(c)
+  _real(c, 256)
   c.run.heads = ('audio', 'visual', 'fusion')
   c.run.data.update(modalities=('audio', 'visual'), summary=('mean', 'std', 'max'), context=15, by='group')
   c.run.target.update(names=tuple(EMOTIONS), rule='least', least=3, levels=(5,))
@@ -411,7 +412,7 @@ def _studyforrest(c, rows):
   c.notes = (
     MERGED, 'Kept are seconds with three votes or more. Features are low-level (loudness, balance, brightness, frame '
     'change, perceptual hash; mean, sd and maximum of the last 15 s of the same segment). Groups are the 8 film '
-    'segments: too few for trustworthy intervals.', REAL_NOTE, *DEFAULTS,
+    'segments: too few for trustworthy intervals.', REAL_NOTE.format(256), *DEFAULTS,
   )  # fmt: skip
 
 
@@ -473,7 +474,7 @@ def _emobank(c, rows):
   """Real sentences: valence and arousal as readers and writers rate them, in three bins; words and characters."""
   c.title = 'AmbER^2 on EmoBank: distributions of valence and arousal ratings of sentences'
   c.run.corpora = ('emobank',)
-  _real(c)
+  _real(c, 128)
   c.run.heads = ('text', 'chars', 'fusion')
   c.run.data.update(modalities=('text', 'chars'), split='folds')
   bins = dict(low=('1', '2'), middle=('3',), high=('4', '5'))
@@ -483,13 +484,14 @@ def _emobank(c, rows):
   for attribute in ('valence', 'arousal'):
     votes = tuple(f'votes_{attribute}_{who}' for who in ('reader', 'writer'))
     suffix = '' if attribute == 'valence' else '_arousal'
-    _networks(c, rows, names, ('chars', 'text'), base=dict(target=dict(votes=votes)), suffix=suffix)
+    searched = names if attribute == 'valence' else tuple(n for n in names if n != 'amber2')
+    _networks(c, rows, searched, ('chars', 'text'), base=dict(target=dict(votes=votes)), suffix=suffix)
     reader, writer = (dict(stage='reference', target=dict(votes=(v,))) for v in votes)
     rows[f'readers_of_writers{suffix}'] = _merged(writer, dict(reference=dict(kind='condition', votes=votes[:1])))
     rows[f'writers_of_readers{suffix}'] = _merged(reader, dict(reference=dict(kind='condition', votes=votes[1:])))
   c.metrics = _of(METRICS)
   levels = tuple(range(5))
-  c.claims = _claims(levels) + _claims(levels, 'amber2_arousal', 'ce_fusion_arousal', ' (arousal)')
+  c.claims = _claims(levels) + _claims(levels, 'amber2_fixed_arousal', 'ce_fusion_arousal', ' (arousal)')
   _controls(c, levels)
   _by_level(c, levels, FIFTHS, 'fifths of entropy', rows=(*SHOWN, 'prior'))
   _missing(c, tuple(r for r in rows if not r.endswith('_arousal') and rows[r].get('stage') != 'reference'),
@@ -497,5 +499,5 @@ def _emobank(c, rows):
   c.notes = (
     'Distributions of valence (rows without a suffix) and arousal over three bins: low 1 or 2, middle 3, high 4 or 5; '
     'five readers and five writers together. Streams: hashed word and character n-grams, l2-normalised. Folds and '
-    'intervals by document.', REAL_NOTE, *DEFAULTS,
+    'intervals by document. Arousal without a search.', REAL_NOTE.format(128), *DEFAULTS,
   )  # fmt: skip

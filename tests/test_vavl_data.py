@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from affectjax import metrics
-from affectjax.data.corpus import Ragged
+from affectjax.data.corpus import Ragged, gather
 from affectjax.errors import UserError
 from affectjax.systems.vavl import clips as clips_lib
 from affectjax.systems.vavl import training, views
@@ -172,7 +172,7 @@ def test_sides_refuse_leaks_and_missing_partitions():
 
 def test_gathered_frames_are_cut_padded_and_masked():
   made = clips(8)
-  x, mask = clips_lib.gather(made.streams['audio'], made.masks['audio'], np.array([3, 1, 7]), 3)
+  x, mask = gather(made.streams['audio'], made.masks['audio'], np.array([3, 1, 7]), 3)
   assert mask.tolist() == [[True] * 3, [True, True, False], [True] * 3]
   np.testing.assert_array_equal(x[..., 0], [[3, 3, 3], [1, 1, 0], [7, 7, 7]])
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.errors import unknown
+
 
 @dataclasses.dataclass(frozen=True)
 class Ragged:
@@ -52,6 +54,28 @@ class Ragged:
     out = np.zeros((len(self), length, *self.values.shape[1:]), self.values.dtype)
     out[mask] = self.values
     return out, mask
+
+
+def gather(x: Ragged, mask: Ragged, rows: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+  """Padded frames [B, frames, D], zeros where none is real, and their mask; what is longer is cut at its end."""
+  at = x.offsets[rows][:, None] + np.arange(frames)
+  inside = at < x.offsets[rows + 1][:, None]
+  at = np.where(inside, at, 0)
+  real = inside & mask.values[at]
+  return np.where(real[..., None], x.values[at], np.float32(0)), real
+
+
+class Named:
+  """For what keeps a corpus in memory: it has `name`, `id` [N] and `columns`, key -> [N, ...]."""
+
+  def __len__(self) -> int:
+    return len(self.id)
+
+  def column(self, key: str) -> np.ndarray:
+    """A column by name; one that is not there is refused with those that are."""
+    if key not in self.columns:
+      raise unknown(f'column of {self.name}', key, self.columns)
+    return self.columns[key]
 
 
 Column = np.ndarray | Ragged

@@ -36,8 +36,10 @@ def ours() -> _workers.Made:
   cell = experiment.pretraining(run, FEATURES, {})
   rng = np.random.default_rng(0)
   real = np.arange(FRAMES) < rng.integers(10, FRAMES + 1, (BATCH, 1))
-  batch = {'x': rng.standard_normal((BATCH, FRAMES, FEATURES), np.float32), 'real': real, 'mask': np.ones(BATCH, np.float32)}
-  standard = {'mean': np.zeros(FEATURES, np.float32), 'scale': np.ones(FEATURES, np.float32), 'on': np.ones(FEATURES, bool)}
+  x = rng.standard_normal((BATCH, FRAMES, FEATURES), np.float32)
+  batch = {'x': x, 'real': real, 'mask': np.ones(BATCH, np.float32)}
+  one = np.ones(FEATURES, np.float32)
+  standard = {'mean': np.zeros(FEATURES, np.float32), 'scale': one, 'on': one > 0}
   start = experiment._init_pretraining(cell, optim.make(run['optim'], 100), standard, jax.random.key(0), batch)
   state, batch = parallel.replicate(start), jax.block_until_ready(parallel.shard(batch))
   mapped = parallel.pmap(experiment._pretext_step(cell, tuple(sorted(run['optim'].items())), 100), True)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from affectjax import label_rules, raters
+from affectjax.data import corpus as corpus_lib
 from affectjax.data import features, folds, store
 from affectjax.data.context import reach, summarised
-from affectjax.data.corpus import Corpus, Ragged
+from affectjax.data.corpus import Corpus, Named, Ragged
 from affectjax.errors import UserError, unknown
 from affectjax.objectives import distributions
 
@@ -21,7 +22,7 @@ OFFICIAL = ('train', 'dev', 'test')
 
 
 @dataclasses.dataclass(frozen=True)
-class Items:
+class Items(Named):
   """All utterances of a corpus, in its own order.
 
   Attributes:
@@ -41,15 +42,6 @@ class Items:
   masks: Mapping[str, Ragged]
   columns: Mapping[str, np.ndarray]
   meta: Mapping[str, Any]
-
-  def __len__(self) -> int:
-    return len(self.id)
-
-  def column(self, key: str) -> np.ndarray:
-    """A column by name; one that is not there is refused with those that are."""
-    if key not in self.columns:
-      raise unknown(f'column of {self.name}', key, self.columns)
-    return self.columns[key]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,11 +266,7 @@ def gather(x: Ragged, mask: Ragged, rows: np.ndarray, frames: int) -> tuple[np.n
     real = mask.values[rows]
     values = x.values[rows]
     return (values if real.all() else np.where(real[:, None], values, np.float32(0)))[:, None], real[:, None]
-  at = x.offsets[rows][:, None] + np.arange(frames)
-  inside = at < x.offsets[rows + 1][:, None]
-  at = np.where(inside, at, 0)
-  real = inside & mask.values[at]
-  return np.where(real[..., None], x.values[at], np.float32(0)), real
+  return corpus_lib.gather(x, mask, rows, frames)
 
 
 def entropy_bits(labels: Labels) -> np.ndarray:

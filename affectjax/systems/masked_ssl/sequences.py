@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from affectjax.data import features, folds, store
+from affectjax.data.corpus import Named
 from affectjax.errors import UserError, unknown
 
 SIDES = ('train', 'dev', 'test')
@@ -18,7 +19,7 @@ PADS = ('right', 'left')
 
 
 @dataclasses.dataclass(frozen=True)
-class Sequences:
+class Sequences(Named):
   """All examples of a corpus, in its own order.
 
   Attributes:
@@ -38,15 +39,6 @@ class Sequences:
   real: np.ndarray
   columns: Mapping[str, np.ndarray]
   meta: Mapping[str, Any]
-
-  def __len__(self) -> int:
-    return len(self.id)
-
-  def column(self, key: str) -> np.ndarray:
-    """A column by name; one that is not there is refused with those that are."""
-    if key not in self.columns:
-      raise unknown(f'column of {self.name}', key, self.columns)
-    return self.columns[key]
 
 
 def load(config: Mapping[str, Any], data_dir: str | None) -> Sequences:

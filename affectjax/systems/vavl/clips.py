@@ -12,7 +12,7 @@ import numpy as np
 from affectjax import raters
 from affectjax.data import features, folds, store
 from affectjax.data.context import reach
-from affectjax.data.corpus import Corpus, Ragged
+from affectjax.data.corpus import Corpus, Named, Ragged
 from affectjax.errors import UserError, unknown
 
 SPLITS = ('partitions', 'folds', 'values')
@@ -21,7 +21,7 @@ STREAMS = ('audio', 'visual')
 
 
 @dataclasses.dataclass(frozen=True)
-class Clips:
+class Clips(Named):
   """All clips of a corpus, in its own order.
 
   Attributes:
@@ -42,15 +42,6 @@ class Clips:
   present: Mapping[str, np.ndarray]
   columns: Mapping[str, np.ndarray]
   meta: Mapping[str, Any]
-
-  def __len__(self) -> int:
-    return len(self.id)
-
-  def column(self, key: str) -> np.ndarray:
-    """A column by name; one that is not there is refused with those that are."""
-    if key not in self.columns:
-      raise unknown(f'column of {self.name}', key, self.columns)
-    return self.columns[key]
 
 
 def load(config: Mapping[str, Any], data_dir: str | None) -> Clips:
@@ -256,15 +247,6 @@ def standardisers(
       raise UserError(f'{clips.name}: no training clip has {m}; leave it out of run.data.modalities')
     out[m] = features.standardiser(frames)
   return out
-
-
-def gather(x: Ragged, mask: Ragged, rows: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
-  """Padded frames [B, frames, D], zeros where none is real, and their mask; what is longer is cut at its end."""
-  at = x.offsets[rows][:, None] + np.arange(frames)
-  inside = at < x.offsets[rows + 1][:, None]
-  at = np.where(inside, at, 0)
-  real = inside & mask.values[at]
-  return np.where(real[..., None], x.values[at], np.float32(0)), real
 
 
 def group_parts(clips: Clips) -> dict[str, np.ndarray]:

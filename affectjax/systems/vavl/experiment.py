@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from affectjax.data import buckets, pipeline
+from affectjax.data.corpus import gather
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
@@ -147,7 +148,7 @@ def _gather(clips: Clips, told, present, rows: np.ndarray, frames: Mapping[str, 
   out = {'id': clips.id[rows], 'group': clips.group[rows], 'item': clips.item[rows]}
   for m, x in clips.streams.items():
     there = present[m][rows]
-    values, mask = clips_lib.gather(x, clips.masks[m], rows, frames[m])
+    values, mask = gather(x, clips.masks[m], rows, frames[m])
     out[m], out[f'{m}_mask'], out[f'{m}_present'] = values, mask & there[:, None], there
   return {**out, **{k: v[rows] for k, v in told.items()}}
 
