@@ -14,7 +14,6 @@ Exit status: 0 prepared; 2 for what the user can put right; 130 interrupted by h
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from affectjax.data import folder, own, store
 from affectjax.data.corpus import Corpus
 from affectjax.errors import UserError, unknown
 from affectjax.flags import Parser
+from affectjax.progress import Counted
 
 _USAGE = 'python -m affectjax.prepare CORPUS --source=DIR --data_dir=DIR [--nonfinite=...] [--option=key=value]'
 _OWN_USAGE = (
@@ -29,38 +29,6 @@ _OWN_USAGE = (
   '[--modality=audio]'
 )
 _OWN_FLAGS = ('name', 'labels', 'rate_hz', 'modality')
-_PLAIN_SECONDS = 15.0
-_LIVE_SECONDS = 0.25
-
-
-class _Progress:
-  """A line that is drawn over on a terminal, a line now and then otherwise."""
-
-  def __init__(self, name: str, unit: str = 'examples'):
-    self._unit = unit
-    self._name, self._began, self._said, self._first = name, 0.0, time.monotonic(), None
-    self._live = sys.stderr.isatty()
-
-  def __call__(self, done: int, total: int) -> None:
-    now = time.monotonic()
-    if self._first is None:
-      self._first, self._began, self._said = done, now, now
-    if now - self._said < (_LIVE_SECONDS if self._live else _PLAIN_SECONDS) and done < total:
-      return
-    self._said = now
-    rate = (done - self._first) / max(now - self._began, 1e-9)
-    left = int((total - done) / rate) if rate else 0
-    text = f'{self._name}: {done} of {total}, {rate:,.0f} {self._unit}/s, eta {left // 60}:{left % 60:02d}'
-    print(f'\r{text}\x1b[K' if self._live else text, end='' if self._live else '\n', file=sys.stderr, flush=True)
-
-  def tell(self, line: str) -> None:
-    """A line that stays."""
-    self.close()
-    print(line, file=sys.stderr, flush=True)
-
-  def close(self) -> None:
-    if self._live:
-      print('\r\x1b[K', end='', file=sys.stderr, flush=True)
 
 
 def _options(given: Sequence[str]) -> dict[str, str]:
@@ -127,8 +95,8 @@ def _checked(args: argparse.Namespace) -> str:
 
 def _prepare(args: argparse.Namespace, name: str) -> Corpus:
   """Prepares it, with a line of progress."""
-  options, progress, reader = _options(args.option), _Progress(name), None
-  described = _Progress(f'{name}, sound', 'files')
+  options, progress, reader = _options(args.option), Counted(name), None
+  described = Counted(f'{name}, sound', 'files')
   if args.corpus == store.OWN:
     store.refuse_taken(name)
     for key in ('rate_hz', 'modality'):

@@ -1,4 +1,4 @@
-"""Progress of a table: a live line on a terminal, plain lines otherwise."""
+"""Progress of a table, or of anything counted: a live line on a terminal, plain lines otherwise."""
 
 import sys
 import time
@@ -75,3 +75,33 @@ class Progress:
     """A cell ended; `reason` says why it failed."""
     result = f'done in {seconds:.1f} s' if reason is None else f'FAILED: {reason}'
     self._say(f'{self._name}: {result}', final=True)
+
+
+class Counted:
+  """A line that is drawn over on a terminal, a line now and then otherwise."""
+
+  def __init__(self, name: str, unit: str = 'examples'):
+    self._unit = unit
+    self._name, self._began, self._said, self._first = name, 0.0, time.monotonic(), None
+    self._live = sys.stderr.isatty()
+
+  def __call__(self, done: int, total: int) -> None:
+    now = time.monotonic()
+    if self._first is None:
+      self._first, self._began, self._said = done, now, now
+    if now - self._said < (_LIVE_SECONDS if self._live else _PLAIN_SECONDS) and done < total:
+      return
+    self._said = now
+    rate = (done - self._first) / max(now - self._began, 1e-9)
+    left = int((total - done) / rate) if rate else 0
+    text = f'{self._name}: {done} of {total}, {rate:,.0f} {self._unit}/s, eta {left // 60}:{left % 60:02d}'
+    print(f'\r{text}\x1b[K' if self._live else text, end='' if self._live else '\n', file=sys.stderr, flush=True)
+
+  def tell(self, line: str) -> None:
+    """A line that stays."""
+    self.close()
+    print(line, file=sys.stderr, flush=True)
+
+  def close(self) -> None:
+    if self._live:
+      print('\r\x1b[K', end='', file=sys.stderr, flush=True)

@@ -475,6 +475,7 @@ def _emobank(c, rows):
   c.title = 'AmbER^2 on EmoBank: distributions of valence and arousal ratings of sentences'
   c.run.corpora = ('emobank',)
   _real(c, 128)
+  c.run.epochs = 10
   c.run.heads = ('text', 'chars', 'fusion')
   c.run.data.update(modalities=('text', 'chars'), split='folds')
   bins = dict(low=('1', '2'), middle=('3',), high=('4', '5'))
@@ -499,5 +500,6 @@ def _emobank(c, rows):
   c.notes = (
     'Distributions of valence (rows without a suffix) and arousal over three bins: low 1 or 2, middle 3, high 4 or 5; '
     'five readers and five writers together. Streams: hashed word and character n-grams, l2-normalised. Folds and '
-    'intervals by document. Arousal without a search.', REAL_NOTE.format(128), *DEFAULTS,
+    'intervals by document. At most 10 epochs; arousal without a '
+    'search.', REAL_NOTE.format(128), *DEFAULTS,
   )  # fmt: skip

@@ -173,8 +173,8 @@ TWIN_PRETRAIN = dict(model=dict(width=64, blocks=2, hidden=256), epochs=20.0, da
 
 
 def _on_twins(c, rows):
-  small = lambda row: TWIN_PRETRAIN if row.get('stage') == 'pretrain' else TWIN
-  c.on_twins = {name: _without(small(row), row) for name, row in rows.items()}
+  pretrained = lambda row: row.get('stage') == 'pretrain'
+  c.on_twins = {name: TWIN_PRETRAIN if pretrained(row) else _without(TWIN, row) for name, row in rows.items()}
 
 
 def _cmu_mosei(c, rows):

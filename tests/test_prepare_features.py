@@ -239,7 +239,7 @@ def test_killed_and_continued_is_the_same_as_uninterrupted(tmp_path, opensmile, 
 
 @pytest.mark.parametrize('workers', [1, 2])
 def test_interrupted_by_hand(tmp_path, opensmile, monkeypatch, capsys, workers):
-  source, real, count = miniature.sound(tmp_path / 'source'), prepare._Progress.__call__, []
+  source, real, count = miniature.sound(tmp_path / 'source'), prepare.Counted.__call__, []
 
   def progress(self, done, total):
     count.append(done)
@@ -248,7 +248,7 @@ def test_interrupted_by_hand(tmp_path, opensmile, monkeypatch, capsys, workers):
     real(self, done, total)
 
   with monkeypatch.context() as patch:
-    patch.setattr(prepare._Progress, '__call__', progress)
+    patch.setattr(prepare.Counted, '__call__', progress)
     assert prepare.main(arguments(tmp_path, source, f'--workers={workers}')) == 130
   assert capsys.readouterr().err.endswith('interrupted; the same command goes on from here\n') and count[-1] == 5
   assert prepare.main(arguments(tmp_path, source, f'--workers={workers}')) == 0

@@ -160,6 +160,7 @@ def run(predictor: Predictor, cell: Cell, watch: Callable[[int, int], None] = la
   state = TrainState(zero, predictor.params, (), jax.random.key(cell.config['seed']), predictor.extra, zero.copy())
 
   def batches(split: str, seed: int) -> Iterator[Batch]:
+    watch(0, predictor.count)
     for i, batch in enumerate(predictor.batches()):
       yield batch
       watch(i + 1, predictor.count)

@@ -1,0 +1,68 @@
+"""A fine-tuned encoder on the sequences of a folder: intensities of emotions, or class probabilities."""
+
+import numpy as np
+
+from affectjax.data import pipeline, unlabelled
+from affectjax.data.corpus import Corpus
+from affectjax.engine import predictor as shared
+from affectjax.engine.predictor import Cell, Predictor
+from affectjax.systems.masked_ssl import experiment, training
+from affectjax.systems.masked_ssl import sequences as sequences_lib
+
+
+def inputs(cell: Cell) -> tuple[str, ...]:
+  """The one modality that is read."""
+  stage = cell.config['stage']
+  if stage == 'pretrain':
+    raise cell.can_not('a pretraining cell, which knows no labels; use one of stage finetune that starts from it')
+  if stage != 'finetune':
+    raise cell.can_not(f'a cell of masked_ssl, stage {stage}, is not trained, so it predicts nothing of new sequences; '
+                       'use one of stage finetune')  # fmt: skip
+  return (cell.config['data']['modality'],)
+
+
+def predictor(cell: Cell, corpus: Corpus) -> Predictor:
+  """Predictions of the learning rate that dev chose, per sequence."""
+  config, (name,), final = cell.config, inputs(cell), cell.final()
+  data, columns = config['data'], corpus.columns(unlabelled.SPLIT)
+  stream, ids = columns[name], columns['id']
+  x, real = sequences_lib._shaped(
+    stream, columns[f'{name}_mask'], *(data[k] for k in ('frames', 'pool', 'keep', 'pad'))
+  )
+  standard = {name: final['extra']['input']}
+  shared.refuse_widths(cell, {name: x[real]}, standard)
+  names = config['target']['names'] or cell.labels['emotions']
+  spec, by_class = experiment.finetuning(config, len(names)), config['target']['kind'] == 'class'
+  size, best = shared.batch_size(config['eval_batch_size'], len(ids)), _by_dev(cell)
+
+  def gather(rows):
+    label = np.zeros(len(rows), np.int32) if by_class else np.zeros((len(rows), len(names)), np.float32)
+    return {'x': x[rows], 'real': real[rows], 'label': label, 'median': label.astype(np.float32)}
+
+  def table(out):
+    found = np.where(real.any(1)[:, None], out['output'][:, best], np.nan)  # [N, K]
+    if by_class:
+      return {'id': ids, **shared.classes(names, found)}
+    some = np.nan_to_num(found).max(1) > 0  # of no emotion at all none is the likeliest
+    return {'id': ids, **{k: found[:, i] for i, k in enumerate(names)},
+            shared.EMOTION: shared.likeliest(names, found, some)}  # fmt: skip
+
+  return Predictor(
+    final['params'], final['extra'], {name: x[real]}, standard,
+    lambda: pipeline.ordered(np.arange(len(ids)), gather, size), -(-len(ids) // size),
+    training.finetune_predict(spec), table, _notes(stream.lengths, data),
+  )  # fmt: skip
+
+
+def _by_dev(cell: Cell) -> int:
+  """The learning rate with the lowest loss on dev, as `views.finish` chose it."""
+  dev = cell.stored(['dev/search_loss'])
+  return int(np.nanargmin(dev['dev/search_loss'][0])) if dev else 0
+
+
+def _notes(lengths: np.ndarray, data) -> tuple[str, ...]:
+  most = data['frames'] * data['pool']
+  if not (lengths > most).any():
+    return ()
+  return (f'{(lengths > most).sum()} of {len(lengths)} sequences have more than {most} frames; as in training, the '
+          f'{data["keep"]} {most} count',)  # fmt: skip
