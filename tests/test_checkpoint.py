@@ -158,3 +158,86 @@ def test_a_superseded_checkpoint_deleted_in_part_does_no_harm(tmp_path, gone):
   kept.close()
   assert on_disk(tmp_path) == [4]
   assert not list(steps.glob('*tmp*'))
+
+
+# Copies, side by side, that start from one
+
+
+def copies_at(n: int, step: int = 0, width: int = 3) -> TrainState:
+  params = jax.tree.map(lambda x: jnp.stack([x] * n), state_at(step, width).params)
+  return TrainState.create(params, optax.adam(0.1), jax.random.key(step), dict(state_at(step, width).extra))
+
+
+@pytest.mark.parametrize('n', [1, 2, 3])  # 3 is also the width of a leaf
+def test_one_pretrained_module_goes_into_every_copy(tmp_path, n):
+  checkpoint.save_final(tmp_path, state_at(5))
+  source = checkpoint.load_final(tmp_path)
+  warm = checkpoint.warm(copies_at(n), source, ('encoder', 'input'))
+  for i in range(n):
+    equal(jax.tree.map(lambda x, i=i: x[i], warm.params['encoder']), state_at(5).params['encoder'])
+  assert warm.params['encoder']['w'].shape == (n, 3, 2)
+  equal(warm.params['head'], copies_at(n).params['head'])
+  equal(warm.extra['input'], state_at(5).extra['input'])
+
+
+def test_copies_start_from_as_many_copies(tmp_path):
+  checkpoint.save_final(tmp_path, copies_at(2, 5))
+  warm = checkpoint.warm(copies_at(2), checkpoint.load_final(tmp_path), ('encoder',))
+  equal(warm.params['encoder'], copies_at(2, 5).params['encoder'])
+  with pytest.raises(UserError, match=r"encoder\['w'\] has shape \(2, 3, 2\) there and \(3, 3, 2\) here"):
+    checkpoint.warm(copies_at(3), checkpoint.load_final(tmp_path), ('encoder',))
+  with pytest.raises(UserError, match=r"encoder\['w'\] has shape \(2, 3, 2\) there and \(3, 2\) here"):
+    checkpoint.warm(state_at(0), checkpoint.load_final(tmp_path), ('encoder',))
+
+
+def test_copies_do_not_hide_another_width(tmp_path):
+  checkpoint.save_final(tmp_path, state_at(5))
+  with pytest.raises(UserError, match=r"encoder\['w'\] has shape \(3, 2\) there and \(2, 4, 2\) here"):
+    checkpoint.warm(copies_at(2, width=4), checkpoint.load_final(tmp_path), ('encoder',))
+
+
+def test_a_single_number_is_taken_over_and_goes_into_copies(tmp_path):
+  """A leaf without axes is no copy of anything."""
+  fresh = lambda value: TrainState.create({}, optax.identity(), jax.random.key(0), {'scale': value})
+  checkpoint.save_final(tmp_path, fresh(np.float32(7)))
+  source = checkpoint.load_final(tmp_path)
+  assert checkpoint.warm(fresh(np.float32(0)), source, ('scale',)).extra['scale'] == 7
+  np.testing.assert_array_equal(
+    checkpoint.warm(fresh(np.zeros(2, np.float32)), source, ('scale',)).extra['scale'], [7, 7]
+  )
+
+
+# Which steps are written
+
+
+def test_a_step_is_due_when_it_may_be_reported_or_time_has_passed(tmp_path, monkeypatch):
+  now = [100.0]
+  monkeypatch.setattr(checkpoint.time, 'monotonic', lambda: now[0])
+  for mode, sign in (('min', 1), ('max', -1)):
+    kept = checkpoint.Checkpoints(tmp_path / mode, 'loss', mode)
+    score = lambda value, sign=sign: {'loss': sign * value, 'other': 0.0}
+    assert kept.due(score(5.0)) and kept.due(score(float('nan'))), 'the first always'
+    kept.save(1, state_at(1), {}, score(1.0))
+    assert not kept.due(score(1.1)) and not kept.due(score(float('nan')))
+    assert kept.due(score(1.0)) and kept.due(score(0.9)), 'the later of equals is reported'
+    assert kept.due({'other': 0.0}), 'what is missing is refused by save, not here'
+    now[0] += checkpoint.SECONDS - 1
+    assert not kept.due(score(1.1))
+    now[0] += 2
+    assert kept.due(score(1.1))
+    kept.save(2, state_at(2), {}, score(1.1))
+    assert not kept.due(score(1.05)), 'the best is still that of step 1'
+    kept.close()
+    again = checkpoint.Checkpoints(tmp_path / mode, 'loss', mode)
+    assert again.due(score(1.1)), 'a run that goes on writes its first'
+    again.save(3, state_at(3), {}, score(1.2))
+    assert not again.due(score(1.1)) and again.due(score(1.0)), 'and knows the best of before'
+    assert again.selected() == 1
+    again.close()
+
+
+def test_with_nothing_to_select_by_every_evaluation_is_due(tmp_path):
+  kept = checkpoint.Checkpoints(tmp_path)
+  kept.save(1, state_at(1), {}, {'loss': 1.0})
+  assert kept.due({'loss': 2.0})
+  kept.close()

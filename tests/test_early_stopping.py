@@ -174,6 +174,65 @@ def test_without_patience_nothing_needs_to_be_selected(run, tmp_path):
   assert (result.steps, result.selected_step) == (12, 12) and evaluated(tmp_path) == [12]
 
 
+# Evaluations by epochs
+
+
+@pytest.mark.parametrize(
+  ('epochs', 'epoch', 'every'), [(1.0, 3, 3), (2.0, 3, 6), (0.5, 3, 2), (0.5, 5, 2), (0.01, 3, 1), (1.0, 100, 12)]
+)
+def test_evaluations_may_be_told_in_epochs(run, tmp_path, epochs, epoch, every):
+  """Rounded to steps, one at least; the last step is evaluated as well."""
+  experiment = dataclasses.replace(toy((0.5,) * 12, every, length=12), epoch=epoch)
+  result = run(tmp_path, experiment, eval_every=0, eval_epochs=epochs, patience=0)
+  assert result.steps == 12 and evaluated(tmp_path) == list(range(every, 13, every))
+
+
+def test_patience_counts_evaluations_whatever_they_are_told_in(run, tmp_path):
+  experiment = dataclasses.replace(toy(CURVE, 3), epoch=3)
+  result = run(tmp_path, experiment, eval_every=0, eval_epochs=1.0)
+  assert (result.steps, result.selected_step) == (12, 6) and evaluated(tmp_path) == [3, 6, 9, 12]
+  result = run(tmp_path / 'both', experiment, eval_every=5, eval_epochs=1.0)  # epochs count
+  assert (result.steps, result.selected_step) == (12, 6)
+
+
+@pytest.mark.parametrize(('epochs', 'epoch'), [(-1.0, 3), (1.0, 0)])
+def test_epochs_that_cannot_be_counted_are_refused(run, tmp_path, epochs, epoch):
+  with pytest.raises(UserError, match=f'run.eval_epochs is {epochs:g}, an epoch of toy has {epoch} steps') as error:
+    run(tmp_path, dataclasses.replace(toy(), epoch=epoch), eval_every=0, eval_epochs=epochs)
+  assert '\n' not in str(error.value)
+
+
+# Which steps are written
+
+
+@pytest.fixture
+def saved(monkeypatch):
+  """The steps that are written, in order."""
+  steps_, save = [], checkpoint.Checkpoints.save
+  monkeypatch.setattr(
+    checkpoint.Checkpoints, 'save', lambda self, step, *a: steps_.append(step) or save(self, step, *a)
+  )
+  return steps_
+
+
+def test_only_steps_that_may_be_reported_are_written_and_a_killed_run_ends_the_same(run, tmp_path, saved):
+  made = toy((0.9, 0.5, 0.7, 0.6, 0.8, 0.5, 0.9))  # of steps 2, 4, ..
+  whole = run(tmp_path / 'whole', made, patience=0)
+  assert saved == [2, 4, 12, 14], 'the better, the equal one, and the last'
+  saved.clear()
+  with pytest.raises(Stop):
+    run(tmp_path / 'torn', made, patience=0, kill=11)
+  assert saved == [2, 4]
+  same(tmp_path / 'torn', tmp_path / 'whole', run(tmp_path / 'torn', made, patience=0), whole)
+  assert saved == [2, 4, 6, 12, 14], 'the first one it comes to as well'
+
+
+def test_steps_that_take_long_are_written_on_the_way(run, tmp_path, saved, monkeypatch):
+  monkeypatch.setattr(checkpoint, 'SECONDS', 0.0)
+  run(tmp_path, toy((0.1, 0.5, 0.7)), patience=0)
+  assert saved == [2, 4, 6]
+
+
 # Killed and gone on
 
 

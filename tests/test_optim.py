@@ -124,3 +124,41 @@ def test_plateau_scales_the_update_and_reaches_into_frozen_wrappers():
   updates, _ = tx.update(jax.tree.map(jnp.ones_like, w), state, w)
   np.testing.assert_allclose(updates['head'], [-0.05, -0.05])
   np.testing.assert_array_equal(updates['encoder'], [0, 0])
+
+
+def test_warm_up_rises_by_steps_and_multiplies_the_schedule():
+  np.testing.assert_allclose(steps_taken(dict(warmup=0.4), 10), 0.1 * np.minimum(1, np.arange(1, 11) / 4), rtol=1e-5)
+  cosine = 0.05 * (1 + np.cos(np.pi * np.arange(10) / 10))
+  rising = np.minimum(1, np.arange(1, 11) / 2)
+  np.testing.assert_allclose(steps_taken(dict(warmup=0.2, schedule='cosine'), 10), cosine * rising, rtol=1e-4)
+  whole = steps_taken(dict(warmup=1.0), 4)
+  np.testing.assert_allclose(whole, [0.025, 0.05, 0.075, 0.1], rtol=1e-5)
+  for none in ({}, dict(warmup=0.0), dict(warmup=0.04)):  # less than a step is none
+    np.testing.assert_allclose(steps_taken(none, 10), [0.1] * 10)
+
+
+@pytest.mark.parametrize('warmup', [-0.1, 1.5, float('nan')])
+def test_a_warm_up_that_is_no_share_is_refused(warmup):
+  with pytest.raises(UserError, match=f'run.optim.warmup is {warmup}; expected a share of the steps'):
+    optim.make({**BASE, 'warmup': warmup}, 10)
+
+
+def test_each_copy_has_an_optimiser_of_its_own():
+  """Clipped by its own norm, moments of its own: as if it were alone, whatever the other one's gradients."""
+  rng = np.random.default_rng(0)
+  config = {**BASE, 'clip': 1.0, 'decay': 0.1, 'warmup': 0.5}
+  w = {'a': jnp.asarray(rng.normal(size=(2, 3)), jnp.float32), 'b': jnp.asarray(rng.normal(size=2), jnp.float32)}
+  gradients = [jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), w) for _ in range(4)]
+  gradients = [jax.tree.map(lambda g: g.at[1].multiply(1e4), g) for g in gradients]
+  one, together = optim.make(config, 10), optim.each(optim.make(config, 10))
+  state, now = together.init(w), w
+  alone = [jax.tree.map(lambda x, i=i: x[i], w) for i in range(2)]
+  states = [one.init(p) for p in alone]
+  for g in gradients:
+    updates, state = together.update(g, state, now)
+    now = optax.apply_updates(now, updates)
+    for i in range(2):
+      mine, states[i] = one.update(jax.tree.map(lambda x, i=i: x[i], g), states[i], alone[i])
+      alone[i] = optax.apply_updates(alone[i], mine)
+  for i in range(2):
+    jax.tree.map(lambda x, y, i=i: np.testing.assert_allclose(x[i], y, rtol=1e-5, atol=1e-6), now, alone[i])

@@ -39,10 +39,12 @@ def _prepared(config: Mapping[str, Any], data_dir: str | None) -> tuple[Sequence
 
 
 def _length(config: Mapping[str, Any], rows: int, batch_size: int) -> tuple[int, int]:
-  """Steps in all and per epoch."""
-  if config['steps'] < 0 or (not config['steps'] and config['epochs'] <= 0):
-    raise UserError(f'run.steps {config["steps"]}, run.epochs {config["epochs"]}; expected one of them above 0')
-  return config['steps'] or math.ceil(config['epochs'] * rows / batch_size), math.ceil(rows / batch_size)
+  """Steps in all, `least_steps` at least if epochs decide, and per epoch."""
+  if min(config['steps'], config['least_steps']) < 0 or (not config['steps'] and config['epochs'] <= 0):
+    raise UserError(f'run.steps {config["steps"]}, least_steps {config["least_steps"]}, run.epochs {config["epochs"]}; '
+                    'expected 0 or more, and steps or epochs above 0')  # fmt: skip
+  by_epochs = max(math.ceil(config['epochs'] * rows / batch_size), config['least_steps'])
+  return config['steps'] or by_epochs, math.ceil(rows / batch_size)
 
 
 def _batches(sequences: Sequences, sides, told: Mapping[str, np.ndarray], batch_size: int, eval_size: int):

@@ -1,0 +1,110 @@
+"""Learning rates side by side and by blocks, a frozen encoder, and a pretrained one in every copy."""
+
+import jax
+import numpy as np
+import pytest
+
+from affectjax.engine import checkpoint
+from affectjax.systems.masked_ssl import training
+from tests import masked_ssl_small as small
+from tests.masked_ssl_small import ADAM, close, copy_of, differ, same
+
+KINDS = ('transformer', 'bigru')
+DROPOUT = dict(model=dict(dropout=0.3))
+AWAY = {**ADAM, 'schedule': 'cosine', 'warmup': 0.2}
+
+
+def without_key_bias(params):
+  """Its gradient is 0 (a softmax does not see it), so that Adam makes steps of what is rounded."""
+  attention = params['encoder']['block_0']['qkv']
+  bias = np.where((np.arange(48) // 16) == 1, 0, attention['bias'])
+  block = {**params['encoder']['block_0'], 'qkv': {**attention, 'bias': bias}}
+  return {**params, 'encoder': {**params['encoder'], 'block_0': block}}
+
+
+def test_a_learning_rate_among_several_is_its_run_alone():
+  """Same start, same dropout: three steps with clipping, decay, warm-up and moments."""
+  rates, batches = (1e-2, 1e-3), [small.batch(24, seed) for seed in range(3)]
+  optimizer = tuple(sorted(AWAY.items()))
+  cell = small.finetuning(DROPOUT, dict(tune=dict(encoder_lr=rates)))
+  together, _ = small.run(small.task_step(cell, rates, optimizer), small.task_state(cell, rates, AWAY), batches)
+  seen = small.predict(cell, together, batches[0])['output']
+  assert seen.shape == (24, 2, 6)
+  for i, rate in enumerate(rates):
+    one = small.finetuning(DROPOUT, dict(tune=dict(encoder_lr=(rate,))))
+    first = small.task_state(one, (rate,), AWAY)
+    alone, _ = small.run(small.task_step(one, (rate,), optimizer), first, batches)
+    close(*(without_key_bias(p) for p in (copy_of(together.params, i), alone.params)), rtol=1e-4, atol=2e-6)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), alone.params, first.params)
+    assert max(jax.tree.leaves(moved['encoder'])) < 4 * rate and moved['head_out']['kernel'] > 1e-3
+  assert len({np.asarray(seen[:, i]).tobytes() for i in range(2)}) == 2
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_rates_fall_by_blocks_below_the_head(kind):
+  cell = small.finetuning(dict(model=dict(kind=kind, blocks=3), tune=dict(decay=0.5, encoder_lr=(1e-4,))))
+  found = training.rates(cell, small.task_state(cell).params, 1e-4, 1e-3)
+  assert set(jax.tree.leaves({k: v for k, v in found.items() if k != 'encoder'})) == {1e-3}
+  number = lambda name: (
+    int(name.split('_')[1]) if name.startswith(('block_', 'gru_')) else {'input': -1, 'norm': 2}[name]
+  )
+  for name, part in found['encoder'].items():
+    np.testing.assert_allclose(jax.tree.leaves(part), 1e-4 * 0.5 ** (2 - number(name)), err_msg=name)
+  assert len(set(jax.tree.leaves(found['encoder']))) == (4 if kind == 'transformer' else 3)
+  even = small.finetuning(dict(model=dict(kind=kind)))
+  assert set(jax.tree.leaves(training.rates(even, small.task_state(even).params, 1e-4, 1e-3))) == {1e-3, 1e-4}
+
+
+def test_the_update_is_the_rate_times_the_gradient():
+  cell = small.finetuning(dict(model=dict(blocks=2), tune=dict(decay=0.5, encoder_lr=(0.2, 0.1))))
+  rates, batch = (0.2, 0.1), small.batch(24)
+  state = small.task_state(cell, rates)
+  _, grads = small.loss_of(cell, state, batch)
+  after, _ = small.run(small.task_step(cell, rates), state, [batch])
+  factor = {'input': 0.25, 'block_0': 0.5, 'block_1': 1.0, 'norm': 1.0}
+  for i, rate in enumerate(rates):
+    moved = jax.tree.map(lambda a, b, i=i: (b - a)[i], after.params, state.params)
+    for name, f in factor.items():
+      close(
+        moved['encoder'][name],
+        jax.tree.map(lambda g, i=i, f=f, r=rate: r * f * g[i], grads['encoder'][name]),
+        atol=1e-6,
+      )
+    close(moved['head_out'], jax.tree.map(lambda g, i=i: 0.1 * g[i], grads['head_out']), atol=1e-6)
+
+
+def test_a_frozen_encoder_is_the_pretrained_one_bit_for_bit():
+  """Weight decay included; the head learns."""
+  first = small.pretraining()
+  taught, _ = small.run(small.pretext_step(first), small.pretext_state(first), [small.batch(24)])
+  given_ = {'params': taught.params, 'extra': taught.extra}
+  for head in ('mlp', 'linear'):
+    cell = small.finetuning(dict(warm_start='pretrain', tune=dict(frozen=True, head=head, encoder_lr=(1e-4,))))
+    start = checkpoint.warm(small.task_state(cell, (1e-4,), ADAM), given_, ('encoder',))
+    step = small.task_step(cell, (1e-4,), tuple(sorted(ADAM.items())))
+    after, _ = small.run(step, start, [small.batch(24, seed) for seed in range(3)])
+    same(jax.tree.map(lambda v: v[0], after.params['encoder']), taught.params['encoder'])
+    assert all(differ(after.params[k], start.params[k]) for k in after.params if k != 'encoder')
+
+
+def test_a_pretrained_encoder_goes_into_every_copy():
+  first = small.pretraining()
+  source = small.pretext_state(first, seed=3)
+  cell = small.finetuning(dict(tune=dict(encoder_lr=(1e-3, 1e-4))))
+  fresh = small.task_state(cell, (1e-3, 1e-4))
+  warm = checkpoint.warm(fresh, {'params': source.params, 'extra': source.extra}, ('encoder',))
+  for i in range(2):
+    same(jax.tree.map(lambda v, i=i: v[i], warm.params['encoder']), source.params['encoder'])
+  same(
+    {k: v for k, v in warm.params.items() if k != 'encoder'}, {k: v for k, v in fresh.params.items() if k != 'encoder'}
+  )
+
+
+def test_all_copies_begin_alike_and_the_head_does_not_depend_on_the_learning_rates():
+  x, real = np.zeros((1, 12, 10), np.float32), np.ones((1, 12), bool)
+  made = {}
+  for rates in ((1e-3,), (1e-3, 1e-4)):
+    cell = small.finetuning(dict(tune=dict(encoder_lr=rates)))
+    made[len(rates)] = training.initialise(cell.net, jax.random.key(2), cell.copies, x, real, False)
+  same(copy_of(made[2], 0), copy_of(made[2], 1))
+  same(copy_of(made[2], 0), made[1])
