@@ -263,7 +263,7 @@ def _ravdess(c, rows):
 
 
 def _emodb_transfer(c, rows):
-  """Pretrained on RAVDESS (English; a tenth selects the step), fine-tuned on Emo-DB (German), two of its ten speakers a fold."""
+  """Pretrained on RAVDESS (a tenth of it selects the step), fine-tuned on Emo-DB, two of its ten speakers a fold."""
   c.title = 'Masked self-supervision from RAVDESS to Emo-DB: four emotions in German with few labels'
   c.folds = tuple(str(i) for i in range(5))
   c.run.corpora = ('emodb',)

@@ -32,7 +32,7 @@ REFUSED = [
   (dict(model=dict(kind='lstm')), "unknown run.model.kind 'lstm'; there is: bigru, transformer"),
   (dict(model=dict(width=18, heads=4)), 'run.model: width 18, blocks 1, heads 4'),
   (dict(model=dict(blocks=0)), 'blocks 0'), (dict(model=dict(dropout=1.0)), 'dropout 1.0; expected'),
-  (dict(steps=-1), 'run.steps -1'), (dict(steps=0, epochs=0.0), 'run.epochs 0.0; expected 0 or more, and steps or epochs above 0'),
+  (dict(steps=-1), 'run.steps -1'), (dict(steps=0, epochs=0.0), 'run.epochs 0.0; expected 0 or more'),
   (dict(tune=dict(loss='l2')), "unknown run.tune.loss 'l2'"),
   (dict(tune=dict(head='cnn')), "unknown run.tune.head 'cnn'; there is: linear, mlp"),
   (dict(tune=dict(encoder_lr=())), 'expected one rate or more above 0'),
