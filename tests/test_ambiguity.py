@@ -99,7 +99,7 @@ def test_every_divergence_by_hand(name):
   p, q = np.asarray(jax.nn.softmax(student)), np.asarray(jax.nn.softmax(experts))
   got = ambiguity.total(y, jnp.asarray(p), jnp.asarray(q), **WEIGHTS, name=name)
   for i in range(8):
-    apart = np.array([distance(name, y[i], m) for m in q[i]])
+    apart = np.array([distance('js', y[i], m) for m in q[i]])  # reliability and experts: JS, whatever the terms are
     trust = np.exp(-4 * apart) / np.exp(-4 * apart).sum()
     modality = (trust * [distance(name, p[i], m) for m in q[i]]).sum()
     np.testing.assert_allclose(got['weights'][i], trust, atol=1e-5)

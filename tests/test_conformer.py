@@ -126,8 +126,9 @@ def test_padding_and_batch_mates_are_invisible(positions):
     again, grads = told(v['params'], *x)
     np.testing.assert_allclose(again[:4], out[:4], atol=1e-6)
     np.testing.assert_allclose(grads[1][1, :4], by_x[1, :4], atol=2e-6)
+    # 2e-6, for sums over another length associate otherwise, by the processor: 1.4e-6 of the largest was seen
     jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6 * max(1, np.abs(b).max())), grads[0], by_params
+      lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6 * max(1, np.abs(b).max())), grads[0], by_params
     )
 
 

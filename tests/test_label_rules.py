@@ -91,13 +91,26 @@ def test_what_is_kept_inside_or_by_majority_is_kept_at_least():
   rng = np.random.default_rng(0)
   inside, outside = rng.integers(0, 4, (500, 4)), rng.integers(0, 3, 500)
   for least in (0, 1, 3):
-    by = {rule: label_rules.kept(inside, outside, rule, least) for rule in label_rules.RULES}
+    agreed = rng.random(500) < 0.5
+    by = {rule: label_rules.kept(inside, outside, rule, least, None, agreed) for rule in label_rules.RULES}
+    assert (by['consensus'] == (by['least'] & agreed)).all()
     assert by['least'][by['inside'] | by['majority']].all()
     assert 0 < by['inside'].sum() < by['least'].sum() and 0 < by['majority'].sum() < by['least'].sum()
 
 
+def test_a_majority_of_the_raters_is_not_one_of_the_votes():
+  inside, outside = np.array([[2, 0], [2, 0]]), np.array([2, 2])  # the first: two of three raters, one named two
+  assert label_rules.kept(inside, outside, 'majority', 1, np.array([3, 4])).tolist() == [True, False]
+  assert not label_rules.kept(inside, outside, 'majority', 1).any()
+
+
+def test_consensus_wants_one():
+  refused("label rule 'consensus': the corpus has no consensus; choose another rule",
+          lambda: label_rules.kept(np.ones((1, 2)), np.zeros(1), 'consensus', 1))  # fmt: skip
+
+
 def test_an_unknown_rule_is_refused():
-  refused("unknown label rule 'plurality'; there is: inside, least, majority",
+  refused("unknown label rule 'plurality'; there is: consensus, inside, least, majority",
           lambda: label_rules.kept(np.ones((1, 2)), np.zeros(1), 'plurality', 1))  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def runs(tmp_path_factory):
   while not list(two.glob('cells/siamese/*')):
     assert all(p.poll() is None for p in processes), processes[0].communicate()[1][-3000:]
     time.sleep(0.01)
-  kill_after(processes, cell(two, 'siamese') / 'checkpoints' / 'steps' / '8')
+  kill_after(processes, cell(two, 'siamese') / 'checkpoints' / 'steps' / '4')
   assert not (two / 'results.jsonl').exists()
   return one, two, finish(start_two(two, config))
 

@@ -3,7 +3,6 @@
 import functools
 import pathlib
 import shutil
-import time
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from affectjax.engine.types import TrainState
 from affectjax.errors import UserError, unknown
 
 FINAL = 'final'
-SECONDS = 30.0  # between two checkpoints that only an interrupted run would need
+EVERY = 5  # evaluations, after which a checkpoint is written that only an interrupted run would need
 
 
 def _pack(state: TrainState) -> dict[str, Any]:
@@ -60,17 +59,18 @@ class Checkpoints:
     )
     self._manager = ocp.CheckpointManager(self._root / 'steps', options=options)
     self._worth = worth if mode == 'min' else lambda scores: -worth(scores)
-    self._saved = -np.inf  # when, on the clock
+    self._passed = 0  # evaluations since the last checkpoint; a count, for all hosts must decide alike
     best = self._manager.best_step() if select != 'last' else None
     self._best = np.inf if best is None else self._worth(self._manager.metrics(best))
 
   def due(self, scores: dict[str, float]) -> bool:
-    """Whether a step is worth writing: it may be the one to report, or the last was written a while ago.
+    """Whether a step is worth writing: it may be the one to report, or the last was written `EVERY` evaluations ago.
 
     What is not written is trained again by a run that goes on, bit for bit.
     """
     better = self._select == 'last' or self._select not in scores or self._worth(scores) <= self._best
-    return better or time.monotonic() - self._saved >= SECONDS
+    self._passed += 1
+    return better or self._passed >= EVERY
 
   def save(self, step: int, state: TrainState, data: dict, scores: dict[str, float]) -> None:
     """Writes in the background; what is being written becomes visible only when it is whole.
@@ -80,7 +80,7 @@ class Checkpoints:
     """
     if self._select not in ('last', *scores):
       raise unknown('score in run.select', self._select, ('last', *scores))
-    self._saved = time.monotonic()
+    self._passed = 0
     if self._select != 'last':
       self._best = min(self._best, self._worth(scores))
     saved = self._manager.save(
