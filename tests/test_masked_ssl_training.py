@@ -249,7 +249,7 @@ def test_losses_by_hand_and_missing_intensities():
 def test_ordinal_outputs_by_hand():
   """A score less rising thresholds; a level is reached from .5, 1.5, 2.5 on, as rounding halves up says."""
   cell, soft = task('coral', 1), lambda t: np.log1p(np.exp(t))
-  assert cell.net.out == 4 and task('coral', 6).net.out == 24
+  assert (cell.net.out, cell.net.levels) == (1, 3) and task('l1', 6).net.levels == 0
   out = np.array([[1.0, -0.5, 0.3, 2.0]] * 5, np.float32)
   ranks = 1.0 - np.cumsum([soft(-0.5), soft(0.3), soft(2.0)])
   label = np.array([[0.0], [0.5], [4 / 3], [1.5], [3.0]], np.float32)
@@ -267,7 +267,9 @@ def test_answers_lie_in_0_to_3():
   out = np.array([[-1.0, 0.4], [3.5, 3.0]], np.float32)
   for name in training.ERRORS:
     np.testing.assert_allclose(training.answer(task(name), out), [[0, 0.4], [3, 3]])
-  np.testing.assert_allclose(training.answer(task('presence'), out), 3 / (1 + np.exp(-out)), rtol=1e-5)
+  p = 1 / (1 + np.exp(-out))
+  known = np.where(p < 0.5, p / 3, 1 / 6 + (2 * p - 1) * (3 - 1 / 6))  # .5 is 1/6, 1 is 3
+  np.testing.assert_allclose(training.answer(task('presence'), out), known, rtol=1e-5)
   shares = np.asarray(training.answer(task('cross_entropy'), out))
   np.testing.assert_allclose(shares, np.exp(out) / np.exp(out).sum(1, keepdims=True), rtol=1e-5)
 

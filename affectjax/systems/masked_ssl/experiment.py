@@ -150,7 +150,8 @@ def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
                     'is for class, and only it')  # fmt: skip
   if config['optim']['schedule'] == 'plateau':  # it is told one dev loss, learning rates have one each
     raise UserError('run.optim.schedule plateau is not for fine-tuning; set it to constant, cosine or step')
-  net = network.Predictor(**_encoder(config), out=training.outputs_of(tune['loss'], targets), head=tune['head'])
+  levels = training.LEVELS if tune['loss'] == 'coral' else 0
+  net = network.Predictor(**_encoder(config), out=targets, head=tune['head'], levels=levels)
   return training.Finetuning(
     net, tune['loss'], targets, bool(tune['frozen']), float(tune['decay']), len(tune['encoder_lr'])
   )

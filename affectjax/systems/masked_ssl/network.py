@@ -94,8 +94,9 @@ class Predictor(nn.Module):
 
   Attributes:
     kind, width, blocks, heads, hidden, dropout: of the encoder.
-    out: outputs.
+    out: scores.
     head: 'mlp' (Dense - GELU - dropout - Dense) or 'linear' (a probe).
+    levels: thresholds per score, parameters that no input moves, of an ordinal output; 0 for none.
   """
 
   kind: str
@@ -106,12 +107,17 @@ class Predictor(nn.Module):
   dropout: float
   out: int
   head: str
+  levels: int = 0
 
   @nn.compact
   def __call__(self, x: jax.Array, real: jax.Array, train: bool) -> jax.Array:
-    """x [B, T, D], real [B, T] -> [B, out]."""
+    """x [B, T, D], real [B, T] -> [B, out], and behind them the thresholds [B, out * levels] if there are any."""
     net = encoder(self.kind, self.width, self.blocks, self.heads, self.hidden, self.dropout, 'encoder')
     h = masked_mean(net(x, real, masks.places(real), train)[-1], real)
     if self.head == 'mlp':
       h = Dropout(self.dropout)(nn.gelu(nn.Dense(self.width, name='head_in')(h)), train)
-    return nn.Dense(self.out, name='head_out')(h)
+    scores = nn.Dense(self.out, name='head_out')(h)
+    if not self.levels:
+      return scores
+    thresholds = self.param('head_thresholds', nn.initializers.zeros, (self.out * self.levels,))
+    return jnp.concatenate([scores, jnp.broadcast_to(thresholds, (len(scores), len(thresholds)))], -1)

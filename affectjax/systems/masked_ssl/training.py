@@ -11,6 +11,7 @@ import optax
 
 from affectjax.engine import optim, steps
 from affectjax.engine.types import Batch, TrainState
+from affectjax.statistics import PRESENT
 from affectjax.systems.masked_ssl import masks
 from affectjax.systems.masked_ssl.masks import Masking
 from affectjax.systems.masked_ssl.network import Predictor, Pretext
@@ -171,23 +172,24 @@ def task_loss(spec: Finetuning, out: jax.Array, batch: Batch) -> jax.Array:
 
 
 def _ranks(spec: Finetuning, out: jax.Array) -> jax.Array:
-  """Logits [B, E, 3] of an ordinal output: a score per emotion and falling thresholds (Cao et al. 2020, CORAL)."""
+  """Logits [B, E, 3] of an ordinal output: a score per emotion less thresholds that rise (Cao et al. 2020, CORAL)."""
   score, thresholds = out[:, : spec.targets, None], out[:, spec.targets :].reshape(len(out), spec.targets, LEVELS)
   return score - jnp.cumsum(jax.nn.softplus(thresholds), -1)
 
 
-def outputs_of(loss: str, targets: int) -> int:
-  """How many outputs the network has."""
-  return targets * (1 + LEVELS) if loss == 'coral' else targets
-
-
 def answer(spec: Finetuning, out: jax.Array) -> jax.Array:
-  """Intensities clipped to [0, 3], or probabilities of classes; of presence, the probability itself, times 3."""
+  """Intensities clipped to [0, 3], or probabilities of classes.
+
+  A probability of presence p becomes an intensity that rises with it and crosses what metrics take for presence at .5.
+  """
   if spec.loss == 'cross_entropy':
     return jax.nn.softmax(out, -1)
   if spec.loss == 'coral':
     return jax.nn.sigmoid(_ranks(spec, out)).sum(-1)
-  return 3.0 * jax.nn.sigmoid(out) if spec.loss == 'presence' else jnp.clip(out, 0.0, 3.0)
+  if spec.loss == 'presence':
+    p = jax.nn.sigmoid(out)
+    return jnp.where(p < 0.5, 2 * PRESENT * p, PRESENT + (2 * p - 1) * (3.0 - PRESENT))
+  return jnp.clip(out, 0.0, 3.0)
 
 
 def finetune_loss(spec: Finetuning):
