@@ -8,15 +8,13 @@ import shutil
 import numpy as np
 import pytest
 
-from affectjax import prepare
 from affectjax.data import store
-from affectjax.errors import UserError
+from tests import faults
 from tests import labelled_miniature as miniature
 from tests.test_bad_sources_clips import again, cell, drop, folder
 from tests.test_bad_sources_gated import (
   BOMB,
   Mutation,
-  check,
   clear,
   copy,
   cut,
@@ -225,25 +223,12 @@ WRITERS = {
 def fault(request, tmp_path, monkeypatch):
   """(corpus, options, fragments of the line), the faulty source being `tmp_path / 'source'`."""
   form, options, mutate, *wanted = request.param
-  WRITERS[form](tmp_path / 'source')
-  mutate(tmp_path / 'source')
-  (tmp_path / 'cwd').mkdir()
-  monkeypatch.chdir(tmp_path / 'cwd')
+  faults.write(form, mutate, WRITERS, tmp_path, monkeypatch)
   return form.partition('.')[0], options, wanted
 
 
 def test_refused_in_one_line_and_by_the_command(tmp_path, fault, capsys):
-  name, options, wanted = fault
-  where = tmp_path / 'data'
-  with pytest.raises(UserError) as refusal:
-    store.prepare(name, tmp_path / 'source', where, options=options)
-  check(name, str(refusal.value), wanted, where)
-  given = [f'--option={key}={x}' for key, x in options.items()]
-  assert prepare.main([name, f'--source={tmp_path / "source"}', f'--data_dir={where}', *given]) == 2
-  out, err = capsys.readouterr()
-  assert out == '' and err == f'error: {refusal.value}\n'
-  check(name, err[:-1], wanted, where)
-  assert not [p for p in where.rglob('*') if p.is_file()]
+  faults.prove(*fault, tmp_path, capsys)
 
 
 @pytest.mark.parametrize('form', WRITERS)

@@ -3,8 +3,6 @@
 Every case mutates a miniature that is otherwise right, and names the fragments its line must hold.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -14,7 +12,7 @@ from affectjax.data import own, store
 from affectjax.errors import UserError
 from tests import own_miniature as miniature
 from tests import rated
-from tests.test_bad_sources_clips import cell, drop, folder
+from tests.test_bad_sources_clips import arrays, cell, drop, folder
 from tests.test_bad_sources_gated import (
   BOMB,
   Mutation,
@@ -34,23 +32,6 @@ from tests.test_bad_sources_rated import lines, put, row
 
 TABLE, LLD = 'metadata.csv', 'egemaps_lld_10ms.npz'
 RATE = {'rate_hz': '50'}
-
-
-def arrays(**changes: Callable[[np.ndarray], object]) -> Mutation:
-  """Edits arrays of the pack: in place, or what is returned takes their place (False: removed)."""
-
-  def f(source):
-    with np.load(source / LLD) as z:
-      found = dict(z)
-    for key, edit in changes.items():
-      new = edit(found[key])
-      if new is False:
-        del found[key]
-      elif new is not None:
-        found[key] = new
-    np.savez(source / LLD, **found)
-
-  return f
 
 
 def column(name: str, *cells: str) -> Mutation:

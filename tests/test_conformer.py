@@ -126,10 +126,31 @@ def test_padding_and_batch_mates_are_invisible(positions):
     again, grads = told(v['params'], *x)
     np.testing.assert_allclose(again[:4], out[:4], atol=1e-6)
     np.testing.assert_allclose(grads[1][1, :4], by_x[1, :4], atol=2e-6)
-    # 2e-6, for sums over another length associate otherwise, by the processor: 1.4e-6 of the largest was seen
+    # 2e-6 of the largest: float32 shows that sums over another length associate otherwise; see below for float64
     jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6 * max(1, np.abs(b).max())), grads[0], by_params
     )
+
+
+@pytest.mark.parametrize('positions', FORMS)
+def test_padding_and_batch_mates_are_invisible_to_the_parameters(positions):
+  """Their gradient, in float64: sums over another length associate otherwise, and float32 shows it."""
+  double = lambda tree: jax.tree.map(lambda p: np.asarray(p, np.float64) if p.dtype.kind == 'f' else p, tree)
+  with jax.enable_x64(True):
+    v, parts = double(variables(positions)), clips(LENGTHS)
+
+    @quick.jit
+    def slope(params, x, mask, lengths):
+      out = lambda p: block(positions).apply({**v, 'params': p}, x, mask, lengths)[1, :4]
+      return jax.grad(lambda p: jnp.sum(jnp.sin(3.0 * out(p))))(params)
+
+    wanted = slope(v['params'], *double(padded(parts)))
+    other = clips(LENGTHS[::-1], seed=4)
+    other[1] = parts[1]
+    for x in (padded(parts, junk=-3.0), padded(other), padded(other, 12)):
+      got = slope(v['params'], *double(x))
+      assert all(g.dtype == np.float64 for g in jax.tree.leaves(got))
+      jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), got, wanted)
 
 
 # Shifts

@@ -167,7 +167,7 @@ def _depthwise_backward(kept, dy):
     ys = jax.lax.dynamic_slice_in_dim(filled, j * steps, steps, 1)
     return total + sum(xs[:, i : i + size] * ys[:, i : i + 1] for i in range(steps))
 
-  total = jax.lax.fori_loop(0, pieces, piece, jnp.zeros((x.shape[0], size, x.shape[2]), jnp.float32))
+  total = jax.lax.fori_loop(0, pieces, piece, jnp.zeros((x.shape[0], size, x.shape[2]), x.dtype))
   return _correlated(dy, kernel[::-1]), total.sum(0)
 
 

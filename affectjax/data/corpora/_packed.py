@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from affectjax.data import features
+from affectjax.data.corpora import _clips
 from affectjax.errors import UserError
 
 PACK = 'egemaps_lld_10ms.npz'
@@ -31,6 +32,25 @@ class Packed(NamedTuple):
   frames: np.ndarray
   columns: list[str]
   load: Callable[[str], np.ndarray]
+
+
+def choose(source: Path, absent: str, audio_hz: str | float | None) -> tuple[bool, float]:
+  """Whether the pack lies in `source` (or a folder `features`), and the frames per second.
+
+  Args:
+    source: the corpus.
+    absent: what to say where neither is there.
+    audio_hz: of features in a folder; None for the pack's.
+
+  Raises:
+    UserError: both or neither is there, or a rate is given for the pack, which has its own.
+  """
+  packed = (source / PACK).exists()
+  if packed == (source / 'features').exists():
+    raise UserError(f'{source}: {f"both {PACK} and features; keep one" if packed else absent}')
+  if packed and audio_hz is not None:
+    raise UserError(f'option audio_hz: {audio_hz}, but frames of {PACK} are 10 ms apart; leave it out')
+  return packed, RATE if audio_hz is None else _clips.rate('audio_hz', audio_hz)
 
 
 def read(path: Path) -> Packed:

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectjax.data import features
-from affectjax.data.corpora import _clips, _packed
+from affectjax.data.corpora import _packed
 from affectjax.data.corpus import Reading
 from affectjax.errors import UserError
 
@@ -83,17 +83,12 @@ def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
     UserError: in one line, for whatever is wrong with the files or options.
   """
   source = Path(source)
-  pack, folder = source / _packed.PACK, source / 'features'
-  if pack.exists() == folder.exists():
-    sound = ' for the recordings in wav' if (source / 'wav').is_dir() else ''
-    what = f'both {pack.name} and features; keep one' if pack.exists() else (
-      f'no Emo-DB with features here; expected {pack.name} with {TABLE}, or features/03a01Fa.npy and the like{sound}'
-    )  # fmt: skip
-    raise UserError(f'{source}: {what}')
-  if pack.exists() and audio_hz is not None:
-    raise UserError(f'option audio_hz: {audio_hz}, but frames of {pack.name} are 10 ms apart; leave it out')
-  rate = _packed.RATE if audio_hz is None else _clips.rate('audio_hz', audio_hz)
-  found = _read_pack(pack, source / TABLE) if pack.exists() else _read_folder(source)
+  sound = ' for the recordings in wav' if (source / 'wav').is_dir() else ''
+  packed, rate = _packed.choose(
+    source, f'no Emo-DB with features here; expected {_packed.PACK} with {TABLE}, or features/03a01Fa.npy and the like'
+    f'{sound}', audio_hz,
+  )  # fmt: skip
+  found = _read_pack(source / _packed.PACK, source / TABLE) if packed else _read_folder(source)
   emotions = list(LETTERS.values())
   if not any(told.emotion in emotions[FOUR:] for told in found.recordings.values()):
     emotions = emotions[:FOUR]

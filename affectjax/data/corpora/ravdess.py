@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectjax.data import features
-from affectjax.data.corpora import _clips, _packed
+from affectjax.data.corpora import _packed
 from affectjax.data.corpus import Reading
 from affectjax.errors import UserError
 
@@ -81,16 +81,10 @@ def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
     UserError: in one line, for whatever is wrong with the files or options.
   """
   source = Path(source)
-  pack, folder = source / PACK, source / 'features'
-  if pack.exists() == folder.exists():
-    what = f'both {PACK} and features; keep one' if pack.exists() else (
-      f'no RAVDESS here; expected {PACK} with {TABLE}, or features/03-01-05-01-01-01-01.npy'
-    )  # fmt: skip
-    raise UserError(f'{source}: {what}')
-  if pack.exists() and audio_hz is not None:
-    raise UserError(f'option audio_hz: {audio_hz}, but frames of {PACK} are 10 ms apart; leave it out')
-  rate = _packed.RATE if audio_hz is None else _clips.rate('audio_hz', audio_hz)
-  found = _read_pack(pack, source / TABLE) if pack.exists() else _read_folder(folder)
+  packed, rate = _packed.choose(
+    source, f'no RAVDESS here; expected {PACK} with {TABLE}, or features/03-01-05-01-01-01-01.npy', audio_hz
+  )
+  found = _read_pack(source / PACK, source / TABLE) if packed else _read_folder(source / 'features')
 
   def example(split: str, name: str) -> dict[str, Any]:
     told = found.utterances[name]
