@@ -38,9 +38,13 @@ PRETRAIN = dict(
 TUNED = {  # what is done with a pretrained encoder, or without one
   'ssl': dict(warm_start='pretrain', warm_modules=('encoder',)),
   'supervised': dict(tune=dict(encoder_lr=(1e-3, 1e-4))),
-  'frozen': dict(warm_start='pretrain', warm_modules=('encoder',), tune=dict(frozen=True, encoder_lr=(1e-4,))),
+  'frozen': dict(
+    warm_start='pretrain', warm_modules=('encoder',), tune=dict(frozen=True, norm=True, encoder_lr=(1e-4,))
+  ),
   'linear_probe': dict(
-    warm_start='pretrain', warm_modules=('encoder',), tune=dict(frozen=True, encoder_lr=(1e-4,), head='linear')
+    warm_start='pretrain',
+    warm_modules=('encoder',),
+    tune=dict(frozen=True, norm=True, encoder_lr=(1e-4,), head='linear'),
   ),
 }
 MISSING = 'arXiv 2307.12343 and AI 2024, 5(1), result tables: not obtained'
@@ -62,6 +66,7 @@ def _run():
   run.seed, run.fold, run.per_fold = 0, 'all', False
   run.epochs, run.steps, run.least_steps, run.batch_size, run.eval_batch_size = 100.0, 0, 600, 32, 512
   run.log_every, run.eval_every, run.eval_epochs, run.patience = 20, 0, 1.0, 10  # see `_tuned`
+  run.dispatch = 8  # steps that are one program, on examples that stay on the device
   run.select, run.select_mode = 'loss', 'min'
   run.warm_start, run.warm_modules = '', ()
   run.data = dict(
@@ -80,7 +85,7 @@ def _run():
   run.model = dict(kind='transformer', width=128, blocks=4, heads=4, hidden=512, dropout=0.1)
   run.mask = dict(kind='iid', ratio=0.15, span=1, replace='learned')
   run.pretext = dict(error='l1', everywhere=False, layout='bert', target='features', ema=0.999, group_weights=False)
-  run.tune = dict(loss='l1', head='mlp', frozen=False, decay=1.0, encoder_lr=(1e-3, 1e-4))
+  run.tune = dict(loss='l1', head='mlp', norm=False, frozen=False, decay=1.0, encoder_lr=(1e-3, 1e-4))
   run.optim = dict(
     name='adam', lr=1e-3, l2=0.0, decay=1e-2, clip=1.0, schedule='constant', warmup=0.0, factor=0.1, patience=5, drops=3
   )

@@ -277,16 +277,17 @@ def test_the_rate_with_the_lowest_dev_loss_is_chosen_for_both_sides():
                 'median': np.zeros_like(label[side])} for side in label}  # fmt: skip
   out['dev']['output'] = np.nan_to_num(out['dev']['output'])
   np.testing.assert_allclose(views.losses(out['dev']), noise['dev'], rtol=1e-5)
-  found = views.finish(('happy', 'sad'), out)
+  by = views.Select('loss', False)
+  found = views.finish(('happy', 'sad'), by, out)
   for side in label:
     np.testing.assert_array_equal(found[side]['intensity_hat'], out[side]['output'][:, 1])
     np.testing.assert_array_equal(found[side]['sad_hat'], out[side]['output'][:, 1, 1])
   rates = (1e-2, 1e-3, 1e-4)
-  dev, test = (views.score(('happy', 'sad'), rates, found[side]) for side in ('dev', 'test'))
+  dev, test = (views.score(('happy', 'sad'), rates, by, found[side]) for side in ('dev', 'test'))
   assert dev['loss'] == pytest.approx(0.1) and test['loss'] == pytest.approx(0.5)
   assert [dev[f'search.lr_{r:g}'] for r in rates] == pytest.approx(noise['dev'])
   assert not any(k.startswith('search') for k in test) and test['mae.pooled.intensity'] == pytest.approx(0.5)
-  during = views.score(('happy', 'sad'), rates, out['dev'])
+  during = views.score(('happy', 'sad'), rates, by, out['dev'])
   assert set(during) == {'loss', *(f'search.lr_{r:g}' for r in rates)} and during['loss'] == pytest.approx(0.1)
 
 
@@ -295,6 +296,30 @@ def test_classes_are_selected_by_cross_entropy():
   shares = np.random.default_rng(0).dirichlet(np.ones(3), (4, 2))
   wanted = [-np.mean([np.log(shares[i, s, label[i]]) for i in (0, 1, 3)]) for s in range(2)]
   np.testing.assert_allclose(views.losses({'output': shares, 'label': label}), wanted, rtol=1e-6)
+
+
+def test_classes_may_be_selected_by_recall_instead():
+  label = np.array([0, 0, 0, 1])
+  right = np.where(label[:, None] == [0, 1], 0.6, 0.4)  # barely; the other rate is surer, and misses a class
+  sure = np.array([[0.99, 0.01]] * 3 + [[0.51, 0.49]])
+  shares = np.stack([right, sure], 1)
+  out = {'output': shares, 'label': label}
+  assert views.losses(out).argmin() == 1
+  select = views.Select('uar.emotion', True)
+  np.testing.assert_allclose(views.worth(('a', 'b'), 'uar.emotion', out), [1, 0.5])
+  found = views.finish(('a', 'b'), select, {'dev': out, 'test': out})
+  np.testing.assert_array_equal(found['test']['emotion_hat'], label)
+  during = views.score(('a', 'b'), (1e-3, 1e-4), select, out)
+  assert during['uar.emotion'] == 1 and (during['search.lr_0.001'], during['search.lr_0.0001']) == (1, 0.5)
+  assert views.score(('a', 'b'), (1e-3, 1e-4), select, found['dev'])['uar.emotion'] == 1
+
+
+def test_what_selects_is_a_score_of_the_cell():
+  classes = dict(select='uar.emotion', select_mode='max')
+  assert views.selection(small.config(CLASSES, classes)) == ('uar.emotion', True)
+  assert views.selection(small.config(dict(select='mae.pooled.intensity'))) == ('mae.pooled.intensity', False)
+  assert not views.selection(small.config(CLASSES, dict(classes, select='last'))).most
+  assert "unknown score in run.select 'uar.emotion'" in small.refused(views.selection, small.config(classes))
 
 
 # The experiment file

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from affectjax.engine import checkpoint, parallel, train
+from affectjax.engine.feed import Turn
 from affectjax.errors import UserError
 from affectjax.systems import mtclar
 from tests import small
@@ -221,6 +222,7 @@ def test_every_host_notes_its_own_examples_and_the_first_the_rest(tmp_path, monk
   monkeypatch.setattr(jax, 'process_index', lambda: host)
   log = train._Log(tmp_path, 1)
   value = lambda x: parallel.pmap(lambda _: jax.numpy.float32(x))(np.zeros(8))
-  log.step(1, {'loss': value(np.nan), 'finite': value(0), 'skipped': value(1)}, {'id': np.array(['a', 'b'])}, 2, 0.0)
+  scalars = {'loss': value(np.nan), 'finite': value(0), 'skipped': value(1)}
+  log.turn(1, Turn(scalars, [np.array(['a', 'b'])], 2, 0.0))
   assert sorted(p.name for p in tmp_path.iterdir()) == files
   assert json.loads((tmp_path / files[-1]).read_text()) == {'step': 1, 'ids': ['a', 'b'], 'loss': 'nan'}

@@ -15,6 +15,7 @@ import numpy as np
 
 from affectjax.engine import checkpoint, optim, parallel
 from affectjax.engine.clock import Clock
+from affectjax.engine.feed import Feed, Turn
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
 
@@ -59,7 +60,8 @@ def run(
     config: `system`, `seed`, `fold`, `log_every`, `eval_every` (0: only at the end) or `eval_epochs` (the same in
       passes over the training side; 0 or left out: `eval_every` counts), `select` ('last' or a dev score),
       `select_mode`, perhaps `patience` (evaluations after the best, the later of equals, at which training ends; 0 or
-      left out: never), `optim`, `warm_modules`, and what the system reads.
+      left out: never), perhaps `dispatch` (steps per dispatch, for a system that keeps its examples on the devices; 1
+      if left out), `optim`, `warm_modules`, and what the system reads.
     folder: the cell's folder; metrics.jsonl, predictions.npz and checkpoints/ go there. Once the cell is recorded,
       `checkpoint.drop_steps` removes the checkpoints that only an interrupted training needs.
     data_dir: prepared corpora; None for the synthetic twins.
@@ -109,30 +111,29 @@ def run(
 
 def _train(experiment, state, kept, config, folder, watch) -> TrainState:
   """Trains to the last step, saving and evaluating on the way; returns the last state, on the host."""
-  step_fn = parallel.pmap(experiment.step, True)
-  batches = experiment.batches('train', config['seed'])
+  feed = Feed(experiment, config['seed'], config.get('dispatch', 1))
   log = _Log(folder, config['log_every'])
   if (latest := kept.latest()) is not None:
     state, position = kept.restore(latest, state)
-    batches.set_state(position['batches'])
+    feed.set_state(position['batches'])
   log.rewind(int(state.step))
-  replicated, pending = parallel.replicate(state), None
+  replicated, pending, every = parallel.replicate(state), None, config['eval_every']
   over = _is_over(kept, int(state.step), config)  # a run that was killed after its last evaluation
-  for step in range(int(state.step) + 1, 0 if over else experiment.steps + 1):
-    began = time.perf_counter()
-    numbers, strings = parallel.split_strings(next(batches))
-    waited = time.perf_counter() - began
-    replicated, scalars = step_fn(replicated, parallel.shard(numbers))
-    # Looked at one step late: the device works while the host makes the next batch, and never more than two
-    # steps are in flight (virtual CPU devices deadlock on more).
+  step = experiment.steps if over else int(state.step)
+  while step < experiment.steps:
+    stop = min(experiment.steps, (step // every + 1) * every) if every else experiment.steps
+    first, step = step + 1, min(step + feed.most, stop)
+    replicated, turn = feed.take(replicated, step - first + 1)
+    # Looked at one turn late: the device works while the host makes the next batch, and never more than two
+    # dispatches are in flight (virtual CPU devices deadlock on more).
     if pending:
-      log.step(*pending)
-    pending = (step, scalars, strings, len(numbers['mask']), waited)
+      log.turn(*pending)
+    pending = (first, turn)
     watch(step, experiment.steps, log.rate)
-    if step == experiment.steps or (config['eval_every'] and step % config['eval_every'] == 0):
-      log.step(*pending)
+    if step == experiment.steps or (every and step % every == 0):
+      log.turn(*pending)
       pending = None
-      replicated = _evaluate_and_save(experiment, replicated, kept, config, batches, log, step)
+      replicated = _evaluate_and_save(experiment, replicated, kept, config, feed, log, step)
       if _is_over(kept, step, config):
         break
   return jax.device_get(parallel.unreplicate(replicated))
@@ -167,7 +168,7 @@ def _is_over(kept: checkpoint.Checkpoints, step: int, config: Mapping[str, Any])
   return bool(patience) and best is not None and step - best >= patience * config['eval_every']
 
 
-def _evaluate_and_save(experiment, replicated, kept, config, batches, log, step):
+def _evaluate_and_save(experiment, replicated, kept, config, feed, log, step):
   scores = _scored(experiment, predict(experiment, replicated, 'dev', config['seed']))
   log.write({'step': step, **{f'dev/{k}': v for k, v in scores.items()}})
   plateau = config['optim']
@@ -179,7 +180,7 @@ def _evaluate_and_save(experiment, replicated, kept, config, batches, log, step)
     opt_state = optim.observe(state.opt_state, scores['loss'], plateau['factor'], plateau['patience'])
     state = state.replace(opt_state=opt_state)
     replicated = parallel.replicate(state)
-  kept.save(step, state, {'batches': batches.get_state()}, scores)
+  kept.save(step, state, {'batches': feed.get_state()}, scores)
   return replicated
 
 
@@ -257,14 +258,17 @@ class _Log:
     if self._host == 0:
       _add_line(self._path, line)
 
-  def step(self, step: int, scalars, strings, examples: int, waited: float) -> None:
-    """Waits for a step's scalars; notes a skipped update with its ids, and gives up after too many."""
-    values = {k: float(v) for k, v in parallel.unreplicate(scalars).items()}
-    self._examples += examples
-    self._waited += waited
+  def turn(self, first: int, turn: Turn) -> None:
+    """Waits for the scalars of a dispatch, whose first step is `first`, and logs each of its steps."""
+    self._waited += turn.waited
+    for i, values in enumerate(turn.each()):
+      self._examples += turn.examples
+      self._step(first + i, values, turn.ids[i])
+
+  def _step(self, step: int, values: dict[str, float], ids) -> None:
+    """Notes a skipped update with its ids, and gives up after too many."""
     if not values.pop('finite', 1.0):
-      ids = [str(i) for i in strings.get('id', [])]
-      _add_line(self._nonfinite, {'step': step, 'ids': ids, 'loss': str(values['loss'])})
+      _add_line(self._nonfinite, {'step': step, 'ids': [str(i) for i in ids], 'loss': str(values['loss'])})
       if values['skipped'] >= MAX_SKIPPED:
         raise UserError(
           f'training diverged: loss or gradient not finite in {MAX_SKIPPED} updates in a row up to step {step}; '

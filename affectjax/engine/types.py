@@ -55,6 +55,9 @@ class Experiment:
     epoch: steps of one pass over the training side, for a config that evaluates by epochs; 0 if that is not known.
     finish: predictions {'dev': ..., 'test': ...} of the selected step -> what is scored and stored; for what is
       fitted on dev and applied to test (post-processing, calibration).
+    table: columns [N, ...] that training batches are rows of, for a loop that keeps them on the devices
+      (`run.dispatch`); `batches('rows', seed)` then gives `row` [B] alone, in the order of 'train'. None: batches are
+      made on the host.
   """
 
   batches: Callable[[str, int], Iterator[Batch]]
@@ -65,3 +68,4 @@ class Experiment:
   steps: int = 0
   epoch: int = 0
   finish: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda outputs: outputs
+  table: Mapping[str, np.ndarray] | None = None

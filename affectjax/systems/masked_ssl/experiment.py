@@ -47,19 +47,23 @@ def _length(config: Mapping[str, Any], rows: int, batch_size: int) -> tuple[int,
   return config['steps'] or by_epochs, math.ceil(rows / batch_size)
 
 
-def _batches(sequences: Sequences, sides, told: Mapping[str, np.ndarray], batch_size: int, eval_size: int):
-  """Batches of a side."""
-
-  def gather(rows):
-    names = {'id': sequences.id[rows], 'group': sequences.group[rows], 'item': sequences.item[rows]}
-    return {**names, 'x': sequences.x[rows], 'real': sequences.real[rows], **{k: v[rows] for k, v in told.items()}}
+def _batches(table: Mapping[str, np.ndarray], sides, batch_size: int, eval_size: int):
+  """Batches of a side, or the row numbers of those of training."""
+  gather = lambda rows: {k: v[rows] for k, v in table.items()}
+  numbers = lambda rows: {'row': rows.astype(np.int32)}
 
   def batches(side, seed):
-    if side == 'train':
-      return pipeline.shuffled(sides['train'], gather, batch_size, seed)
+    if side in ('train', 'rows'):
+      return pipeline.shuffled(sides['train'], gather if side == 'train' else numbers, batch_size, seed)
     return pipeline.ordered(sides[side], gather, eval_size)
 
   return batches
+
+
+def _table(sequences: Sequences, told: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """What batches are rows of."""
+  names = {'id': sequences.id, 'group': sequences.group, 'item': sequences.item}
+  return {**names, 'x': sequences.x, 'real': sequences.real, **told}
 
 
 # Pretraining
@@ -103,14 +107,16 @@ def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
   length, epoch = _length(config, len(sides['train']), batch_size)
   standard = sequences_lib.standardiser(sequences, sides['train'])
+  table = _table(sequences, {'row': np.arange(len(sequences), dtype=np.int32)})
   return Experiment(
-    batches=_batches(sequences, sides, {'row': np.arange(len(sequences), dtype=np.int32)}, batch_size, eval_size),
+    batches=_batches(table, sides, batch_size, eval_size),
     init=functools.partial(_init_pretraining, cell, optim.make(config['optim'], length), standard),
     step=_pretext_step(cell, tuple(sorted(config['optim'].items())), length),
     predict=training.pretext_predict(cell),
     score=lambda out: {k: float(np.mean(out[k])) for k in ('loss', 'loss_mean', 'loss_interpolated')},
     steps=length,
     epoch=epoch,
+    table=table,
   )
 
 
@@ -151,7 +157,7 @@ def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
   if config['optim']['schedule'] == 'plateau':  # it is told one dev loss, learning rates have one each
     raise UserError('run.optim.schedule plateau is not for fine-tuning; set it to constant, cosine or step')
   levels = training.LEVELS if tune['loss'] == 'coral' else 0
-  net = network.Predictor(**_encoder(config), out=targets, head=tune['head'], levels=levels)
+  net = network.Predictor(**_encoder(config), out=targets, head=tune['head'], levels=levels, norm=tune['norm'])
   return training.Finetuning(
     net, tune['loss'], targets, bool(tune['frozen']), float(tune['decay']), len(tune['encoder_lr'])
   )
@@ -166,9 +172,9 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   batch_size = parallel.global_batch(min(config['batch_size'], len(sides['train'])))
   length, epoch = _length(config, len(sides['train']), batch_size)
   pool = sequences_lib.sides(sequences, config)['train']  # features need no label: as in pretraining
-  extra = {'input': sequences_lib.standardiser(sequences, pool)}
-  told = {'label': label, 'median': views.medians(label, sides['train'])}
-  rates = tuple(float(lr) for lr in config['tune']['encoder_lr'])
+  extra = {'input': sequences_lib.standardiser(sequences, pool), **training.statistics(cell)}
+  table = _table(sequences, {'label': label, 'median': views.medians(label, sides['train'])})
+  rates, select = tuple(float(lr) for lr in config['tune']['encoder_lr']), views.selection(config)
 
   def init(key, batch):
     x, real = jnp.zeros((1, *batch['x'].shape[1:])), jnp.ones((1, batch['x'].shape[1]), bool)
@@ -176,14 +182,15 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     return TrainState.create(params, training.optimiser(cell, config['optim'], length, rates, params), key, extra)
 
   return Experiment(
-    batches=_batches(sequences, sides, told, batch_size, parallel.global_batch(config['eval_batch_size'])),
+    batches=_batches(table, sides, batch_size, parallel.global_batch(config['eval_batch_size'])),
     init=init,
     step=_task_step(cell, tuple(sorted(config['optim'].items())), length, rates, sequences.x.shape[1:]),
     predict=training.finetune_predict(cell),
-    score=functools.partial(views.score, names, rates),
+    score=functools.partial(views.score, names, rates, select),
     steps=length,
     epoch=epoch,
-    finish=functools.partial(views.finish, names),
+    finish=functools.partial(views.finish, names, select),
+    table=table,
   )
 
 

@@ -4,7 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from affectjax.engine.parallel import AXIS
 from affectjax.layers.dropout import Dropout
+from affectjax.layers.heads import BatchNorm
 from affectjax.layers.transformer import masked_mean
 from affectjax.systems.masked_ssl import backbone, masks
 
@@ -97,6 +99,8 @@ class Predictor(nn.Module):
     out: scores.
     head: 'mlp' (Dense - GELU - dropout - Dense) or 'linear' (a probe).
     levels: thresholds per score, parameters that no input moves, of an ordinal output; 0 for none.
+    norm: batch normalisation before the head: differences between utterances are a small part of what the mean over
+      time of a pretrained encoder holds, and a head would need long to find them (He et al. 2022, linear probing).
   """
 
   kind: str
@@ -108,12 +112,18 @@ class Predictor(nn.Module):
   out: int
   head: str
   levels: int = 0
+  norm: bool = False
 
   @nn.compact
-  def __call__(self, x: jax.Array, real: jax.Array, train: bool) -> jax.Array:
-    """x [B, T, D], real [B, T] -> [B, out], and behind them the thresholds [B, out * levels] if there are any."""
+  def __call__(self, x: jax.Array, real: jax.Array, train: bool, mask: jax.Array | None = None) -> jax.Array:
+    """x [B, T, D], real [B, T] -> [B, out], and behind them the thresholds [B, out * levels] if there are any.
+
+    mask [B] marks examples that are not padding; it matters for `norm` in training.
+    """
     net = encoder(self.kind, self.width, self.blocks, self.heads, self.hidden, self.dropout, 'encoder')
     h = masked_mean(net(x, real, masks.places(real), train)[-1], real)
+    if self.norm:
+      h = BatchNorm(AXIS, name='head_norm')(h, mask, train)
     if self.head == 'mlp':
       h = Dropout(self.dropout)(nn.gelu(nn.Dense(self.width, name='head_in')(h)), train)
     scores = nn.Dense(self.out, name='head_out')(h)

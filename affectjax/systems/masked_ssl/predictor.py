@@ -6,7 +6,7 @@ from affectjax.data import pipeline, unlabelled
 from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
-from affectjax.systems.masked_ssl import experiment, training
+from affectjax.systems.masked_ssl import experiment, training, views
 from affectjax.systems.masked_ssl import sequences as sequences_lib
 
 
@@ -55,9 +55,9 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
 
 
 def _by_dev(cell: Cell) -> int:
-  """The learning rate with the lowest loss on dev, as `views.finish` chose it."""
-  dev = cell.stored(['dev/search_loss'])
-  return int(np.nanargmin(dev['dev/search_loss'][0])) if dev else 0
+  """The learning rate that is best on dev, as `views.finish` chose it."""
+  dev = cell.stored(['dev/search'])
+  return views.selection(cell.config).best(dev['dev/search'][0]) if dev else 0
 
 
 def _notes(lengths: np.ndarray, data) -> tuple[str, ...]:

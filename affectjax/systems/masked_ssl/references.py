@@ -50,6 +50,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   sides = limited(sequences, sequences_lib.sides(sequences, config), label, config)
   output = METHODS[name](label, sides['train'], len(names))[:, None]
   told = {'label': label, 'median': views.medians(label, sides['train']), 'output': output}
+  select = views.selection(config)
   size = parallel.global_batch(config['eval_batch_size'])
 
   def gather(rows):
@@ -61,8 +62,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
     predict=_passed_on,
-    score=functools.partial(views.score, names, (0.0,)),
-    finish=functools.partial(views.finish, names),
+    score=functools.partial(views.score, names, (0.0,), select),
+    finish=functools.partial(views.finish, names, select),
   )
 
 

@@ -192,13 +192,26 @@ def answer(spec: Finetuning, out: jax.Array) -> jax.Array:
   return jnp.clip(out, 0.0, 3.0)
 
 
+def _statistics(extra: Mapping[str, Any]) -> dict[str, Any]:
+  """What `extra` holds of the network's own variables, per copy."""
+  return {k: v for k, v in extra.items() if k == 'batch_stats'}
+
+
 def finetune_loss(spec: Finetuning):
   """All copies together: their sum, per example."""
 
   def loss(params, state: TrainState, batch: Batch, keys: steps.Keys) -> steps.Losses:
     x, real = inputs(state.extra, batch)
-    one = lambda p: task_loss(spec, spec.net.apply({'params': p}, x, real, True, rngs={'dropout': keys.device}), batch)
-    return steps.Losses(jax.vmap(one)(params).sum(0), {}, state.extra)
+
+    def one(p, seen):
+      p = {**p, 'encoder': jax.lax.stop_gradient(p['encoder'])} if spec.frozen else p
+      out, updated = spec.net.apply(
+        {'params': p, **seen}, x, real, True, batch['mask'], rngs={'dropout': keys.device}, mutable=list(seen)
+      )
+      return task_loss(spec, out, batch), updated
+
+    losses, updated = jax.vmap(one)(params, _statistics(state.extra))
+    return steps.Losses(losses.sum(0), {}, {**state.extra, **updated})
 
   return loss
 
@@ -209,7 +222,8 @@ def finetune_predict(spec: Finetuning):
 
   def predict(state: TrainState, batch: Batch) -> dict[str, jax.Array]:
     x, real = inputs(state.extra, batch)
-    out = jax.vmap(lambda p: answer(spec, spec.net.apply({'params': p}, x, real, False)))(state.params)
+    one = lambda p, seen: answer(spec, spec.net.apply({'params': p, **seen}, x, real, False))
+    out = jax.vmap(one)(state.params, _statistics(state.extra))
     return {'output': jnp.swapaxes(out, 0, 1), 'label': batch['label'], 'median': batch['median']}
 
   return predict
@@ -247,11 +261,21 @@ def optimiser(spec: Finetuning, config: Mapping[str, Any], length: int, encoder:
 
 def initialise(net, key: jax.Array, copies: int, *arguments) -> Any:
   """Parameters [S, ...], alike in all copies; or without that axis for copies 0."""
-  params = _initialiser(net)(jax.random.fold_in(key, _INIT), *arguments)
-  return jax.tree.map(lambda p: jnp.repeat(p[None], copies, 0), params) if copies else params
+  return _repeated(_initialiser(net)(jax.random.fold_in(key, _INIT), *arguments)['params'], copies)
+
+
+def statistics(spec: Finetuning) -> dict[str, Any]:
+  """For `extra`: before the first step, of what `run.tune.norm` keeps; {} without it."""
+  if not spec.net.norm:
+    return {}
+  width = (spec.net.width,)
+  return {'batch_stats': _repeated({'head_norm': {'mean': jnp.zeros(width), 'var': jnp.ones(width)}}, spec.copies)}
+
+
+def _repeated(tree: Any, copies: int) -> Any:
+  return jax.tree.map(lambda p: jnp.repeat(p[None], copies, 0), tree) if copies else tree
 
 
 @functools.lru_cache(maxsize=64)
 def _initialiser(net):
-  init = lambda key, *arguments: net.init(key, *arguments)['params']
-  return jax.jit(init, static_argnums=(5, 6) if isinstance(net, Pretext) else (3,))
+  return jax.jit(net.init, static_argnums=(5, 6) if isinstance(net, Pretext) else (3,))

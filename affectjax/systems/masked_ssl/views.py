@@ -1,7 +1,7 @@
 """Labels, and from outputs to what is scored: intensities of emotions in [0, 3], or one class of several."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,30 @@ KINDS = ('intensity', 'class')
 EMOTION, INTENSITY = 'emotion', 'intensity'
 SCORES = {'class': ('uar', 'acc', 'f1.macro'), 'intensity': ('mae.pooled', 'acc4', 'skill')}
 Outputs = Mapping[str, np.ndarray]
+
+
+class Select(NamedTuple):
+  """What chooses the step and, of learning rates tried side by side, one: a dev score, and whether more is better."""
+
+  by: str
+  most: bool
+
+  def best(self, values: np.ndarray) -> int:
+    """The copy that is chosen by dev scores [S]; NaN never is."""
+    return int(np.nanargmax(values) if self.most else np.nanargmin(values))
+
+
+def selection(config: Mapping[str, Any]) -> Select:
+  """Of `run.select` and `run.select_mode`."""
+  there = ('last', 'loss', *scored(config['target']['kind'] == 'class'))
+  if config['select'] not in there:
+    raise unknown('score in run.select', config['select'], there)
+  return Select(config['select'], config['select'] not in ('last', 'loss') and config['select_mode'] == 'max')
+
+
+def scored(classes: bool) -> tuple[str, ...]:
+  """The metrics of a cell's record."""
+  return tuple(f'{m}.{EMOTION if classes else INTENSITY}' for m in SCORES['class' if classes else 'intensity'])
 
 
 def labels(sequences: Sequences, config: Mapping[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -54,12 +78,21 @@ def losses(out: Outputs) -> np.ndarray:
   return np.nanmean(np.abs(found - label[:, None]), (0, 2))
 
 
-def finish(names: tuple[str, ...], outputs: Mapping[str, Outputs]) -> dict[str, dict[str, np.ndarray]]:
-  """Outputs of the learning rate with the lowest loss on dev, as truths and predictions by metric's target."""
-  each = losses(outputs['dev'])
-  best = int(np.nanargmin(each))
+def worth(names: tuple[str, ...], by: str, out: Outputs) -> np.ndarray:
+  """The dev score `by` of every copy [S], of `losses` or of `SCORES`; 'last' chooses between copies by their loss."""
+  if by in ('loss', 'last'):
+    return losses(out)
+  copies = np.asarray(out['output']).shape[1]
+  one = lambda s: {**out, 'output': np.asarray(out['output'])[:, s : s + 1]}
+  return np.array([metrics.compute(by, add(names, one(s))) for s in range(copies)])
+
+
+def finish(names: tuple[str, ...], select: Select, outputs: Mapping[str, Outputs]) -> dict[str, dict[str, np.ndarray]]:
+  """Outputs of the learning rate that is best on dev, as truths and predictions by metric's target."""
+  each = worth(names, select.by, outputs['dev'])
+  best = select.best(each)
   done = {side: add(names, {**out, 'output': out['output'][:, best : best + 1]}) for side, out in outputs.items()}
-  done['dev']['search_loss'] = np.repeat(each[None].astype(np.float32), len(outputs['dev']['label']), 0)
+  done['dev']['search'] = np.repeat(each[None].astype(np.float32), len(outputs['dev']['label']), 0)
   return done
 
 
@@ -74,15 +107,14 @@ def add(names: tuple[str, ...], out: Outputs) -> dict[str, np.ndarray]:
   return found
 
 
-def score(names: tuple[str, ...], rates: tuple[float, ...], out: Outputs) -> dict[str, float]:
-  """Named metrics, and `loss`, the lowest of all learning rates, which selects the step."""
-  each = losses(out)
-  scores = {'loss': float(np.nanmin(each))}
-  tried = np.asarray(out['search_loss'])[0] if 'search_loss' in out else each
+def score(names: tuple[str, ...], rates: tuple[float, ...], select: Select, out: Outputs) -> dict[str, float]:
+  """Named metrics, and `loss`, the lowest of all learning rates; while training, also the best of what selects."""
+  scores = {'loss': float(np.nanmin(losses(out)))}
+  copies = np.asarray(out['output']).shape[1]
+  tried = np.asarray(out['search'])[0] if 'search' in out else worth(names, select.by, out)
   if len(tried) > 1:
     scores |= {f'search.lr_{lr:g}': float(v) for lr, v in zip(rates, tried, strict=True)}
-  if len(each) > 1:  # while training: every rate at once
-    return scores
+  if copies > 1:  # while training: every rate at once
+    return scores if select.by in ('loss', 'last') else {**scores, select.by: float(tried[select.best(tried)])}
   found = add(names, out)
-  kind, target = ('class', EMOTION) if np.ndim(out['label']) == 1 else ('intensity', INTENSITY)
-  return scores | {f'{m}.{target}': metrics.compute(f'{m}.{target}', found) for m in SCORES[kind]}
+  return scores | {name: metrics.compute(name, found) for name in scored(np.ndim(out['label']) == 1)}
