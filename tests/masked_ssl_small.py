@@ -137,7 +137,8 @@ def task_state(cell: training.Finetuning, rates=(1e-3,), optimizer=SGD, seed: in
   one = drawn(cell.net, x, real, False, seed=seed)
   params = jax.tree.map(lambda v: np.repeat(v[None], cell.copies, 0), one)
   tx = training.optimiser(cell, optimizer, 10, rates, params)
-  return TrainState.create(params, tx, jax.random.key(seed), {'input': standard()})
+  extra = jax.tree.map(np.asarray, {'input': standard(), **training.statistics(cell)})
+  return TrainState.create(params, tx, jax.random.key(seed), extra)
 
 
 @functools.lru_cache(maxsize=64)

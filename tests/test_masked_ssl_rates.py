@@ -78,8 +78,9 @@ def test_a_frozen_encoder_is_the_pretrained_one_bit_for_bit():
   first = small.pretraining()
   taught, _ = small.run(small.pretext_step(first), small.pretext_state(first), [small.batch(24)])
   given_ = {'params': taught.params, 'extra': taught.extra}
-  for head in ('mlp', 'linear'):
-    cell = small.finetuning(dict(warm_start='pretrain', tune=dict(frozen=True, head=head, encoder_lr=(1e-4,))))
+  for head, norm in (('mlp', False), ('linear', False), ('linear', True)):
+    tune = dict(frozen=True, head=head, norm=norm, encoder_lr=(1e-4,))
+    cell = small.finetuning(dict(warm_start='pretrain', tune=tune))
     start = checkpoint.warm(small.task_state(cell, (1e-4,), ADAM), given_, ('encoder',))
     step = small.task_step(cell, (1e-4,), tuple(sorted(ADAM.items())))
     after, _ = small.run(step, start, [small.batch(24, seed) for seed in range(3)])

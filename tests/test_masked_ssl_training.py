@@ -300,14 +300,37 @@ def uneven(n: int = 32, seed: int = 0):
   return batch
 
 
-@pytest.mark.parametrize('kind', ['transformer', pytest.param('bigru', marks=pytest.mark.slow)])
-def test_fine_tuning_on_eight_devices_is_that_on_one(kind):
+@pytest.mark.parametrize('parts', [
+  {}, dict(tune=dict(norm=True)), pytest.param(dict(model=dict(kind='bigru')), marks=pytest.mark.slow)
+], ids=str)  # fmt: skip
+def test_fine_tuning_on_eight_devices_is_that_on_one(parts):
   rates, batches = (0.2, 0.05), [uneven(seed=seed) for seed in range(3)]
-  cell = small.finetuning(dict(model=dict(kind=kind), tune=dict(encoder_lr=rates)))
+  cell = small.finetuning(parts, dict(tune=dict(encoder_lr=rates)))
   step, start = small.task_step(cell, rates), small.task_state(cell, rates)
   (one, told), (eight, told_eight) = (small.run(step, start, batches, devices) for devices in (1, 8))
   close(one.params, eight.params, rtol=1e-5, atol=1e-5)
+  close(one.extra, eight.extra, rtol=1e-5, atol=1e-5)
   np.testing.assert_allclose([t['loss'] for t in told], [t['loss'] for t in told_eight], rtol=1e-5)
+
+
+def test_a_norm_before_the_head_counts_real_examples_alone():
+  """Statistics by hand after one step, whatever padded rows hold; evaluation takes those, and not its batch's own."""
+  rates, batch = (0.2, 0.05), uneven()
+  cell = small.finetuning(dict(tune=dict(norm=True, encoder_lr=rates)))
+  start, step = small.task_state(cell, rates), small.task_step(cell, rates)
+  junk = {**batch, 'x': np.where(batch['mask'][:, None, None] > 0, batch['x'], np.inf).astype(np.float32)}
+  (after, _), (other, _) = (small.run(step, start, [b]) for b in (batch, junk))
+  same((after.params, after.extra), (other.params, other.extra))
+  pooled = cell.net.clone(norm=False, head='linear', out=16)
+  x = np.where(batch['real'][..., None], standardised(batch), 0).astype(np.float32)
+  eye = {'kernel': np.eye(16, dtype=np.float32), 'bias': np.zeros(16, np.float32)}
+  encoder = jax.tree.map(lambda v: v[0], start.params['encoder'])
+  h = pooled.apply({'params': {'encoder': encoder, 'head_out': eye}}, x[:27], batch['real'][:27], False)
+  seen = after.extra['batch_stats']['head_norm']
+  np.testing.assert_allclose(seen['mean'][0], 0.1 * h.mean(0), rtol=1e-4, atol=1e-6)
+  np.testing.assert_allclose(seen['var'][1], 0.9 + 0.1 * np.asarray(h).var(0, ddof=1), rtol=1e-4, atol=1e-6)
+  whole, part = small.predict(cell, after, batch), small.predict(cell, after, {k: v[:8] for k, v in batch.items()})
+  np.testing.assert_allclose(whole['output'][:8], part['output'], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('parts', [{}, pytest.param(LATENT, marks=pytest.mark.slow)], ids=['features', 'latent'])
