@@ -103,6 +103,7 @@ def pretraining(config: Mapping[str, Any], features: int, meta: Mapping[str, Any
 def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of a pretraining cell: labels are not looked at."""
   sequences, sides = _prepared(config, data_dir)
+  sides = {**sides, 'train': sequences_lib.pool(sequences, config)}
   cell = pretraining(config, sequences.x.shape[2], sequences.meta)
   batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
   length, epoch = _length(config, len(sides['train']), batch_size)
@@ -171,7 +172,7 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   cell = finetuning(config, len(names))
   batch_size = parallel.global_batch(min(config['batch_size'], len(sides['train'])))
   length, epoch = _length(config, len(sides['train']), batch_size)
-  pool = sequences_lib.sides(sequences, config)['train']  # features need no label: as in pretraining
+  pool = sequences_lib.pool(sequences, config)  # features need no label: as in pretraining
   extra = {'input': sequences_lib.standardiser(sequences, pool), **training.statistics(cell)}
   table = _table(sequences, {'label': label, 'median': views.medians(label, sides['train'])})
   rates, select = tuple(float(lr) for lr in config['tune']['encoder_lr']), views.selection(config)

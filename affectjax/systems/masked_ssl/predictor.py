@@ -18,6 +18,9 @@ def inputs(cell: Cell) -> tuple[str, ...]:
   if stage != 'finetune':
     raise cell.can_not(f'a cell of masked_ssl, stage {stage}, is not trained, so it predicts nothing of new sequences; '
                        'use one of stage finetune')  # fmt: skip
+  if cell.config['data']['standard'] == 'group':
+    raise cell.can_not("its features were standardised by speaker (run.data.standard 'group'), who are not told apart "
+                       "in a folder; use a cell with run.data.standard 'corpus'")  # fmt: skip
   return (cell.config['data']['modality'],)
 
 

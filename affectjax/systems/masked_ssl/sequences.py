@@ -16,6 +16,7 @@ SIDES = ('train', 'dev', 'test')
 SPLITS = ('official', 'folds', 'all')
 FRAMES = ('first', 'last')
 PADS = ('right', 'left')
+STANDARDS = ('corpus', 'group')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,18 +48,18 @@ def load(config: Mapping[str, Any], data_dir: str | None) -> Sequences:
   knobs = {} if data_dir else dict(config['twins'].get(name, {}))
   if data['frames'] < 1 or data['pool'] < 1:
     raise UserError(f'run.data.frames {data["frames"]}, pool {data["pool"]}; expected whole numbers from 1')
-  for key, there in (('keep', FRAMES), ('pad', PADS)):
+  for key, there in (('keep', FRAMES), ('pad', PADS), ('standard', STANDARDS)):
     if data[key] not in there:
       raise unknown(f'run.data.{key}', data[key], there)
   if config['batch_size'] < 1 or config['eval_batch_size'] < 1:
     raise UserError(f'run.batch_size {config["batch_size"]}, eval_batch_size {config["eval_batch_size"]}; expected 1 '
                     'or more')  # fmt: skip
-  shape = tuple(data[k] for k in ('modality', 'frames', 'pool', 'keep', 'pad'))
+  shape = tuple(data[k] for k in ('modality', 'frames', 'pool', 'keep', 'pad', 'standard'))
   return _load(name, data_dir, json.dumps(knobs, sort_keys=True), *shape)
 
 
 @functools.lru_cache(maxsize=2)
-def _load(name, data_dir, knobs, modality, frames, pool, keep, pad) -> Sequences:
+def _load(name, data_dir, knobs, modality, frames, pool, keep, pad, standard) -> Sequences:
   corpus = store.open_corpus(name, data_dir, **json.loads(knobs))
   if modality not in corpus.meta['modalities']:
     raise unknown(f'modality of {name} in run.data.modality', modality, corpus.meta['modalities'])
@@ -70,6 +71,8 @@ def _load(name, data_dir, knobs, modality, frames, pool, keep, pad) -> Sequences
     for key, value in {**plain, 'x': x, 'real': real}.items():
       found.setdefault(key, []).append(value)
   whole = {k: np.concatenate(v) for k, v in found.items() if len(v) == len(corpus.counts)}
+  if standard == 'group':
+    whole['x'] = _by_group(whole['x'], whole['real'], whole['group'])
   taken = ('id', 'group', 'item', 'x', 'real')
   return Sequences(name, *(whole.pop(k) for k in taken), whole, corpus.meta)
 
@@ -90,6 +93,18 @@ def _shaped(stream, mask, frames: int, pool: int, keep: str, pad: str) -> tuple[
     place = slice(0, len(values)) if pad == 'right' else slice(frames - len(values), frames)
     x[i, place], real[i, place] = values, good
   return x, real
+
+
+def _by_group(x: np.ndarray, real: np.ndarray, group: np.ndarray) -> np.ndarray:
+  """x [N, T, D] standardised by the mean and scale of each group's own real steps: of speakers, what is theirs goes."""
+  out = x.copy()
+  for name in np.unique(group):
+    rows = np.flatnonzero(group == name)
+    values = x[rows][real[rows]]
+    if len(values):
+      found = features.standardiser(values)
+      out[rows] = np.where(real[rows][..., None], (x[rows] - found['mean']) / found['scale'], x[rows])
+  return out
 
 
 def sides(sequences: Sequences, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -118,6 +133,24 @@ def sides(sequences: Sequences, config: Mapping[str, Any]) -> dict[str, np.ndarr
       raise UserError(f'{sequences.name}: no example on the side {side}; look at it with affectjax.doctor')
   folds.refuse_leak({side: sequences.group[at] for side, at in rows.items()}, 'group')
   return rows
+
+
+def pool(sequences: Sequences, config: Mapping[str, Any]) -> np.ndarray:
+  """The rows that pretraining sees, and by which features are standardised: the training side, without its labels.
+
+  With `data.unassigned` and the corpus's own split also what that split puts on no side.
+  """
+  rows = sides(sequences, config)
+  if not config['data']['unassigned']:
+    return rows['train']
+  if config['data']['split'] != 'official':
+    raise UserError(
+      "run.data.unassigned is for run.data.split 'official', which may leave examples out; set it to False"
+    )
+  more = np.flatnonzero(~np.isin(sequences.column('official'), range(len(SIDES))))
+  folds.refuse_leak({'unassigned': sequences.group[more], **{k: sequences.group[rows[k]] for k in ('dev', 'test')}},
+                    'group')  # fmt: skip
+  return np.sort(np.concatenate([rows['train'], more]))
 
 
 def budgeted(sequences: Sequences, rows: np.ndarray, budget: int, seed: int) -> np.ndarray:

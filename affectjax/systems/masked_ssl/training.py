@@ -83,7 +83,10 @@ def error(name: str, out: jax.Array, truth: jax.Array) -> jax.Array:
 
 
 def _reconstruction(spec: Pretraining, params, extra, x, real, key, train: bool):
-  """The loss per utterance [B], what is hidden [B, T, D or 1], and the weight of features in a loss [B, T, D]."""
+  """The loss per utterance [B], what is hidden [B, T, D or 1], the weight of features in a loss [B, T, D], and scalars.
+
+  Scalars tell a collapse of latent targets: a student and a teacher that agree on a constant have no variance left.
+  """
   keys = jax.random.split(key, 3)
   hidden = masks.draw(keys[0], real, x.shape[-1], spec.masking)
   apply = functools.partial(spec.net.apply, {'params': params}, x, real, hidden, keys[1], spec.masking, train)
@@ -91,12 +94,21 @@ def _reconstruction(spec: Pretraining, params, extra, x, real, key, train: bool)
   counted = (real[..., None] if spec.everywhere else hidden) & real[..., None]
   of_features = jnp.array(spec.weights) * (counted & extra['input']['on'])
   if spec.net.target == 'features':
-    truth, weight = x, of_features
+    truth, weight, told = x, of_features, {}
   else:
     truth = spec.net.apply({'params': extra['teacher']}, x, real, method='latents')
     weight = counted.any(-1, keepdims=True).astype(x.dtype)
+    told = {'target_var': _variance(truth, real), 'output_var': _variance(out, real)}
   each = error(spec.error, out, jax.lax.stop_gradient(truth))
-  return _weighted(each, jnp.broadcast_to(weight, out.shape)), hidden, of_features
+  return _weighted(each, jnp.broadcast_to(weight, out.shape)), hidden, of_features, told
+
+
+def _variance(values: jax.Array, real: jax.Array) -> jax.Array:
+  """Of values [B, T, D] over the real steps, mean over D."""
+  weight = real[..., None].astype(values.dtype)
+  total = jnp.maximum(weight.sum(), 1.0)
+  mean = (values * weight).sum((0, 1)) / total
+  return (jnp.square(values - mean) * weight).sum((0, 1)).mean() / total
 
 
 def _weighted(each: jax.Array, weight: jax.Array) -> jax.Array:
@@ -109,13 +121,13 @@ def pretext_loss(spec: Pretraining):
 
   def loss(params, state: TrainState, batch: Batch, keys: steps.Keys) -> steps.Losses:
     x, real = inputs(state.extra, batch)
-    losses, hidden, _ = _reconstruction(spec, params, state.extra, x, real, keys.device, True)
+    losses, hidden, _, told = _reconstruction(spec, params, state.extra, x, real, keys.device, True)
     extra = dict(state.extra)
     if spec.net.target == 'ema_latent':
       slow = lambda old, new: spec.ema * old + (1 - spec.ema) * jax.lax.stop_gradient(new)
       extra['teacher'] = jax.tree.map(slow, extra['teacher'], params)
     share = (hidden & real[..., None]).mean() / jnp.maximum(real.mean(), 1e-6)
-    return steps.Losses(losses, {'hidden': share}, extra)
+    return steps.Losses(losses, {'hidden': share, **told}, extra)
 
   return loss
 
@@ -130,7 +142,7 @@ def pretext_predict(spec: Pretraining):
   def predict(state: TrainState, batch: Batch) -> dict[str, jax.Array]:
     def one(x, real, row):
       x, real, key = x[None], real[None], jax.random.fold_in(jax.random.key(7), row)
-      loss, hidden, weight = _reconstruction(spec, state.params, state.extra, x, real, key, False)
+      loss, hidden, weight, _ = _reconstruction(spec, state.params, state.extra, x, real, key, False)
       guessed = lambda guess: _weighted(error(spec.error, guess, x), weight)[0]
       between = _interpolated(x, real[..., None] & ~hidden)
       return {'loss': loss[0], 'loss_mean': guessed(jnp.zeros_like(x)), 'loss_interpolated': guessed(between)}
