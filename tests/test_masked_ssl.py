@@ -146,6 +146,41 @@ def test_pretraining_on_a_whole_corpus_holds_out_a_tenth_to_select_by(made):
   assert len(sides['train']) + len(sides['dev']) == 96 and 8 <= len(sides['dev']) <= 12
 
 
+def test_what_no_side_has_may_be_pretrained_on(made):
+  free = {v for v in made.item if v.endswith('3')}
+  made.columns['official'][np.isin(made.item, list(free))] = -1
+  plain, more = (small.config(PRETRAIN, dict(data=dict(unassigned=u))) for u in (False, True))
+  known = sequences_lib.sides(made, plain)
+  same(sequences_lib.pool(made, plain), known['train'])
+  found = sequences_lib.pool(made, more)
+  same(found, np.sort(np.concatenate([known['train'], np.flatnonzero(made.columns['official'] == -1)])))
+  seen = {str(i) for b in range(12) for i in next(system.build(more, None).batches('train', b))['id']}
+  assert seen & {str(i) for i in made.id[made.columns['official'] == -1]}
+  same(rows_of(made, 0, 0, dict(data=dict(unassigned=True)))['train'], known['train'])
+  test = np.flatnonzero(made.columns['official'] == 2)[0]
+  made.group[np.flatnonzero(made.columns['official'] == -1)[0]] = made.group[test]
+  assert 'in both unassigned and test' in refused(sequences_lib.pool, made, more)
+  folds = small.config(PRETRAIN, FOLDS, dict(data=dict(unassigned=True)), fold='1')
+  assert "run.data.unassigned is for run.data.split 'official'" in refused(sequences_lib.pool, made, folds)
+
+
+def test_features_by_group_lose_what_is_the_groups_own():
+  rng = np.random.default_rng(0)
+  group, real = np.repeat(['a', 'b', 'c'], 4), rng.random((12, 6)) < 0.7
+  real[8:] = False  # nothing of c
+  x = (rng.normal(size=(12, 6, 3)) * 2 + np.repeat([5.0, -7.0, 0.0], 4)[:, None, None]).astype(np.float32)
+  x[..., 2] = 4
+  found = sequences_lib._by_group(x, real, group)
+  for g in 'ab':
+    values = found[group == g][real[group == g]]
+    np.testing.assert_allclose(values.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(values.std(0), [1, 1, 0], atol=1e-5)
+  np.testing.assert_array_equal(found[8:], x[8:])
+  np.testing.assert_array_equal(found[~real], x[~real])
+  scaled = sequences_lib._by_group(x * 3 + 1, real, group)
+  np.testing.assert_allclose(scaled[real], found[real], atol=1e-5)
+
+
 # Budgets
 
 
@@ -350,8 +385,12 @@ def test_every_table_resolves_and_its_claims_name_rows(table):
       assert bool(run['warm_start']) == bool(run['warm_modules'])
   for runs in found.values():
     for run in runs.values():
-      assert not run['warm_start'] or runs[run['warm_start']]['model'] == run['model']
+      if run['warm_start']:
+        source = runs[run['warm_start']]
+        assert source['model'] == run['model']
+        read = lambda r: [r['data'][k] for k in ('modality', 'frames', 'pool', 'standard', 'keep', 'pad')]
+        assert read(source) == read(run), 'features as they were in pretraining'
   for name, run in found['/nowhere'].items():  # ssl differs from supervised in where it starts alone
     if name.startswith('ssl') and table != 'pretexts':
-      other = found['/nowhere'][name.replace('ssl', 'supervised')]
+      other = found['/nowhere'][config['baselines'][name]]
       assert {k for k in run if run[k] != other[k]} == {'warm_start', 'warm_modules'}, name

@@ -222,6 +222,20 @@ def test_latent_targets_are_the_teachers_by_hand():
   np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
+def test_a_collapse_of_latents_would_be_seen():
+  """Variances over real steps by hand; of a teacher that says the same of everything, none is left."""
+  cell, batch = small.pretraining(LATENT), small.batch(24)
+  state = small.pretext_state(cell)
+  _, (told,) = small.run(small.pretext_step(cell), state, [batch])
+  x, real = standardised(batch).astype(np.float32), batch['real']
+  latents = quick.jit(lambda p: cell.net.apply({'params': p}, x, real, method='latents'))(state.extra['teacher'])
+  assert told['target_var'] == pytest.approx(np.asarray(latents)[real].var(0).mean(), rel=1e-4)
+  assert told['output_var'] > 0
+  flat = jax.tree.map(np.zeros_like, state.extra['teacher'])
+  _, (told,) = small.run(small.pretext_step(cell), state.replace(extra={**state.extra, 'teacher': flat}), [batch])
+  assert told['target_var'] == pytest.approx(0, abs=1e-6)
+
+
 # Losses of fine-tuning
 
 
