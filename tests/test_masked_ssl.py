@@ -391,6 +391,6 @@ def test_every_table_resolves_and_its_claims_name_rows(table):
         read = lambda r: [r['data'][k] for k in ('modality', 'frames', 'pool', 'standard', 'keep', 'pad')]
         assert read(source) == read(run), 'features as they were in pretraining'
   for name, run in found['/nowhere'].items():  # ssl differs from supervised in where it starts alone
-    if name.startswith('ssl') and table != 'pretexts':
+    if name.startswith('ssl'):
       other = found['/nowhere'][config['baselines'][name]]
       assert {k for k in run if run[k] != other[k]} == {'warm_start', 'warm_modules'}, name
