@@ -21,6 +21,9 @@ from affectjax.errors import UserError, unknown
 
 SYSTEMS = 'affectjax.systems'
 MAX_SKIPPED = 5  # updates skipped in a row before a cell gives up
+PATIENCE = ('best', 'each')
+DEV = 'dev/'
+SEARCH = 'search.'  # begins the names of dev scores of what is trained side by side
 
 Watch = Callable[[int, int, float], None]  # (step, steps, examples per second)
 
@@ -60,8 +63,9 @@ def run(
     config: `system`, `seed`, `fold`, `log_every`, `eval_every` (0: only at the end) or `eval_epochs` (the same in
       passes over the training side; 0 or left out: `eval_every` counts), `select` ('last' or a dev score),
       `select_mode`, perhaps `patience` (evaluations after the best, the later of equals, at which training ends; 0 or
-      left out: never), perhaps `dispatch` (steps per dispatch, for a system that keeps its examples on the devices; 1
-      if left out), `optim`, `warm_modules`, and what the system reads.
+      left out: never), `patience_for` ('best', or 'each': as long as any of the dev scores `search.*`, of what is
+      trained side by side, still gets better; 'best' if left out), perhaps `dispatch` (steps per dispatch, for a system
+      that keeps its examples on the devices; 1 if left out), `optim`, `warm_modules`, and what the system reads.
     folder: the cell's folder; metrics.jsonl, predictions.npz and checkpoints/ go there. Once the cell is recorded,
       `checkpoint.drop_steps` removes the checkpoints that only an interrupted training needs.
     data_dir: prepared corpora; None for the synthetic twins.
@@ -118,7 +122,7 @@ def _train(experiment, state, kept, config, folder, watch) -> TrainState:
     feed.set_state(position['batches'])
   log.rewind(int(state.step))
   replicated, pending, every = parallel.replicate(state), None, config['eval_every']
-  over = _is_over(kept, int(state.step), config)  # a run that was killed after its last evaluation
+  over = _is_over(log.evaluations, int(state.step), config)  # a run that was killed after its last evaluation
   step = experiment.steps if over else int(state.step)
   while step < experiment.steps:
     stop = min(experiment.steps, (step // every + 1) * every) if every else experiment.steps
@@ -134,7 +138,7 @@ def _train(experiment, state, kept, config, folder, watch) -> TrainState:
       log.turn(*pending)
       pending = None
       replicated = _evaluate_and_save(experiment, replicated, kept, config, feed, log, step)
-      if _is_over(kept, step, config):
+      if _is_over(log.evaluations, step, config):
         break
   return jax.device_get(parallel.unreplicate(replicated))
 
@@ -159,18 +163,26 @@ def _patience(config: Mapping[str, Any]) -> int:
       f'run.patience is {patience}, run.eval_every {config["eval_every"]} and run.select {config["select"]!r}; '
       'expected evaluations on the way and a dev score to select by; set these two, or run.patience to 0'
     )
+  if config.get('patience_for', 'best') not in PATIENCE:
+    raise unknown('run.patience_for', config['patience_for'], PATIENCE)
   return patience
 
 
-def _is_over(kept: checkpoint.Checkpoints, step: int, config: Mapping[str, Any]) -> bool:
-  """Early stopping: whether `patience` evaluations have passed since the selected one, the later of equals."""
-  patience, best = _patience(config), kept.selected()
-  return bool(patience) and best is not None and step - best >= patience * config['eval_every']
+def _is_over(evaluations: list[tuple[int, Mapping[str, float]]], step: int, config: Mapping[str, Any]) -> bool:
+  """Early stopping: whether `patience` evaluations have passed since the best one, the later of equals."""
+  patience = _patience(config)
+  if not patience or not evaluations:
+    return False
+  sign = 1.0 if config['select_mode'] == 'min' else -1.0
+  each = [k for k in evaluations[-1][1] if k.startswith(SEARCH) and config.get('patience_for') == 'each']
+  worth = lambda scores, name: np.inf if scores[name] is None or np.isnan(scores[name]) else sign * scores[name]
+  best = lambda name: min(evaluations, key=lambda e: (worth(e[1], name), -e[0]))[0]
+  return step - max(map(best, (config['select'], *each))) >= patience * config['eval_every']
 
 
 def _evaluate_and_save(experiment, replicated, kept, config, feed, log, step):
   scores = _scored(experiment, predict(experiment, replicated, 'dev', config['seed']))
-  log.write({'step': step, **{f'dev/{k}': v for k, v in scores.items()}})
+  log.write({'step': step, **{f'{DEV}{k}': v for k, v in scores.items()}})
   plateau = config['optim']
   lowers = plateau['schedule'] == 'plateau'
   if not (lowers or kept.due(scores) or step == experiment.steps):
@@ -240,23 +252,37 @@ class _Log:
     self._path = folder / 'metrics.jsonl'
     self._nonfinite = folder / (f'nonfinite-{self._host}.jsonl' if self._host else 'nonfinite.jsonl')
     self._every = every
+    self.evaluations: list[tuple[int, dict[str, float]]] = []  # step and dev scores
     self._examples, self._waited, self._since = 0, 0.0, time.perf_counter()
     self.rate = 0.0
 
   def rewind(self, step: int) -> None:
-    """Drops lines past the step that is resumed from."""
+    """Drops lines past the step that is resumed from; what was evaluated until then, every host is to know."""
+    self._remember(map(json.loads, self._until(self._path, step)))
     for path in (self._path, self._nonfinite) if self._host == 0 else (self._nonfinite,):
       lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-      whole = [line for line in lines if line.endswith('\n') and json.loads(line)['step'] <= step]
-      if whole != lines:
+      if (whole := self._until(path, step)) != lines:
         temporary = path.with_name(path.name + '.tmp')
         temporary.write_text(''.join(whole))
         temporary.replace(path)
 
+  def _until(self, path: pathlib.Path, step: int) -> list[str]:
+    """A log's whole lines up to a step."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.endswith('\n') and json.loads(line)['step'] <= step]
+
   def write(self, line: Mapping[str, Any]) -> None:
     """Adds a line to metrics.jsonl."""
+    self._remember([line])
     if self._host == 0:
       _add_line(self._path, line)
+
+  def _remember(self, lines) -> None:
+    """The evaluations among lines."""
+    for line in lines:
+      found = {k.removeprefix(DEV): v for k, v in line.items() if k.startswith(DEV)}
+      if found:
+        self.evaluations.append((line['step'], found))
 
   def turn(self, first: int, turn: Turn) -> None:
     """Waits for the scalars of a dispatch, whose first step is `first`, and logs each of its steps."""

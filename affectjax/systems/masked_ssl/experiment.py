@@ -84,6 +84,12 @@ def pretraining(config: Mapping[str, Any], features: int, meta: Mapping[str, Any
                     'span_fixed')  # fmt: skip
   if not 0 <= pretext['ema'] < 1:
     raise UserError(f'run.pretext.ema is {pretext["ema"]}; expected from 0 to below 1')
+  if pretext['group_weights'] and pretext['target'] != 'features':
+    raise UserError('run.pretext.group_weights weighs features, and run.pretext.target is '
+                    f'{pretext["target"]!r}; set it to False')  # fmt: skip
+  if pretext['layout'] == 'mae' and mask['replace'] != 'learned':
+    raise UserError(f"run.mask.replace {mask['replace']!r} with run.pretext.layout 'mae', whose encoder sees nothing "
+                    'in place of a hidden step; set it to learned')  # fmt: skip
   if pretext['group_weights'] and len(named) < 2:
     raise UserError(f'run.pretext.group_weights with {len(named)} groups of columns in the corpus; expected 2 or more, '
                     'or all weigh alike; set it to False')  # fmt: skip
@@ -158,7 +164,9 @@ def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
   if config['optim']['schedule'] == 'plateau':  # it is told one dev loss, learning rates have one each
     raise UserError('run.optim.schedule plateau is not for fine-tuning; set it to constant, cosine or step')
   levels = training.LEVELS if tune['loss'] == 'coral' else 0
-  net = network.Predictor(**_encoder(config), out=targets, head=tune['head'], levels=levels, norm=tune['norm'])
+  net = network.Predictor(
+    **_encoder(config), out=targets, head=tune['head'], levels=levels, norm=tune['norm'], still=bool(tune['frozen'])
+  )
   return training.Finetuning(
     net, tune['loss'], targets, bool(tune['frozen']), float(tune['decay']), len(tune['encoder_lr'])
   )
@@ -168,13 +176,14 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of a cell with labels: from a pretrained encoder (`warm_start`), or from nothing."""
   sequences, sides = _prepared(config, data_dir)
   label, names = views.labels(sequences, config)
+  median = views.medians(label, sides['train'])  # of all labels, so that skill means the same at every budget
   sides = limited(sequences, sides, label, config)
   cell = finetuning(config, len(names))
   batch_size = parallel.global_batch(min(config['batch_size'], len(sides['train'])))
   length, epoch = _length(config, len(sides['train']), batch_size)
   pool = sequences_lib.pool(sequences, config)  # features need no label: as in pretraining
   extra = {'input': sequences_lib.standardiser(sequences, pool), **training.statistics(cell)}
-  table = _table(sequences, {'label': label, 'median': views.medians(label, sides['train'])})
+  table = _table(sequences, {'label': label, 'median': median})
   rates, select = tuple(float(lr) for lr in config['tune']['encoder_lr']), views.selection(config)
 
   def init(key, batch):

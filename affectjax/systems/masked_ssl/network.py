@@ -101,6 +101,7 @@ class Predictor(nn.Module):
     levels: thresholds per score, parameters that no input moves, of an ordinal output; 0 for none.
     norm: batch normalisation before the head: differences between utterances are a small part of what the mean over
       time of a pretrained encoder holds, and a head would need long to find them (He et al. 2022, linear probing).
+    still: no dropout in the encoder, which is not trained.
   """
 
   kind: str
@@ -113,6 +114,7 @@ class Predictor(nn.Module):
   head: str
   levels: int = 0
   norm: bool = False
+  still: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, real: jax.Array, train: bool, mask: jax.Array | None = None) -> jax.Array:
@@ -121,7 +123,7 @@ class Predictor(nn.Module):
     mask [B] marks examples that are not padding; it matters for `norm` in training.
     """
     net = encoder(self.kind, self.width, self.blocks, self.heads, self.hidden, self.dropout, 'encoder')
-    h = masked_mean(net(x, real, masks.places(real), train)[-1], real)
+    h = masked_mean(net(x, real, masks.places(real), train and not self.still)[-1], real)
     if self.norm:
       h = BatchNorm(AXIS, name='head_norm')(h, mask, train)
     if self.head == 'mlp':

@@ -47,9 +47,10 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   if (label.ndim == 1) != (name == 'majority'):
     raise UserError(f'run.reference {name!r} with run.target.kind {config["target"]["kind"]!r}; majority is for class, '
                     'zero and median for intensity')  # fmt: skip
-  sides = limited(sequences, sequences_lib.sides(sequences, config), label, config)
+  whole = sequences_lib.sides(sequences, config)
+  sides = limited(sequences, whole, label, config)
   output = METHODS[name](label, sides['train'], len(names))[:, None]
-  told = {'label': label, 'median': views.medians(label, sides['train']), 'output': output}
+  told = {'label': label, 'median': views.medians(label, whole['train']), 'output': output}
   select = views.selection(config)
   size = parallel.global_batch(config['eval_batch_size'])
 

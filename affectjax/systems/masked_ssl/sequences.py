@@ -66,6 +66,7 @@ def _load(name, data_dir, knobs, modality, frames, pool, keep, pad, standard) ->
   found: dict[str, list[np.ndarray]] = {}
   for split in corpus.counts:
     columns = corpus.columns(split)
+    _refuse_cut(name, columns[modality].lengths, frames * pool)
     x, real = _shaped(columns[modality], columns[f'{modality}_mask'], frames, pool, keep, pad)
     plain = {k: v for k, v in columns.items() if isinstance(v, np.ndarray)}
     for key, value in {**plain, 'x': x, 'real': real}.items():
@@ -75,6 +76,14 @@ def _load(name, data_dir, knobs, modality, frames, pool, keep, pad, standard) ->
     whole['x'] = _by_group(whole['x'], whole['real'], whole['group'])
   taken = ('id', 'group', 'item', 'x', 'real')
   return Sequences(name, *(whole.pop(k) for k in taken), whole, corpus.meta)
+
+
+def _refuse_cut(name: str, lengths: np.ndarray, most: int) -> None:
+  """Refuses to train on pieces of most examples: the end of an utterance at 100 Hz is half a second, not its words."""
+  cut = int((lengths > most).sum())
+  if cut > len(lengths) / 2:
+    raise UserError(f'{name}: {cut} of {len(lengths)} examples have more than the {most} frames that run.data.frames '
+                    f'and pool leave, {int(lengths.max())} at most; set run.data.frames, or run.data.pool')  # fmt: skip
 
 
 def _shaped(stream, mask, frames: int, pool: int, keep: str, pad: str) -> tuple[np.ndarray, np.ndarray]:

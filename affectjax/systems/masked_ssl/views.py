@@ -31,7 +31,11 @@ def selection(config: Mapping[str, Any]) -> Select:
   there = ('last', 'loss', *scored(config['target']['kind'] == 'class'))
   if config['select'] not in there:
     raise unknown('score in run.select', config['select'], there)
-  return Select(config['select'], config['select'] not in ('last', 'loss') and config['select_mode'] == 'max')
+  by = config['select']
+  mode = 'max' if by in there[2:] and metrics.better(by) == 'higher' else 'min'
+  if by != 'last' and config['select_mode'] != mode:
+    raise UserError(f'run.select {by!r} with run.select_mode {config["select_mode"]!r}; set it to {mode}')
+  return Select(by, mode == 'max')
 
 
 def scored(classes: bool) -> tuple[str, ...]:
