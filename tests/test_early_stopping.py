@@ -174,6 +174,43 @@ def test_without_patience_nothing_needs_to_be_selected(run, tmp_path):
   assert (result.steps, result.selected_step) == (12, 12) and evaluated(tmp_path) == [12]
 
 
+def two(fast, slow, every: int = 2):
+  """Two learning rates side by side, whose dev losses are told beforehand; the lower one counts."""
+
+  def score(outputs) -> dict[str, float]:
+    at = -(-int(outputs['step'][0]) // every) - 1
+    return {'loss': min(fast[at], slow[at]), 'search.fast': fast[at], 'search.slow': slow[at]}
+
+  return dataclasses.replace(toy(fast, every), score=score)
+
+
+FASTER, SLOWER = (0.5, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9), (0.9, 0.8, 0.7, 0.6, 0.5, 0.1, 0.4, 0.5, 0.6)
+
+
+def test_patience_may_wait_for_whatever_is_tried_side_by_side(run, tmp_path):
+  best = run(tmp_path / 'best', two(FASTER, SLOWER))
+  assert (best.steps, best.selected_step) == (8, 4), 'the slower one still got better'
+  each = run(tmp_path / 'each', two(FASTER, SLOWER), patience_for='each')
+  assert (each.steps, each.selected_step) == (16, 12)
+  alone = run(tmp_path / 'alone', toy(), patience_for='each')  # nothing is tried side by side
+  assert (alone.steps, alone.selected_step) == (8, 4)
+
+
+@pytest.mark.parametrize('kill', [6, 12, 15])
+def test_a_killed_run_is_as_patient(run, tmp_path, kill):
+  whole = run(tmp_path / 'whole', two(FASTER, SLOWER), patience_for='each')
+  with pytest.raises(Stop):
+    run(tmp_path / 'torn', two(FASTER, SLOWER), kill=kill, patience_for='each')
+  again = run(tmp_path / 'torn', two(FASTER, SLOWER), patience_for='each')
+  assert again._replace(timing={}) == whole._replace(timing={})
+
+
+def test_patience_for_nothing_known_is_refused(run, tmp_path):
+  with pytest.raises(UserError, match="unknown run.patience_for 'all'; there is: best, each"):
+    run(tmp_path / 'cell', patience_for='all')
+  assert not (tmp_path / 'cell').exists()
+
+
 # Evaluations by epochs
 
 

@@ -88,6 +88,22 @@ def test_a_frozen_encoder_is_the_pretrained_one_bit_for_bit():
     assert all(differ(after.params[k], start.params[k]) for k in after.params if k != 'encoder')
 
 
+def test_a_frozen_encoder_has_no_dropout():
+  """Its outputs, and the statistics of a norm behind it, are those of evaluation; a trained one has it."""
+  dropout = dict(model=dict(dropout=0.5))
+  tune = dict(frozen=True, head='linear', norm=True, encoder_lr=(1e-4,))
+  still = small.finetuning(dict(warm_start='pretrain', tune=tune), dropout)
+  loud = small.finetuning(dict(tune={**tune, 'frozen': False}), dropout)
+  seen = []
+  for cell in (still, loud):
+    for seed in (0, 1):  # of the step's own randomness
+      start = small.task_state(cell, (1e-4,)).replace(key=jax.random.key(seed))
+      after, _ = small.run(small.task_step(cell, (1e-4,)), start, [small.batch(24)])
+      seen.append(after.extra['batch_stats'])
+  same(seen[0], seen[1])
+  assert differ(seen[2], seen[3])
+
+
 def test_a_pretrained_encoder_goes_into_every_copy():
   first = small.pretraining()
   source = small.pretext_state(first, seed=3)
