@@ -22,6 +22,7 @@ import pytest
 
 from affectjax.engine import feed, parallel, train
 from affectjax.engine.feed import Feed
+from affectjax.main import _keep_memory
 from affectjax.systems.masked_ssl import experiment as experiments
 from affectjax.systems.masked_ssl import sequences as sequences_lib
 from tests import masked_ssl_small as small
@@ -31,7 +32,7 @@ SIZES = {
   'small': dict(batch_size=32, model=dict(width=64, blocks=2, heads=4, hidden=256), data=dict(frames=32)),
 }
 FEATURES, ROWS, TURNS = 74, 2048, 3
-STEPS = {'full': 16, 'small': 256}
+STEPS = {'full': 16, 'small': 128}
 MOST = 8
 SHARE = 0.05  # of the loop, outside the compiled step, at most
 
@@ -61,15 +62,16 @@ def loop(size: str, dispatch: int) -> float:
   told, taken = Feed(experiment, 0, dispatch), STEPS[size]
   with tempfile.TemporaryDirectory() as folder:
     log = train._Log(pathlib.Path(folder), config['log_every'])
-    state, _ = told.take(parallel.replicate(start(experiment)), 1)
-    jax.block_until_ready(state)
-    began, pending = time.perf_counter(), None
-    for first in range(2, taken + 2, dispatch):
-      state, turn = told.take(state, dispatch)
-      if pending:
-        log.turn(*pending)
-      pending = (first, turn)
-    log.turn(*pending)
+    state, turn = told.take(parallel.replicate(start(experiment)), 1)
+    list(turn.each())
+    for _ in range(2):  # the first time memory for two dispatches in flight is asked for; it does not count
+      began, pending = time.perf_counter(), None
+      for first in range(1, taken + 1, dispatch):
+        state, turn = told.take(state, dispatch)
+        if pending:
+          log.turn(*pending)
+        pending = (first, turn)
+      log.turn(*pending)
     return (time.perf_counter() - began) / taken
 
 
@@ -117,4 +119,5 @@ def test_share_outside_the_program():
 
 
 if __name__ == '__main__':
+  _keep_memory()  # as the launcher does
   sys.exit(any([told(each)[f'loop of {MOST}'] >= SHARE for each in SIZES]))
