@@ -228,7 +228,7 @@ def with_classes(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', ['intensity', 'class'])
-def test_masked_ssl(tmp_path, monkeypatch, kind):
+def test_masked_ssl(tmp_path, monkeypatch, capsys, kind):
   with_classes(monkeypatch)
   sequences._load.cache_clear()
   part = masked_ssl_small.CLASSES if kind == 'class' else dict(optim=dict(lr=0.01))
@@ -246,3 +246,8 @@ def test_masked_ssl(tmp_path, monkeypatch, kind):
     np.testing.assert_allclose(found[name], wanted[f'{name}_hat'], **CLOSE)
   best = np.array([names[k] for k in wanted['intensity_hat'].argmax(1)])
   assert found['emotion'].tolist() == np.where(wanted['intensity_hat'].max(1) > 0, best, '').tolist()
+  with np.load(run / 'predictions.npz') as file:
+    rest = {k: file[k] for k in file.files if k != 'dev/search'}
+  np.savez(run / 'predictions.npz', **rest)
+  assert command(run, tmp_path / 'in', tmp_path / 'again.csv', '--nonfinite=mask') == 2
+  assert 'does not say which learning rate dev chose; remove its folder' in capsys.readouterr().err

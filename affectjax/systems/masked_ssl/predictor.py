@@ -59,8 +59,12 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
 
 def _by_dev(cell: Cell) -> int:
   """The learning rate that is best on dev, as `views.finish` chose it."""
+  if len(cell.config['tune']['encoder_lr']) == 1:
+    return 0
   dev = cell.stored(['dev/search'])
-  return views.selection(cell.config).best(dev['dev/search'][0]) if dev else 0
+  if not dev:
+    raise cell.can_not(f'predictions.npz does not say which learning rate dev chose; {shared.AGAIN}')
+  return views.selection(cell.config).best(dev['dev/search'][0])
 
 
 def _notes(lengths: np.ndarray, data) -> tuple[str, ...]:
