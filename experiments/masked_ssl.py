@@ -39,17 +39,18 @@ PRETRAIN = dict(
   stage='pretrain', batch_size=256, epochs=100.0, select='loss', select_mode='min', patience=0, eval_epochs=5.0,
   optim=dict(lr=1e-3, schedule='cosine', warmup=0.05),
 )  # fmt: skip
+PROBE = dict(
+  optim=dict(lr=1e-2), tune=dict(frozen=True, norm=True, encoder_lr=(1e-4,), head='linear')
+)  # fmt: skip
 TUNED = {  # what is done with a pretrained encoder, or without one
   'ssl': dict(warm_start='pretrain', warm_modules=('encoder',)),
   'supervised': dict(tune=dict(encoder_lr=(1e-3, 1e-4))),
   'frozen': dict(
     warm_start='pretrain', warm_modules=('encoder',), tune=dict(frozen=True, norm=True, encoder_lr=(1e-4,))
   ),
-  'linear_probe': dict(
-    warm_start='pretrain',
-    warm_modules=('encoder',),
-    tune=dict(frozen=True, norm=True, encoder_lr=(1e-4,), head='linear'),
-  ),
+  'linear_probe': dict(warm_start='pretrain', warm_modules=('encoder',), **PROBE),
+  # A random encoder read in the same way: what linear_probe has not above it, pretraining has not taught.
+  'random_probe': {**PROBE, 'tune': dict(untrained=True, **PROBE['tune'])},
 }
 MISSING = 'arXiv 2307.12343 and AI 2024, 5(1), result tables: not obtained'
 METRICS = ('mae.pooled', 'acc4', 'skill')
@@ -94,7 +95,8 @@ def _run():
   run.model = dict(kind='transformer', width=128, blocks=4, heads=4, hidden=512, dropout=0.1)
   run.mask = dict(kind='iid', ratio=0.15, span=1, replace='learned')
   run.pretext = dict(error='l1', everywhere=False, layout='bert', target='features', ema=0.999, group_weights=False)
-  run.tune = dict(loss='l1', head='mlp', norm=False, frozen=False, decay=1.0, encoder_lr=(1e-3, 1e-4))
+  run.tune = dict(loss='l1', head='mlp', norm=False, frozen=False, untrained=False, decay=1.0,
+                  encoder_lr=(1e-3, 1e-4))  # fmt: skip
   run.optim = dict(
     name='adam', lr=1e-3, l2=0.0, decay=1e-2, clip=1.0, schedule='constant', warmup=0.0, factor=0.1, patience=5, drops=3
   )
@@ -140,13 +142,13 @@ def _few(budget):
   return dict(data=dict(budget=budget), **(dict(eval_epochs=max(1.0, 500 / budget)) if budget else {}))
 
 
-def _tuned(c, rows, budgets, names=('ssl', 'supervised', 'frozen', 'linear_probe')):
+def _tuned(c, rows, budgets, names=tuple(TUNED)):
   """Every way of fine-tuning on every budget."""
   for budget in budgets:
     for name in names:
       rows[_named(name, budget)] = _merged(TUNED[name], _few(budget))
       if name != 'supervised':
-        c.baselines[_named(name, budget)] = _named('supervised', budget)
+        c.baselines[_named(name, budget)] = _named('linear_probe' if name == 'random_probe' else 'supervised', budget)
 
 
 def _compare(row, against, metrics, **more):
@@ -182,8 +184,7 @@ def _curves(c, budgets, whole, metrics):
     series = tuple((n, tuple((b or whole, _named(n, b)) for b in budgets)) for n in ('ssl', 'supervised'))
     c.figures += (dict(kind='curve', name=f'budget.{m}', series=series, metric=m, log=True, x_label='labels',
                        difference=('ssl', 'supervised')),)  # fmt: skip
-    names = tuple(n for n in ('ssl', 'supervised', 'frozen', 'linear_probe'))
-    cells = tuple((n, tuple((str(b or 'all'), _named(n, b), m) for b in budgets)) for n in names)
+    cells = tuple((n, tuple((str(b or 'all'), _named(n, b), m) for b in budgets)) for n in TUNED)
     c.matrices += (dict(title=f'{m} by number of labels', cells=cells),)
 
 

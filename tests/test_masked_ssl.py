@@ -40,6 +40,8 @@ REFUSED = [
   (dict(tune=dict(decay=0.0)), 'decay 0.0; expected'), (dict(tune=dict(decay=1.1)), 'decay 1.1'),
   (dict(tune=dict(frozen=True, encoder_lr=(1e-4,))), 'run.tune.frozen leaves the encoder as it came: name the row'),
   (dict(SSL, tune=dict(frozen=True)), 'one rate in run.tune.encoder_lr'),
+  (dict(SSL, tune=dict(frozen=True, untrained=True, encoder_lr=(1e-4,))), 'for a random one, set run.tune.untrained'),
+  (dict(tune=dict(untrained=True)), 'run.tune.untrained is of run.tune.frozen, a control'),
   (dict(tune=dict(loss='cross_entropy')), "run.tune.loss 'cross_entropy' with run.target.kind 'intensity'"),
   (dict(CLASSES, tune=dict(loss='l1')), "run.tune.loss 'l1' with run.target.kind 'class'"),
   (dict(target=dict(kind='rank')), "unknown run.target.kind 'rank'; there is: class, intensity"),

@@ -155,9 +155,12 @@ def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
   if not tune['encoder_lr'] or any(not lr > 0 for lr in tune['encoder_lr']) or not 0 < tune['decay'] <= 1:
     raise UserError(f'run.tune: encoder_lr {tuple(tune["encoder_lr"])}, decay {tune["decay"]}; expected one rate or '
                     'more above 0, and a factor above 0, to 1')  # fmt: skip
-  if tune['frozen'] and (len(tune['encoder_lr']) > 1 or not config['warm_start']):
-    raise UserError('run.tune.frozen leaves the encoder as it came: name the row it comes from in run.warm_start, and '
-                    'one rate in run.tune.encoder_lr')  # fmt: skip
+  if tune['frozen'] and (len(tune['encoder_lr']) > 1 or bool(config['warm_start']) == bool(tune['untrained'])):
+    raise UserError('run.tune.frozen leaves the encoder as it came: name the row it comes from in run.warm_start, or, '
+                    'for a random one, set run.tune.untrained; and one rate in run.tune.encoder_lr')  # fmt: skip
+  if tune['untrained'] and not tune['frozen']:
+    raise UserError('run.tune.untrained is of run.tune.frozen, a control; a row without run.warm_start trains from '
+                    'nothing as it is; set it to False')  # fmt: skip
   if (tune['loss'] == 'cross_entropy') != (config['target']['kind'] == 'class'):
     raise UserError(f"run.tune.loss {tune['loss']!r} with run.target.kind {config['target']['kind']!r}; cross_entropy "
                     'is for class, and only it')  # fmt: skip
