@@ -118,6 +118,7 @@ CASES = {
   'siamese': (lambda c: c.config(system='mtclar', stage='siamese'), 'python -m affectjax.label --run='),
   'ridge': (lambda c: c.config(system='mtclar', stage='head', head={'method': 'ridge'}), 'leaves no parameters behind'),
   'pretraining': (lambda c: c.config(system='masked_ssl', stage='pretrain'), 'a pretraining cell'),
+  'earlier': (lambda c: c.config(system='masked_ssl', stage='finetune'), 'an earlier version ran it; remove'),
   'by speaker': (lambda c: c.config(system='masked_ssl', stage='finetune', data=dict(standard='group')), 'by speaker'),
   'constant': (lambda c: c.config(system='masked_ssl', stage='reference'), 'stage reference, is not trained'),
   'crowd': (lambda c: c.config(system='vavl', stage='reference'), 'vavl, stage reference, is not trained'),

@@ -9,14 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from affectjax import prepare
-from affectjax.data import store
-from affectjax.errors import UserError
-from tests import rated
+from tests import faults, rated
 from tests.test_bad_sources_gated import (
   BOMB,
   Mutation,
-  check,
   clear,
   copy,
   cut,
@@ -345,16 +341,7 @@ def fault(request, tmp_path, monkeypatch):
 
 def test_refused_in_one_line_and_by_the_command(tmp_path, fault, capsys):
   name, options, wanted = fault
-  data = tmp_path / 'data'
-  with pytest.raises(UserError) as refusal:
-    store.prepare(name, tmp_path / 'source', data, options=options)
-  check(name, str(refusal.value), wanted, data)
-  given = [f'--option={key}={x}' for key, x in options.items()]
-  assert prepare.main([name, f'--source={tmp_path / "source"}', f'--data_dir={data}', *given]) == 2
-  out, err = capsys.readouterr()
-  assert out == '' and err == f'error: {refusal.value}\n'
-  check(name, err[:-1], wanted, data)
-  assert not [p for p in data.rglob('*') if p.is_file()]
+  faults.prove(name, options, wanted, tmp_path, capsys)
 
 
 def test_every_layout_has_its_faults():

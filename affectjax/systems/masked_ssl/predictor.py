@@ -18,6 +18,8 @@ def inputs(cell: Cell) -> tuple[str, ...]:
   if stage != 'finetune':
     raise cell.can_not(f'a cell of masked_ssl, stage {stage}, is not trained, so it predicts nothing of new sequences; '
                        'use one of stage finetune')  # fmt: skip
+  if 'standard' not in cell.config['data']:
+    raise cell.can_not(f'an earlier version ran it; {shared.AGAIN}')
   if cell.config['data']['standard'] == 'group':
     raise cell.can_not("its features were standardised by speaker (run.data.standard 'group'), who are not told apart "
                        "in a folder; use a cell with run.data.standard 'corpus'")  # fmt: skip
