@@ -93,7 +93,7 @@ class Feed:
     return replicated, Turn(scalars, ids, len(rows[0]), waited)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def several(step: Callable[[TrainState, Batch], tuple[TrainState, Scalars]]) -> Callable:
   """`n` steps as one program, (state, table, row [B, most], n) -> (state, scalars [most] each, 0 behind the first n).
 

@@ -53,6 +53,11 @@ def observe(opt_state: Any, value: float, factor: float, patience: int, threshol
   return jax.tree.map(change, opt_state, is_leaf=lambda n: isinstance(n, PlateauState))
 
 
+def key(config: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+  """A flat config as something hashable: what is traced is cached by it. Lists become tuples."""
+  return tuple(sorted((name, tuple(v) if isinstance(v, list) else v) for name, v in config.items()))
+
+
 def _schedule(config: Mapping[str, Any], steps: int) -> optax.Schedule:
   if config['schedule'] in ('constant', 'plateau'):
     return optax.constant_schedule(1.0)

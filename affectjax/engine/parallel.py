@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = 'batch'
+PROGRAMS = 16  # of each kind a process keeps: as many as a few rows take turns with; each holds memory mappings
 
 
 @functools.lru_cache(maxsize=1)
@@ -60,7 +61,7 @@ def shard(batch: Mapping[str, Any]) -> dict[str, Any]:
   return jax.device_put(out, _sharding())
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=PROGRAMS)
 def pmap(function: Callable, donate: bool = False) -> Callable:
   """`function` on every device, compiled once per function: equal cells share what was compiled."""
   return jax.pmap(function, axis_name=AXIS, donate_argnums=(0,) if donate else ())

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from affectjax.engine import optim, steps
+from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import Batch, TrainState
 from affectjax.objectives import ambiguity, dirichlet, distributions
 from affectjax.systems.amber2.network import FUSION, AmbER2
@@ -141,7 +141,7 @@ def frozen(spec: Spec) -> tuple[str, ...]:
   return (*(f'head_{h}' for h in spec.experts), *(['gate'] if FUSION in spec.experts else []))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _step(spec: Spec, config: tuple, length: int):
   return steps.gradient_step(make_loss(spec), optim.each(optim.make(dict(config), length, frozen(spec))))
 
@@ -149,7 +149,7 @@ def _step(spec: Spec, config: tuple, length: int):
 def make_step(spec: Spec, config: Mapping[str, Any], length: int):
   """The update, the same function for all cells that share what is traced."""
   # folds differ in length, which must not compile again what does not depend on it
-  return _step(spec, tuple(sorted(config.items())), 0 if config['schedule'] == 'constant' else length)
+  return _step(spec, optim.key(config), 0 if config['schedule'] == 'constant' else length)
 
 
 def init(spec: Spec, config: Mapping[str, Any], length: int, extra, key: jax.Array, batch: Batch) -> TrainState:
@@ -161,13 +161,13 @@ def init(spec: Spec, config: Mapping[str, Any], length: int, extra, key: jax.Arr
   return TrainState.create(params, optim.each(optim.make(config, length, frozen(spec))), key, extra)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _initialiser(net: AmbER2):
   one = lambda key, x: net.init(key, x, False)['params']
   return jax.jit(jax.vmap(one, (0, None)), compiler_options={'xla_backend_optimization_level': 0})
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def make_predict(spec: Spec):
   """`share_<head>` [B, S, K], [B, K] of one copy or an ensemble; `share_fusion_<modality>`: of that modality alone."""
 

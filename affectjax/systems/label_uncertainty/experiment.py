@@ -91,7 +91,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   losses.refuse_few(cell.loss, float(train['count'].max()))
   members = cell.members if cell.spread == 'members' else 1
   optimizer = {**config['optim'], 'clip': config['optim']['clip'] * math.sqrt(members)}  # the norm is of all members
-  told = tuple(sorted(optimizer.items()))
+  told = optim.key(optimizer)
   state = functools.partial(_init, cell, optim.make(optimizer, steps), data.standard)
 
   def batches(side, seed):
@@ -116,9 +116,16 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 
 def _init(cell: Spec, tx, standard, key: jax.Array, batch) -> TrainState:
   x, key0 = jnp.zeros((1, *batch['x'].shape[1:])), jax.random.fold_in(key, _INIT)
-  make = lambda key: cell.net.init(key, x)['params']
-  params = jax.vmap(make)(jax.random.split(key0, cell.members)) if cell.spread == 'members' else make(key0)
+  members = cell.spread == 'members'
+  keys = jax.random.split(key0, cell.members) if members else key0
+  params = _initialiser(cell.net, members)(keys, x)['params']
   return TrainState.create(params, tx, key, {'input': standard})
+
+
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
+def _initialiser(net: network.Network, members: bool):
+  """`net.init`, of one key or of one per member, compiled once for all cells that share the network."""
+  return jax.jit(jax.vmap(net.init, (0, None)) if members else net.init)
 
 
 def _inputs(state: TrainState, batch) -> jax.Array:
@@ -142,7 +149,7 @@ def _split(cell: Spec, out: jax.Array) -> tuple[jax.Array | None, jax.Array | No
   return (None, jax.nn.softplus(out)) if cell.spread == 'only' else (out, None)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _step(cell: Spec, optimizer: tuple, steps: int):
   return gradient_step(_loss(cell), optim.make(dict(optimizer), steps))
 
@@ -186,7 +193,7 @@ def _loss(cell: Spec):
   return loss_fn
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _predict(cell: Spec):
   def predict(state, batch):
     x, params = _inputs(state, batch), state.params

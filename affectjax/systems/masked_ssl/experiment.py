@@ -118,7 +118,7 @@ def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   return Experiment(
     batches=_batches(table, sides, batch_size, eval_size),
     init=functools.partial(_init_pretraining, cell, optim.make(config['optim'], length), standard),
-    step=_pretext_step(cell, tuple(sorted(config['optim'].items())), length),
+    step=_pretext_step(cell, optim.key(config['optim']), length),
     predict=training.pretext_predict(cell),
     score=lambda out: {k: float(np.mean(out[k])) for k in ('loss', 'loss_mean', 'loss_interpolated')},
     steps=length,
@@ -127,7 +127,7 @@ def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   )
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _pretext_step(cell: training.Pretraining, config: tuple, length: int):
   return steps.gradient_step(training.pretext_loss(cell), optim.make(dict(config), length))
 
@@ -197,7 +197,7 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   return Experiment(
     batches=_batches(table, sides, batch_size, parallel.global_batch(config['eval_batch_size'])),
     init=init,
-    step=_task_step(cell, tuple(sorted(config['optim'].items())), length, rates, sequences.x.shape[1:]),
+    step=_task_step(cell, optim.key(config['optim']), length, rates, sequences.x.shape[1:]),
     predict=training.finetune_predict(cell),
     score=functools.partial(views.score, names, rates, select),
     steps=length,
@@ -207,7 +207,7 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   )
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _task_step(cell: training.Finetuning, config: tuple, length: int, rates: tuple[float, ...], shape: tuple[int, ...]):
   """The update; of equal cells the same function, so that what was compiled is shared."""
   import jax

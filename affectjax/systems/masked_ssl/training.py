@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from affectjax.engine import optim, steps
+from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import Batch, TrainState
 from affectjax.statistics import PRESENT
 from affectjax.systems.masked_ssl import masks
@@ -132,7 +132,7 @@ def pretext_loss(spec: Pretraining):
   return loss
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def pretext_predict(spec: Pretraining):
   """Errors per utterance, beside those of two trivial guesses at the features: the mean, and between neighbours.
 
@@ -228,7 +228,7 @@ def finetune_loss(spec: Finetuning):
   return loss
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def finetune_predict(spec: Finetuning):
   """`output` [B, S, K] of all copies, and the label."""
 
@@ -288,6 +288,6 @@ def _repeated(tree: Any, copies: int) -> Any:
   return jax.tree.map(lambda p: jnp.repeat(p[None], copies, 0), tree) if copies else tree
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _initialiser(net):
   return jax.jit(net.init, static_argnums=(5, 6) if isinstance(net, Pretext) else (3,))

@@ -60,7 +60,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   tx = optim.make(config['optim'], steps, frozen=('encoder',))
   net = module(config)
   init = functools.partial(_init, net, tx, features.standardiser(frames.x[rows['train']]), head)
-  step = gradient_step(_loss(net, config, steps), tx)
+  step = _step(net, head['target'], optim.key(config['optim']), config['loss']['exponent'], config['epochs'], steps)
   return Experiment(batches, init, step, _predict(net, head['target']), score, steps)
 
 
@@ -96,16 +96,21 @@ def _init(net, tx, standard, head, key: jax.Array, batch) -> TrainState:
   return TrainState.create(variables['params'], tx, key, {'batch_stats': variables['batch_stats'], 'input': standard})
 
 
-def _loss(net, config, steps: int):
-  target, exponent = config['head']['target'], config['loss']['exponent']
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
+def _step(net, target: str, optimizer: tuple, exponent: float, epochs: float, steps: int):
+  """The update, the same function for all cells that share what is traced."""
+  tx = optim.make(dict(optimizer), steps, frozen=('encoder',))
+  return gradient_step(_loss(net, target, exponent, epochs, steps), tx)
 
+
+def _loss(net, target: str, exponent: float, epochs: float, steps: int):
   def loss_fn(params, state, batch, keys) -> Losses:
     variables = {'params': params, 'batch_stats': state.extra['batch_stats']}
     out, updated = net.apply(
       variables, siamese.normalise(state.extra, batch['x']), batch['mask'], True, mutable=['batch_stats'],
       rngs={'dropout': keys.device},
     )  # fmt: skip
-    share = siamese.progress(state.step, steps, config['epochs'], exponent)
+    share = siamese.progress(state.step, steps, epochs, exponent)
     if target == 'emotion':
       losses = optax.softmax_cross_entropy_with_integer_labels(out, jnp.maximum(batch['emotion'], 0))
     else:  # s (MSE_v + MSE_a) + (1 - s) (1 - (CCC_v + CCC_a) / 2), sheet 3.5
@@ -125,7 +130,7 @@ def _outputs(target: str, batch, out) -> dict[str, jax.Array]:
           'arousal': batch['label'][:, 1], 'arousal_hat': out[:, 1]}  # fmt: skip
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _predict(net, target: str):
   def predict(state, batch):
     variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}

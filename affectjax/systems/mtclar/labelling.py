@@ -177,7 +177,7 @@ def _key(config) -> tuple:
   return (siamese.module(config), label['smooth_block'], label['antisymmetric'], label['zeroed'], label['temperature'])
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _network_predict(key: tuple):
   net, block, antisymmetric, zeroed, temperature = key
   apply = lambda state, method, *args: net.apply(

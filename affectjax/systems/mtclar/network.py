@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from affectjax.engine import parallel
 from affectjax.errors import unknown
 from affectjax.layers.heads import DenseStack
 
@@ -105,7 +106,7 @@ class Supervised(nn.Module):
     return jnp.tanh(raw) if self.bounded else raw
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def initialiser(net: nn.Module):
   """`net.init`, compiled once for all cells that share the network."""
   return jax.jit(net.init)

@@ -43,7 +43,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   rows = {k: v[frames.present[v]] for k, v in frames_lib.split_rows(frames, config).items()}
   batch_size = parallel.global_batch(config['batch_size'], 2)
   steps = config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
-  tx = optim.make(config['optim'], steps)
+  _check(config['loss'])
 
   def gather(drawn):
     a, b = drawn['first'], drawn['second']
@@ -74,8 +74,10 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   standard = features.standardiser(frames.x[rows['train']])
   return Experiment(
     batches=batches,
-    init=functools.partial(_init, config, tx, standard),
-    step=gradient_step(_loss(config, steps), tx),
+    init=functools.partial(_init, config, optim.make(config['optim'], steps), standard),
+    step=_step(
+      module(config), *(optim.key(config[part]) for part in ('augment', 'loss', 'optim')), config['epochs'], steps
+    ),
     predict=_predict(module(config)),
     score=functools.partial(score, config['emotions'], config['loss']['margin']),
     steps=steps,
@@ -134,8 +136,8 @@ def _classified(losses, same, mask):
   return jnp.where(known > 0, losses, 0.0) * scale
 
 
-def _loss(config, steps: int):
-  net, pairs_, loss = module(config), config['augment'], config['loss']
+def _check(loss: Mapping[str, Any]) -> None:
+  """Refuses a `run.loss` that is none."""
   if loss['delta'] not in ('scheduled', 'mse', 'ccc'):
     raise unknown('run.loss.delta', loss['delta'], ('scheduled', 'mse', 'ccc'))
   if loss['weights'] not in ('random', 'equal'):
@@ -146,17 +148,25 @@ def _loss(config, steps: int):
     if task not in TASKS:
       raise unknown('task', task, TASKS)
 
+
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
+def _step(net: network.Siamese, augment_: tuple, loss: tuple, optimizer: tuple, epochs: float, steps: int):
+  """The update, the same function for all cells that share what is traced."""
+  return gradient_step(_loss(net, dict(augment_), dict(loss), epochs, steps), optim.make(dict(optimizer), steps))
+
+
+def _loss(net: network.Siamese, augment_, loss, epochs: float, steps: int):
   def loss_fn(params, state, batch, keys) -> Losses:
     variables = {'params': params, 'batch_stats': state.extra['batch_stats']}
     first, second = (
-      augment(jax.random.fold_in(keys.device, i), normalise(state.extra, batch[name]), **pairs_)
+      augment(jax.random.fold_in(keys.device, i), normalise(state.extra, batch[name]), **augment_)
       for i, name in enumerate(('first', 'second'))
     )
     (z1, z2, logits, delta), updated = net.apply(
       variables, first, second, batch['mask'], True, mutable=['batch_stats'],
       rngs={'dropout': jax.random.fold_in(keys.device, 2)},
     )  # fmt: skip
-    share = progress(state.step, steps, config['epochs'], loss['exponent'])
+    share = progress(state.step, steps, epochs, loss['exponent'])
     same = batch['same']
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.maximum(same, 0))
     parts = {
@@ -173,7 +183,7 @@ def _loss(config, steps: int):
   return loss_fn
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _predict(net: network.Siamese):
   def predict(state, batch):
     variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}

@@ -163,14 +163,14 @@ def _init(cell: training.Spec, tx, standard, key: jax.Array, batch) -> TrainStat
   return TrainState.create(variables['params'], tx, key, extra)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _initialiser(net):
   """`net.init`, compiled once for all cells that share the network; without optimisation, for it runs once."""
   net = net.clone(across_batch=False) if isinstance(net, network.VAVL) else net  # no devices to gather from yet
   return jax.jit(net.init, compiler_options={'xla_backend_optimization_level': 0})
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _predict(cell: training.Spec):
   def predict(state, batch):
     x = training.inputs(cell, state.extra, batch)

@@ -226,7 +226,7 @@ def make_step(spec: Spec, optimizer: Mapping[str, Any], length: int):
   A phase for which nobody in the batch has what it needs changes nothing, its moments and step counts included; nor
   does one whose loss or gradient is not finite, which counts as a skipped update.
   """
-  return _step(spec, tuple(sorted(optimizer.items())), length)
+  return _step(spec, optim.key(optimizer), length)
 
 
 def optimiser(optimizer: Mapping[str, Any], length: int) -> optax.GradientTransformation:
@@ -234,7 +234,7 @@ def optimiser(optimizer: Mapping[str, Any], length: int) -> optax.GradientTransf
   return per_module(optim.make(optimizer, length))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _step(spec: Spec, optimizer: tuple, length: int):
   tx, turns = optimiser(dict(optimizer), length), phases(spec)
 
