@@ -17,7 +17,6 @@ from affectjax.systems.amber2 import experiment as experiments
 from affectjax.systems.amber2 import items as items_lib
 from affectjax.systems.amber2 import training
 from affectjax.tables import cells
-from tests import quick
 from tests.shared import ROOT
 
 TWINS = {
@@ -164,7 +163,7 @@ def logits(now: TrainState, batch) -> dict[str, np.ndarray]:
 
 @functools.lru_cache(maxsize=64)
 def _compiled(cell: training.Spec, optimizer: tuple):
-  return quick.jit(jax.vmap(training.make_step(cell, dict(optimizer), 10), axis_name=parallel.AXIS))
+  return jax.jit(jax.vmap(training.make_step(cell, dict(optimizer), 10), axis_name=parallel.AXIS))
 
 
 def steps(cell: training.Spec, start: TrainState, batches, optimizer=SGD, devices: int = 1):
@@ -182,7 +181,7 @@ def steps(cell: training.Spec, start: TrainState, batches, optimizer=SGD, device
 
 @functools.lru_cache(maxsize=32)
 def _predictor(cell: training.Spec):
-  return quick.jit(training.make_predict(cell))
+  return jax.jit(training.make_predict(cell))
 
 
 def predict(cell: training.Spec, start: TrainState, batch) -> dict[str, np.ndarray]:

@@ -1,11 +1,107 @@
-"""Eight virtual CPU devices for every test; set before JAX starts."""
+"""What every test run stands on: eight virtual CPU devices, programs that compile quickly, processes that stay small.
 
+Every compiled program adds memory mappings to its process, and Linux allows a process 65,530; so all that a module
+compiled is let go after it, and a test that leaves its process too large fails.
+"""
+
+import ctypes
+import functools
+import gc
 import os
+import pathlib
+import platform
+import resource
+import shutil
+import sys
+import tempfile
 
-os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
-os.environ['NPROC'] = '16'  # threads for the all-reduces of eight devices; fewer than devices deadlock
-os.environ['JAX_PLATFORMS'] = 'cpu'
-
+import pytest
 from absl import flags
 
+MAPPINGS, GIGABYTES = 20_000, 3.0  # what a test may leave its process with
+QUICK = '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'  # compiles in a fifth of the time
+LRU_CACHE = type(functools.lru_cache(lambda: None))
+
 flags.FLAGS.mark_as_parsed()  # grain's worker pool reads absl flags
+
+
+def pytest_addoption(parser):
+  parser.addoption('--optimised', action='store_true', help='compile as the product does, instead of quickly')
+
+
+def pytest_configure(config):
+  """Sets what JAX reads when it starts; the processes of a run share what they compiled, in a folder of the run."""
+  quick = '' if config.getoption('optimised') else QUICK
+  os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=8 {quick}'
+  os.environ['NPROC'] = '16'  # threads for the all-reduces of eight devices; fewer than devices deadlock
+  os.environ['JAX_PLATFORMS'] = 'cpu'
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+  os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
+  if not hasattr(config, 'workerinput'):
+    folder = tempfile.mkdtemp(prefix='affectjax-tests-')
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+  config.pluginmanager.register(_Guard())
+
+
+def pytest_collection_finish(session):
+  gc.collect()
+  gc.freeze()  # modules and tests stay; the collections after each module need not look through them
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _let_go():
+  """After each module: what it compiled, what the package and the tests' helpers cached, and freed memory."""
+  yield
+  for name, module in list(sys.modules.items()):
+    if name.split('.')[0] in ('affectjax', 'tests'):
+      for value in list(vars(module).values()):
+        if isinstance(value, LRU_CACHE):
+          value.cache_clear()
+  if 'jax' in sys.modules:
+    sys.modules['jax'].clear_caches()
+  gc.collect()
+  if platform.libc_ver()[0] == 'glibc':
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def _size() -> tuple[int, float]:
+  """Memory mappings of this process now (0 where the system does not say), and the most memory it held, in GB."""
+  status = pathlib.Path('/proc/self/status')
+  if not status.is_file():
+    return 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS gives bytes
+  with open('/proc/self/maps', 'rb') as file:
+    mappings = file.read().count(b'\n')
+  peak = next(line for line in status.read_text().splitlines() if line.startswith('VmHWM:'))
+  return mappings, int(peak.split()[1]) * 1024 / 1e9
+
+
+class _Guard:
+  """Fails the test that takes its process past a limit, and tells the largest sizes of a run at its end."""
+
+  def __init__(self):
+    self._size = _size()
+    self._largest = {'mappings': (0, 'no test'), 'gigabytes': (0.0, 'no test')}
+
+  @pytest.hookimpl(wrapper=True)
+  def pytest_runtest_makereport(self, item, call):
+    report = yield
+    before, self._size = self._size, _size()
+    report.size = self._size
+    if self._size[0] > MAPPINGS >= before[0] or self._size[1] > GIGABYTES >= before[1]:
+      report.outcome = 'failed'
+      report.longrepr = (
+        f'{item.nodeid} ({call.when}): its process grew from {before[0]:,} to {self._size[0]:,} memory mappings, from '
+        f'{before[1]:.2f} to {self._size[1]:.2f} GB; at most {MAPPINGS:,} and {GIGABYTES:g} GB; compile fewer programs'
+      )
+    return report
+
+  def pytest_runtest_logreport(self, report):
+    mappings, gigabytes = getattr(report, 'size', (0, 0.0))  # of a process that died, there is none
+    self._largest['mappings'] = max(self._largest['mappings'], (mappings, report.nodeid))
+    self._largest['gigabytes'] = max(self._largest['gigabytes'], (gigabytes, report.nodeid))
+
+  def pytest_terminal_summary(self, terminalreporter):
+    (mappings, most), (gigabytes, largest) = self._largest['mappings'], self._largest['gigabytes']
+    terminalreporter.write_line(f'largest process: {mappings:,} memory mappings of {MAPPINGS:,} ({most}), '
+                                f'{gigabytes:.2f} GB of {GIGABYTES:g} ({largest})')  # fmt: skip

@@ -15,7 +15,6 @@ from affectjax.systems.masked_ssl import experiment as experiments
 from affectjax.systems.masked_ssl import training
 from affectjax.systems.masked_ssl.sequences import Sequences
 from affectjax.tables import cells
-from tests import quick
 from tests.shared import ROOT
 
 FRAMES, WIDTH = 12, 10
@@ -145,14 +144,14 @@ def task_state(cell: training.Finetuning, rates=(1e-3,), optimizer=SGD, seed: in
 def pretext_step(cell: training.Pretraining, optimizer: tuple = tuple(sorted(SGD.items()))):
   """The experiment's own, for one device among several."""
   step = experiments._pretext_step(cell, optimizer, 10)
-  return quick.jit(jax.vmap(step, axis_name=parallel.AXIS))
+  return jax.jit(jax.vmap(step, axis_name=parallel.AXIS))
 
 
 @functools.lru_cache(maxsize=64)
 def task_step(cell: training.Finetuning, rates: tuple[float, ...], optimizer: tuple = tuple(sorted(SGD.items()))):
   """The experiment's own, for one device among several."""
   step = experiments._task_step(cell, optimizer, 10, rates, (FRAMES, WIDTH))
-  return quick.jit(jax.vmap(step, axis_name=parallel.AXIS))
+  return jax.jit(jax.vmap(step, axis_name=parallel.AXIS))
 
 
 def run(step, start: TrainState, batches, devices: int = 1):
@@ -188,13 +187,13 @@ def _gradient(cell, wrt_extra: bool):
     (_, losses), grads = grad(params, state.extra, state, batch)
     return losses, grads
 
-  return quick.jit(both)
+  return jax.jit(both)
 
 
 @functools.lru_cache(maxsize=64)
 def _predictor(cell):
   pretext = isinstance(cell, training.Pretraining)
-  return quick.jit(training.pretext_predict(cell) if pretext else training.finetune_predict(cell))
+  return jax.jit(training.pretext_predict(cell) if pretext else training.finetune_predict(cell))
 
 
 def predict(cell, state: TrainState, batch) -> dict[str, np.ndarray]:

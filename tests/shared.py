@@ -1,7 +1,8 @@
-"""Where the real data packs lie; without them a test skips with its reason, in CI it fails."""
+"""Where the real data packs lie (without them a test skips with its reason, in CI it fails); devices of a process."""
 
 import os
 import pathlib
+import re
 
 import pytest
 
@@ -17,3 +18,8 @@ def pack(name: str) -> pathlib.Path:
       pytest.fail(message)
     pytest.skip(message)
   return folder
+
+
+def flags_for(devices: int) -> str:
+  """XLA_FLAGS for a process of a test: as here, with so many virtual devices."""
+  return re.sub(r'(device_count=)\d+', rf'\g<1>{devices}', os.environ['XLA_FLAGS'])

@@ -7,21 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from affectjax.engine import parallel, train
+from affectjax.engine import train
 from affectjax.errors import UserError
 from affectjax.systems.amber2 import experiment
 from affectjax.systems.amber2 import items as items_lib
 from tests import amber2_small as small
-from tests import quick
 from tests.small import lines
 
 BOTH = ('audio', 'text')
-
-
-@pytest.fixture
-def fast(monkeypatch):
-  """Compiled without optimisation."""
-  monkeypatch.setattr(parallel, 'pmap', quick.pmap)
 
 
 def predictions(folder, side='test'):
@@ -47,9 +40,7 @@ def check(result, out, modalities=BOTH):
 def searched(tmp_path_factory):
   """A finished search of four settings, with dropout, and its folder."""
   folder = tmp_path_factory.mktemp('search')
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(parallel, 'pmap', quick.pmap)
-    return trained(folder, 'search', **SEARCHED)[0], folder
+  return trained(folder, 'search', **SEARCHED)[0], folder
 
 
 SEARCHED = dict(model=dict(dropout=0.2), optim=dict(lr=0.02))
@@ -73,7 +64,7 @@ def test_a_search_is_recorded(searched):
 
 
 @pytest.mark.slow
-def test_the_choice_of_a_search_is_that_setting_alone(fast, searched, tmp_path):
+def test_the_choice_of_a_search_is_that_setting_alone(searched, tmp_path):
   result, out = searched[0], predictions(searched[1])
   alone, other = trained(
     tmp_path, loss=dict(lambda_mai=result.dev['search.lambda_mai'], kappa=result.dev['search.kappa']),
@@ -84,7 +75,7 @@ def test_the_choice_of_a_search_is_that_setting_alone(fast, searched, tmp_path):
   assert alone.scores['js.bits.emotion'] == pytest.approx(result.scores['js.bits.emotion'], abs=1e-6)
 
 
-def test_two_stages_through_checkpoints(fast, tmp_path):
+def test_two_stages_through_checkpoints(tmp_path):
   """What the experts say is what they said in the row they come from, on every utterance."""
   _, first = trained(tmp_path / 'experts', 'ce_experts')
   result, second = trained(tmp_path / 'both', 'two_stage', warm=tmp_path / 'experts')
@@ -96,7 +87,7 @@ def test_two_stages_through_checkpoints(fast, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_head_of_another_size_is_not_taken_over(fast, tmp_path):
+def test_a_head_of_another_size_is_not_taken_over(tmp_path):
   trained(tmp_path / 'experts', 'ce_experts', steps=1, eval_every=1)
   with pytest.raises(UserError, match='warm start: head_audio.* has shape'):
     trained(tmp_path / 'both', 'two_stage', warm=tmp_path / 'experts', model=dict(hidden=4))
@@ -116,7 +107,7 @@ SLOW = (
 
 
 @pytest.mark.parametrize('row', ['ce_text', *(pytest.param(row, marks=pytest.mark.slow) for row in SLOW)])
-def test_every_row_trains_and_is_scored(fast, tmp_path, row):
+def test_every_row_trains_and_is_scored(tmp_path, row):
   changes = dict(data=dict(modalities=('text',))) if row == 'ce_text' else {}
   result, out = trained(tmp_path, row, **changes)
   config = small.config(row, **changes)
@@ -137,14 +128,14 @@ def test_references_take_no_training(tmp_path, row):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('split', ['stratified', 'folds', 'official'])
-def test_the_second_corpus_trains_on_each_of_its_splits(fast, tmp_path, split):
+def test_the_second_corpus_trains_on_each_of_its_splits(tmp_path, split):
   config = small.config('amber2', 'msp_podcast', 'all' if split == 'official' else '0', data=dict(split=split))
   result = train.run(config, tmp_path)
   check(result, predictions(tmp_path))
   assert predictions(tmp_path)['votes'].shape[1] == 8
 
 
-def test_evaluated_once_an_epoch(fast, tmp_path):
+def test_evaluated_once_an_epoch(tmp_path):
   """However many steps the training side of a fold makes."""
   config = small.config(steps=0, epochs=2, eval_every=0, eval_epochs=1.0)
   result = train.run(config, tmp_path)
@@ -155,7 +146,7 @@ def test_evaluated_once_an_epoch(fast, tmp_path):
 
 
 @pytest.mark.slow
-def test_tempering_changes_shares_and_no_class(fast, tmp_path):
+def test_tempering_changes_shares_and_no_class(tmp_path):
   plain, first = trained(tmp_path / 'plain', 'ce_fusion', optim=dict(lr=0.02), steps=40, eval_every=20)
   warm, second = trained(tmp_path / 'warm', 'ce_fusion', optim=dict(lr=0.02), steps=40, eval_every=20, temper=True)
   np.testing.assert_array_equal(first['emotion_hat'], second['emotion_hat'])
@@ -164,7 +155,7 @@ def test_tempering_changes_shares_and_no_class(fast, tmp_path):
   assert warm.dev['js.bits.emotion'] < plain.dev['js.bits.emotion'] and 'temper' not in warm.scores
 
 
-def test_it_learns_more_than_the_classes_shares(fast, tmp_path):
+def test_it_learns_more_than_the_classes_shares(tmp_path):
   result, _ = trained(tmp_path / 'amber2', steps=80, eval_every=20, optim=dict(lr=0.02))
   prior, _ = trained(tmp_path / 'prior', 'prior')
   found, known = (r.scores['js.bits.emotion'] for r in (result, prior))
@@ -177,7 +168,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize('row', ['search', pytest.param('amber2', marks=pytest.mark.slow)])
-def test_resumed_is_uninterrupted_bit_for_bit(fast, tmp_path, row):
+def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, row):
   options = dict(steps=6, **SEARCHED)
 
   def stop(step, steps, rate):
@@ -209,7 +200,7 @@ def test_cells_of_equal_shape_compile_nothing_again(tmp_path):
   assert seen, 'the listener hears'
 
 
-def test_missing_modalities_from_corpus_to_scores(fast, tmp_path, monkeypatch):
+def test_missing_modalities_from_corpus_to_scores(tmp_path, monkeypatch):
   """Some lack their audio, some their text, some both: each target scores those who have what it needs."""
   items = small.utterances(width=12)
   gone = {'audio': np.arange(120) % 6 == 0, 'text': np.arange(120) % 4 == 0}
@@ -230,7 +221,7 @@ def test_missing_modalities_from_corpus_to_scores(fast, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_frames_train_as_their_means_do(fast, tmp_path, monkeypatch):
+def test_frames_train_as_their_means_do(tmp_path, monkeypatch):
   """Ragged frames against embeddings averaged beforehand, nothing standardised."""
   items = small.utterances(width=12)
   rng, framed, pooled = np.random.default_rng(0), {}, {}

@@ -10,7 +10,6 @@ from flax.traverse_util import flatten_dict
 
 from affectjax.systems.amber2 import network
 from tests import amber2_small as small
-from tests import quick
 from tests.amber2_small import drawn, fused, head
 
 THREE = {'audio': 5, 'text': 4, 'visual': 3}
@@ -29,7 +28,7 @@ def embeddings(n=6, frames=1, widths=None, seed=0):
 
 @functools.lru_cache(maxsize=32)
 def _forward(model, alone):
-  return quick.jit(lambda p, x: model.apply({'params': p}, x, False, alone=alone))
+  return jax.jit(lambda p, x: model.apply({'params': p}, x, False, alone=alone))
 
 
 def forward(model, params, x, alone=False):
@@ -115,7 +114,7 @@ def gate(there, widths=None, ones=False, kind='convex', seed=0):
     for i, v in enumerate(x):
       p[f'project_{i}']['kernel'] = np.zeros_like(p[f'project_{i}']['kernel'])
       p[f'project_{i}']['kernel'][v.shape[1] - 1] = 1
-  return np.asarray(quick.jit(lambda p, x, views: module.apply({'params': p}, x, views)[0])(p, x, views)), x, p
+  return np.asarray(jax.jit(lambda p, x, views: module.apply({'params': p}, x, views)[0])(p, x, views)), x, p
 
 
 def test_shares_of_three_modalities_sum_to_one_whoever_is_missing():
@@ -146,7 +145,7 @@ def test_dropout_is_in_the_hidden_layer_of_every_head_in_training_alone():
   np.testing.assert_array_equal(still, forward(net(heads=('audio',)), p, x)['audio'])
   draw = lambda key: model.apply({'params': p}, x, True, rngs={'dropout': key})['audio']
   keys = jax.random.wrap_key_data(np.array([(0, 0), (0, 0), *((1, k) for k in range(200))], np.uint32))
-  noisy = np.asarray(quick.jit(jax.vmap(draw))(keys))
+  noisy = np.asarray(jax.jit(jax.vmap(draw))(keys))
   np.testing.assert_array_equal(noisy[0], noisy[1])
   assert np.abs(noisy[0] - noisy[2]).max() > 0.1
   assert np.abs(noisy[2:].mean(0) - still).mean() < 0.15 * np.abs(noisy[0] - still).mean(), (

@@ -36,7 +36,7 @@ def _loss(cell):
     (_, losses), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
     return losses, grads
 
-  return small.quick.jit(whole)
+  return jax.jit(whole)
 
 
 def softmax(x):

@@ -12,7 +12,6 @@ import scipy.special
 
 from affectjax.errors import UserError
 from affectjax.objectives import ambiguity, distributions
-from tests import quick
 
 Y = jnp.array([2 / 3, 1 / 3, 0, 0])
 EXPERTS = jnp.array([[0.6, 0.2, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]])
@@ -43,7 +42,7 @@ def loss(y, student, experts, present=None, term='loss', **more):
 @functools.lru_cache(maxsize=64)
 def slopes(**more):
   """The gradients of `loss` by the logits of student and experts, compiled."""
-  return quick.jit(jax.grad(functools.partial(loss, **more), (1, 2)))
+  return jax.jit(jax.grad(functools.partial(loss, **more), (1, 2)))
 
 
 def distance(name: str, p, q) -> float:
@@ -173,7 +172,7 @@ def terms_and_slopes(name: str, stop: bool):
     got = ambiguity.total(y, student, experts, **WEIGHTS, present=present, name=name, stop=stop)
     return got['loss'].sum(), got
 
-  return quick.jit(jax.value_and_grad(terms, (1, 2), has_aux=True))
+  return jax.jit(jax.value_and_grad(terms, (1, 2), has_aux=True))
 
 
 @pytest.mark.parametrize('junk', [0.0, 0.25, 1e30, np.inf, np.nan])

@@ -8,8 +8,7 @@ import pytest
 
 from affectjax import predict
 from affectjax.data import egemaps, normalisation
-from affectjax.engine import parallel
-from tests import amber2_small, own_miniature, predict_cells, quick
+from tests import amber2_small, own_miniature, predict_cells
 
 WIDTH = 25
 TWIN = dict(seed=0, turns=400, audio_width=WIDTH, text_width=12)
@@ -20,9 +19,7 @@ def trained(tmp_path_factory):
   """A cell that reads audio and text, and its corpus's features in a folder."""
   place = tmp_path_factory.mktemp('trained')
   config = amber2_small.config('ce_fusion', twins=dict(iemocap=TWIN))
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(parallel, 'pmap', quick.pmap)
-    run = predict_cells.train(place, config)
+  run = predict_cells.train(place, config)
   ids = predict_cells.export(config, place / 'in', ('audio', 'text'), lambda m, i: i < 12)
   return run, place / 'in', ids[:12]
 
@@ -186,8 +183,7 @@ CASES = {
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_it_is_refused_in_one_line(trained, tmp_path, capsys, monkeypatch, name):
-  monkeypatch.setattr(parallel, 'pmap', quick.pmap)
+def test_it_is_refused_in_one_line(trained, tmp_path, capsys, name):
   spoil, message = CASES[name]
   case = Case(trained, tmp_path)
   spoil(case)
@@ -201,8 +197,7 @@ def test_it_is_refused_in_one_line(trained, tmp_path, capsys, monkeypatch, name)
   assert sorted(tmp_path.rglob('*')) == before, 'nothing is left behind'
 
 
-def test_trust_goes_on_and_says_nothing_of_it(trained, tmp_path, capsys, monkeypatch):
-  monkeypatch.setattr(parallel, 'pmap', quick.pmap)
+def test_trust_goes_on_and_says_nothing_of_it(trained, tmp_path, capsys):
   case = Case(trained, tmp_path)
   case.every(lambda x: x + 90, 'text')
   case.flags.append('--normalisation=trust')
@@ -215,8 +210,7 @@ def test_trust_goes_on_and_says_nothing_of_it(trained, tmp_path, capsys, monkeyp
   np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
 
 
-def test_an_id_of_which_nothing_is_left_has_empty_cells(trained, tmp_path, monkeypatch):
-  monkeypatch.setattr(parallel, 'pmap', quick.pmap)
+def test_an_id_of_which_nothing_is_left_has_empty_cells(trained, tmp_path):
   case = Case(trained, tmp_path)
   for m in ('audio', 'text'):
     if case.file(0, m).exists():
@@ -227,9 +221,8 @@ def test_an_id_of_which_nothing_is_left_has_empty_cells(trained, tmp_path, monke
   assert f'{case.ids[0]},,,,,' in lines and sum(',,' in line for line in lines) == 1
 
 
-def test_wavs_are_described_as_they_are_prepared(trained, tmp_path, capsys, monkeypatch):
+def test_wavs_are_described_as_they_are_prepared(trained, tmp_path, capsys):
   pytest.importorskip('opensmile')
-  monkeypatch.setattr(parallel, 'pmap', quick.pmap)
   case = Case(trained, tmp_path)
   case.features(rate_hz=100.0, columns=list(egemaps.COLUMNS))
   shutil.rmtree(case.source)

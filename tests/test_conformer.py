@@ -13,7 +13,6 @@ import pytest
 
 from affectjax.errors import UserError
 from affectjax.layers import conformer
-from tests import quick
 from tests import reference_conformer as reference
 
 WIDTH, HEADS, KERNEL = 8, 2, 3
@@ -29,7 +28,7 @@ def block(positions: str, **changes) -> conformer.Block:
 def variables(positions: str):
   """Parameters and running statistics, none of them 0 or 1."""
   x = jnp.zeros((1, 2, WIDTH))
-  start = quick.jit(block(positions).init)(jax.random.key(0), x, jnp.ones((1, 2), bool), jnp.array([2]))
+  start = jax.jit(block(positions).init)(jax.random.key(0), x, jnp.ones((1, 2), bool), jnp.array([2]))
   rng = np.random.default_rng(1)
   moved = jax.tree.map(lambda p: (p + rng.normal(0, 0.3, p.shape)).astype(np.float32), start['params'])
   norm = {'mean': rng.normal(0, 0.5, WIDTH), 'var': rng.uniform(0.3, 2, WIDTH)}
@@ -60,8 +59,8 @@ def padded(parts, frames=None, junk=50.0):
 def applied(positions: str, train: bool = False):
   net = block(positions)
   if train:
-    return quick.jit(lambda v, *args: net.apply(v, *args, True, mutable=['batch_stats']))
-  return quick.jit(lambda v, *args: net.apply(v, *args))
+    return jax.jit(lambda v, *args: net.apply(v, *args, True, mutable=['batch_stats']))
+  return jax.jit(lambda v, *args: net.apply(v, *args))
 
 
 @pytest.mark.parametrize('positions', FORMS)
@@ -108,7 +107,7 @@ def test_padding_and_batch_mates_are_invisible(positions):
   v, parts = variables(positions), clips(LENGTHS)
   weight = np.random.default_rng(3).normal(size=(9, WIDTH)).astype(np.float32)
 
-  @quick.jit
+  @jax.jit
   def told(params, x, mask, lengths):
     def total(params, x):
       out = block(positions).apply({**v, 'params': params}, x, mask, lengths)
@@ -139,7 +138,7 @@ def test_padding_and_batch_mates_are_invisible_to_the_parameters(positions):
   with jax.enable_x64(True):
     v, parts = double(variables(positions)), clips(LENGTHS)
 
-    @quick.jit
+    @jax.jit
     def slope(params, x, mask, lengths):
       out = lambda p: block(positions).apply({**v, 'params': p}, x, mask, lengths)[1, :4]
       return jax.grad(lambda p: jnp.sum(jnp.sin(3.0 * out(p))))(params)
@@ -189,9 +188,9 @@ def test_the_released_shift_of_clips_of_their_own_lengths(lengths):
   s, weight = rng.normal(size=(2, 2, len(lengths), t, t)).astype(np.float32)
   real, lengths = used(s.shape, lengths), jnp.array(lengths)
   np.testing.assert_array_equal(
-    np.where(real, quick.jit(conformer.wrapped)(s, lengths), 0), wrapped_by_loops(s, lengths.tolist())
+    np.where(real, jax.jit(conformer.wrapped)(s, lengths), 0), wrapped_by_loops(s, lengths.tolist())
   )
-  gradient = lambda f: quick.jit(jax.grad(lambda s: jnp.sum(jnp.where(real, f(s, lengths) * weight, 0))))(s)
+  gradient = lambda f: jax.jit(jax.grad(lambda s: jnp.sum(jnp.where(real, f(s, lengths) * weight, 0))))(s)
   np.testing.assert_allclose(gradient(conformer.wrapped), gradient(wrapped_by_index), atol=1e-6)
 
 
@@ -202,7 +201,7 @@ def test_the_shift_by_signed_distance(t):
   by_loops = np.array([[s[..., i, t - 1 - i + j] for j in range(t)] for i in range(t)]).transpose(2, 3, 0, 1)
   np.testing.assert_array_equal(conformer.shifted(s), by_loops)
   i, j = np.meshgrid(range(t), range(t), indexing='ij')
-  gradient = lambda f: quick.jit(jax.grad(lambda s: jnp.sum(f(s) * weight.astype(np.float32))))(s)
+  gradient = lambda f: jax.jit(jax.grad(lambda s: jnp.sum(f(s) * weight.astype(np.float32))))(s)
   np.testing.assert_allclose(gradient(conformer.shifted), gradient(lambda s: s[..., i, t - 1 - i + j]), atol=1e-6)
 
 
@@ -230,7 +229,7 @@ def test_depthwise_is_a_convolution_by_groups(frames, size):
   x, weight = rng.normal(size=(2, 2, frames, 3)).astype(np.float32)
   kernel = rng.normal(size=(size, 3)).astype(np.float32)
   np.testing.assert_allclose(conformer.depthwise(x, kernel), grouped(x, kernel), atol=1e-5)
-  gradient = lambda f: quick.jit(jax.grad(lambda x, k: jnp.sum(f(x, k) * weight), (0, 1)))(x, kernel)
+  gradient = lambda f: jax.jit(jax.grad(lambda x, k: jnp.sum(f(x, k) * weight), (0, 1)))(x, kernel)
   for got, want in zip(gradient(conformer.depthwise), gradient(grouped), strict=True):
     np.testing.assert_allclose(got, want, atol=2e-5)
 
@@ -238,7 +237,7 @@ def test_depthwise_is_a_convolution_by_groups(frames, size):
 def test_dropout_goes_by_its_key():
   v, x = variables('released'), padded(clips((5, 5)))
   net = block('released', dropout=0.5)
-  run = quick.jit(lambda key: net.apply(v, *x, True, mutable=['batch_stats'], rngs={'dropout': key})[0])
+  run = jax.jit(lambda key: net.apply(v, *x, True, mutable=['batch_stats'], rngs={'dropout': key})[0])
   first, again, other = (np.asarray(run(jax.random.key(i))) for i in (0, 0, 1))
   np.testing.assert_array_equal(first, again)
   assert (np.abs(first - other) > 1e-3).mean() > 0.9

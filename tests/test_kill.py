@@ -13,6 +13,7 @@ import pytest
 from affectjax.engine import checkpoint
 from affectjax.systems import mtclar
 from tests import forks, small
+from tests.shared import flags_for
 from tests.test_parallel import equal
 
 pytestmark = pytest.mark.slow
@@ -30,7 +31,7 @@ def processes(tmp_path_factory):
     'JAX_COMPILATION_CACHE_DIR': str(tmp_path_factory.mktemp('cache')),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
     'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '-1',
-    'XLA_FLAGS': '--xla_force_host_platform_device_count=2',
+    'XLA_FLAGS': flags_for(2),
   }
   with forks.server(**environment) as process:
     yield lambda folder: process(small.train, folder, CHANGES)

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests import forks, small
+from tests.shared import flags_for
 
 pytestmark = pytest.mark.slow
 ROWS = ('siamese', 'mtclar', 'carry_forward')
@@ -20,7 +21,7 @@ TRAINED = {'siamese': dict(steps=60, eval_every=4, select='loss')}
 @pytest.fixture(scope='module')
 def process(tmp_path_factory):
   cache = str(tmp_path_factory.mktemp('cache'))
-  with forks.server(XDG_CACHE_HOME=cache, XLA_FLAGS='--xla_force_host_platform_device_count=2') as start:
+  with forks.server(XDG_CACHE_HOME=cache, XLA_FLAGS=flags_for(2)) as start:
     yield start
 
 

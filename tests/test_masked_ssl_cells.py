@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 from affectjax.data import store
-from affectjax.engine import checkpoint, parallel, train
+from affectjax.engine import checkpoint, train
 from affectjax.systems.masked_ssl import experiment
 from affectjax.systems.masked_ssl import sequences as sequences_lib
 from affectjax.systems.masked_ssl.sequences import Sequences
 from tests import masked_ssl_small as small
-from tests import quick
 from tests.masked_ssl_small import PRETRAIN, same
 from tests.test_resume import Stop
 
@@ -25,12 +24,7 @@ def made(monkeypatch):
   return found
 
 
-@pytest.fixture
-def fast(monkeypatch):
-  monkeypatch.setattr(parallel, 'pmap', quick.pmap)
-
-
-def test_pretrained_and_fine_tuned_cells(made, fast, tmp_path):
+def test_pretrained_and_fine_tuned_cells(made, tmp_path):
   first = train.run(small.config(PRETRAIN, dict(select='last')), tmp_path / 'pretrain')
   assert set(first.scores) == {'loss', 'loss_mean', 'loss_interpolated'} and first.steps == 4
   frozen = dict(SSL, tune=dict(frozen=True, encoder_lr=(1e-4,)))
@@ -49,7 +43,7 @@ def test_pretrained_and_fine_tuned_cells(made, fast, tmp_path):
   [PRETRAIN, dict(pretext=dict(target='ema_latent', ema=0.9), model=dict(dropout=0.2))],
   [dict(tune=dict(encoder_lr=(1e-2, 1e-3)), model=dict(dropout=0.2), optim=dict(schedule='cosine', warmup=0.3))],
 ], ids=['pretrain', 'finetune'])  # fmt: skip
-def test_resumed_equals_uninterrupted(made, fast, tmp_path, parts):
+def test_resumed_equals_uninterrupted(made, tmp_path, parts):
   config = small.config(*parts, dict(steps=6, eval_every=1))
   whole_ = train.run(config, tmp_path / 'whole')
 
@@ -85,7 +79,7 @@ def test_the_twin_is_read_as_it_is():
 
 
 @pytest.mark.slow
-def test_a_cell_of_the_twin(fast, tmp_path):
+def test_a_cell_of_the_twin(tmp_path):
   few = dict(twins=dict(cmu_mosei=dict(seed=0, scale=0.01)), data=dict(frames=20, budget=20))
   result = train.run(small.config(few, dict(steps=1, eval_every=0, select='last')), tmp_path)
   assert {'mae.pooled.intensity', 'acc4.intensity', 'skill.intensity', 'loss'} <= set(result.scores)

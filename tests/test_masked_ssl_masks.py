@@ -7,11 +7,10 @@ import pytest
 from affectjax.systems.masked_ssl import masks
 from affectjax.systems.masked_ssl.masks import KINDS, Masking
 from tests import masked_ssl_small as small
-from tests import quick
 
 GROUPS = ((0, 3), (3, 10))
-DRAW = quick.jit(masks.draw, static_argnums=(2, 3))
-REPLACED = quick.jit(masks.replaced, static_argnums=(5,))
+DRAW = jax.jit(masks.draw, static_argnums=(2, 3))
+REPLACED = jax.jit(masks.replaced, static_argnums=(5,))
 
 
 def masking(kind: str = 'iid', ratio: float = 0.15, span: int = 3, replace: str = 'learned', groups=GROUPS) -> Masking:

@@ -9,7 +9,6 @@ import pytest
 
 from affectjax.systems.masked_ssl import backbone, masks, network
 from tests import masked_ssl_small as small
-from tests import quick
 
 KINDS = ('transformer', 'bigru')
 
@@ -22,7 +21,7 @@ def encoder(kind: str, blocks: int = 2):
 
 
 def encoded(net, params, x, real) -> list[np.ndarray]:
-  apply = quick.jit(lambda p, x, real: net.apply({'params': p}, x, real, masks.places(real), False))
+  apply = jax.jit(lambda p, x, real: net.apply({'params': p}, x, real, masks.places(real), False))
   return [np.asarray(v) for v in apply(params, x, real)]
 
 
@@ -137,7 +136,7 @@ def predictor(kind: str = 'transformer', head: str = 'mlp'):
 @pytest.mark.parametrize('head', network.HEADS)
 def test_a_prediction_is_the_head_of_the_mean_over_real_steps(head):
   net, p, x, real = predictor(head=head)
-  found = np.asarray(quick.jit(lambda p, x, real: net.apply({'params': p}, x, real, False))(p, x, real))
+  found = np.asarray(jax.jit(lambda p, x, real: net.apply({'params': p}, x, real, False))(p, x, real))
   h = encoded(network.encoder('transformer', 16, 2, 2, 16, 0.0, 'encoder'), p['encoder'], x, real)[-1]
   mean = (h * real[..., None]).sum(1) / real.sum(1, keepdims=True)
   if head == 'mlp':
@@ -145,14 +144,14 @@ def test_a_prediction_is_the_head_of_the_mean_over_real_steps(head):
   np.testing.assert_allclose(found, dense(mean, p['head_out']), atol=1e-5)
   assert ('head_in' in p) == (head == 'mlp')
   moved, there = small.shifted(x, real)
-  left = quick.jit(lambda p, x, real: net.apply({'params': p}, x, real, False))(p, moved, there)
+  left = jax.jit(lambda p, x, real: net.apply({'params': p}, x, real, False))(p, moved, there)
   np.testing.assert_allclose(found, left, atol=2e-6)
 
 
 def test_nobody_real_is_no_number_out_of_range():
   for kind in KINDS:
     net, p, x, real = predictor(kind)
-    found = quick.jit(lambda p, x, real, net=net: net.apply({'params': p}, x, real, False))(p, x, real & False)
+    found = jax.jit(lambda p, x, real, net=net: net.apply({'params': p}, x, real, False))(p, x, real & False)
     assert np.isfinite(found).all() and np.ptp(np.asarray(found), 0).max() == 0
 
 
@@ -194,7 +193,7 @@ def test_the_sheets_size():
 def pretext(*parts):
   cell = small.pretraining(*parts)
   params = small.pretext_state(cell).params
-  run = quick.jit(
+  run = jax.jit(
     lambda p, x, real, hidden, key: cell.net.apply({'params': p}, x, real, hidden, key, cell.masking, False)
   )
   return cell, params, lambda x, real, hidden, p=params: np.asarray(run(p, x, real, hidden, jax.random.key(5)))
@@ -231,7 +230,7 @@ def test_the_encoder_of_mae_runs_over_the_shown_steps_and_the_decoder_over_all(m
   hidden = hidden_of(cell, real)
   found = run(x, real, hidden)
   inner, outer = network.encoder('transformer', 16, 2, 2, 16, 0.0, 'encoder'), backbone.Transformer(16, 1, 2, 16, 0.0)
-  apply = quick.jit(lambda net, p, x, real, at: net.apply({'params': p}, x, real, at, False)[-1], static_argnums=0)
+  apply = jax.jit(lambda net, p, x, real, at: net.apply({'params': p}, x, real, at, False)[-1], static_argnums=0)
   first = lambda n: np.arange(12)[None] < n
   for row in (4, 10, 11, 23, 35):
     shown, n = np.flatnonzero(real[row] & ~hidden[row, :, 0]), real[row].sum()
@@ -261,7 +260,7 @@ def test_latents_are_the_mean_of_normalised_layers():
   cell = small.pretraining(dict(model=dict(blocks=2), pretext=dict(target='ema_latent')))
   p = small.pretext_state(cell).params
   x, real = small.features(24)
-  found = np.asarray(quick.jit(lambda p, x, real: cell.net.apply({'params': p}, x, real, method='latents'))(p, x, real))
+  found = np.asarray(jax.jit(lambda p, x, real: cell.net.apply({'params': p}, x, real, method='latents'))(p, x, real))
   layers = encoded(network.encoder('transformer', 16, 2, 2, 16, 0.0, 'encoder'), p['encoder'], x, real)
   for row in range(1, 12):
     n = real[row].sum()

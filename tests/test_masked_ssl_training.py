@@ -12,7 +12,6 @@ from affectjax.engine import parallel
 from affectjax.engine.types import TrainState
 from affectjax.systems.masked_ssl import masks, training
 from tests import masked_ssl_small as small
-from tests import quick
 from tests.masked_ssl_small import ADAM, SGD, close, differ, same
 
 KINDS = ('transformer', 'bigru')
@@ -215,8 +214,8 @@ def test_latent_targets_are_the_teachers_by_hand():
   x, real = standardised(batch).astype(np.float32), batch['real']
   keys = jax.random.split(state.key, 3)
   hidden = masks.draw(keys[0], real, small.WIDTH, cell.masking)
-  latents = quick.jit(lambda p: cell.net.apply({'params': p}, x, real, method='latents'))(state.extra['teacher'])
-  out = quick.jit(lambda p: cell.net.apply({'params': p}, x, real, hidden, keys[1], cell.masking, False))(state.params)
+  latents = jax.jit(lambda p: cell.net.apply({'params': p}, x, real, method='latents'))(state.extra['teacher'])
+  out = jax.jit(lambda p: cell.net.apply({'params': p}, x, real, hidden, keys[1], cell.masking, False))(state.params)
   hidden = np.asarray(hidden)
   wanted = (np.square(np.asarray(out) - latents) * hidden).sum((1, 2)) / (hidden.sum((1, 2)) * 16)
   np.testing.assert_allclose(found, wanted, rtol=1e-4)
@@ -228,7 +227,7 @@ def test_a_collapse_of_latents_would_be_seen():
   state = small.pretext_state(cell)
   _, (told,) = small.run(small.pretext_step(cell), state, [batch])
   x, real = standardised(batch).astype(np.float32), batch['real']
-  latents = quick.jit(lambda p: cell.net.apply({'params': p}, x, real, method='latents'))(state.extra['teacher'])
+  latents = jax.jit(lambda p: cell.net.apply({'params': p}, x, real, method='latents'))(state.extra['teacher'])
   assert told['target_var'] == pytest.approx(np.asarray(latents)[real].var(0).mean(), rel=1e-4)
   assert told['output_var'] > 0
   flat = jax.tree.map(np.zeros_like, state.extra['teacher'])
@@ -356,7 +355,7 @@ def test_pretraining_on_eight_devices_is_the_mean_over_their_own_masks(parts):
   loss = training.pretext_loss(cell)
   key = jax.random.fold_in(start.key, start.step)
 
-  @quick.jit
+  @jax.jit
   def share(params, part, key):
     real = lambda p: (
       jnp.where(part['mask'] > 0, loss(p, start, part, small.steps.Keys(key, key)).losses, 0.0).sum() / 27
@@ -375,7 +374,7 @@ def test_evaluation_on_eight_devices_is_that_on_one():
   state = small.pretext_state(cell)
   one = small.predict(cell, state, batch)
   split = {k: v.reshape(8, 4, *v.shape[1:]) for k, v in batch.items()}
-  eight = quick.jit(jax.vmap(training.pretext_predict(cell), (None, 0), axis_name=parallel.AXIS))(state, split)
+  eight = jax.jit(jax.vmap(training.pretext_predict(cell), (None, 0), axis_name=parallel.AXIS))(state, split)
   for k, v in one.items():
     np.testing.assert_allclose(v, np.asarray(eight[k]).reshape(-1), rtol=1e-5, atol=1e-6)
 

@@ -14,7 +14,7 @@ import pytest
 from affectjax.engine import parallel, steps
 from affectjax.engine.types import TrainState
 from tests import small
-from tests.shared import ROOT
+from tests.shared import ROOT, flags_for
 
 
 def linear_state(width: int = 3) -> TrainState:
@@ -167,7 +167,7 @@ def test_padding_is_invisible_in_the_step(junk):
 def curve(folder, devices: int) -> list[float]:
   """Losses of 50 SGD steps of the real MT-CLAR loss, in a process with so many devices."""
   changes = dict(steps=50, eval_every=0, select='last', optim=small.SGD, loss=dict(weights='random'), **small.STILL)
-  environment = {**os.environ, 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
+  environment = {**os.environ, 'XLA_FLAGS': flags_for(devices)}
   subprocess.run(
     [sys.executable, '-m', 'tests.small', str(folder), json.dumps(changes)], check=True, cwd=ROOT, env=environment
   )

@@ -8,20 +8,13 @@ import pytest
 
 from affectjax import predict
 from affectjax.data import store
-from affectjax.engine import parallel
 from affectjax.systems.amber2 import views as amber2_views
 from affectjax.systems.label_uncertainty import windows
 from affectjax.systems.masked_ssl import sequences
 from affectjax.systems.vavl import views as vavl_views
-from tests import amber2_small, lu_small, masked_ssl_small, predict_cells, quick, small, vavl_small
+from tests import amber2_small, lu_small, masked_ssl_small, predict_cells, small, vavl_small
 
 CLOSE = dict(rtol=0, atol=1e-6)
-
-
-@pytest.fixture(autouse=True)
-def fast(monkeypatch):
-  """Compiled without optimisation."""
-  monkeypatch.setattr(parallel, 'pmap', quick.pmap)
 
 
 def command(run, source, output, *more) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests import small
-from tests.shared import ROOT
+from tests.shared import ROOT, flags_for
 
 pytestmark = pytest.mark.slow
 ROWS = ('siamese', 'mtclar', 'carry_forward')
@@ -20,7 +20,7 @@ ROWS = ('siamese', 'mtclar', 'carry_forward')
 
 def start(workdir: pathlib.Path, config: pathlib.Path, devices: int, *flags: str) -> subprocess.Popen:
   environment = {
-    **os.environ, 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+    **os.environ, 'XLA_FLAGS': flags_for(devices),
     'NPROC': '16', 'XDG_CACHE_HOME': str(config.parent / 'cache'),
   }  # fmt: skip
   command = [sys.executable, '-m', 'tests.small', f'--config={config}', f'--workdir={workdir}', '--folds=0', *flags]

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from affectjax.layers import transformer
-from tests import quick
 from tests import reference_conformer as reference
 
 WIDTH, HEADS = 8, 2
@@ -43,7 +42,7 @@ def stack(crossed: bool):
   net = transformer.Stack(2, HEADS, dropout=0.3)
   keys = jnp.zeros((1, 3, WIDTH)) if crossed else None
   mask = jnp.ones((1, 3 if crossed else 2), bool)
-  params = moved(quick.jit(net.init)(jax.random.key(0), jnp.zeros((1, 2, WIDTH)), mask, keys)['params'])
+  params = moved(jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 2, WIDTH)), mask, keys)['params'])
 
   def told(params, x, mask, keys, weight):
     def total(params, x, keys):
@@ -52,7 +51,7 @@ def stack(crossed: bool):
 
     return jax.value_and_grad(total, (0, 1, 2) if crossed else (0, 1), has_aux=True)(params, x, keys)
 
-  return params, quick.jit(told)
+  return params, jax.jit(told)
 
 
 def test_stack_attending_to_itself_is_the_plain_one():
@@ -95,12 +94,12 @@ def test_who_sees_no_key_gets_exact_zeros_from_attention():
   net = transformer.Attention(HEADS, 0.0, 'float32')
   x, keys = drawn(2, 4, WIDTH), drawn(2, 3, WIDTH)
   mask = np.array([[True, False, True], [False, False, False]])
-  params = moved(quick.jit(lambda key: net.init(key, x, keys, mask, False))(jax.random.key(0))['params'])
+  params = moved(jax.jit(lambda key: net.init(key, x, keys, mask, False))(jax.random.key(0))['params'])
   params['out'] = {'kernel': np.eye(WIDTH, dtype=np.float32), 'bias': np.zeros(WIDTH, np.float32)}
   run = lambda p, k: net.apply({'params': p}, x, k, mask, False)
-  out = np.asarray(quick.jit(run)(params, keys))
+  out = np.asarray(jax.jit(run)(params, keys))
   assert not np.any(out[1]) and np.all(out[0])
-  by_params, by_keys = quick.jit(jax.grad(lambda p, k: run(p, k).sum(), (0, 1)))(params, keys)
+  by_params, by_keys = jax.jit(jax.grad(lambda p, k: run(p, k).sum(), (0, 1)))(params, keys)
   assert all(np.isfinite(g).all() for g in jax.tree.leaves((by_params, by_keys)))
   assert not np.any(by_keys[1]) and not np.any(by_keys[0, 1])
 

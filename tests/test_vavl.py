@@ -10,9 +10,9 @@ import pytest
 from affectjax.engine import parallel, train
 from affectjax.errors import UserError
 from affectjax.systems import vavl as system
-from affectjax.systems.vavl import experiment, network, training, views
+from affectjax.systems.vavl import experiment, training, views
 from affectjax.tables import cells, claims
-from tests import quick, small, vavl_small
+from tests import small, vavl_small
 
 # Refusals
 
@@ -112,14 +112,6 @@ def test_training_batches_have_few_shapes_and_only_labelled_clips_of_the_side():
 # From start to end
 
 
-@pytest.fixture
-def fast(monkeypatch):
-  """Compiled without optimisation; gives what was compiled."""
-  monkeypatch.setattr(parallel, 'pmap', quick.pmap)
-  start = lambda net: net.clone(across_batch=False) if isinstance(net, network.VAVL) else net
-  monkeypatch.setattr(experiment, '_initialiser', functools.lru_cache(lambda net: quick.jit(start(net).init)))
-
-
 def predictions(folder, side='test'):
   with np.load(folder / 'predictions.npz', allow_pickle=False) as file:
     return {k.split('/')[1]: file[k] for k in file.files if k.startswith(f'{side}/')}
@@ -145,7 +137,7 @@ def check(result, folder, config):
 def trained(row, table, folder):
   config = vavl_small.config(row, table)
   out = check(train.run(config, folder), folder, config)
-  step = quick.pmap(system.build(config, None).step, True)
+  step = parallel.pmap(system.build(config, None).step, True)
   assert len(step.made) == 1, 'one shape, compiled once'
   return out
 
@@ -153,7 +145,7 @@ def trained(row, table, folder):
 @pytest.mark.parametrize(
   ('row', 'table'), [('uavm', 'msp_improv'), pytest.param('audio_only', 'crema_d', marks=pytest.mark.slow)]
 )
-def test_rows_train_and_are_scored(fast, tmp_path, row, table):
+def test_rows_train_and_are_scored(tmp_path, row, table):
   trained(row, table, tmp_path)
 
 
@@ -164,7 +156,7 @@ TRAINED = [('crema_d', 'vavl_p10'), ('crema_d', 'joint'), ('crema_d', 'auxformer
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('table', 'row'), TRAINED)
-def test_every_row_trains_and_is_scored(fast, tmp_path, table, row):
+def test_every_row_trains_and_is_scored(tmp_path, table, row):
   trained(row, table, tmp_path)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from affectjax.engine import parallel
 from affectjax.systems.vavl import experiment, network, training
-from tests import quick, vavl_small
 from tests import reference_conformer as reference
+from tests import vavl_small
 
 SHEET = {
   'encoder_audio': 19_046_912, 'encoder_visual': 19_066_112, 'joint_shared': 12_910_080, 'head_audio': 395_526,
@@ -74,7 +74,7 @@ def judged(row: str):
     (_, out), grads = jax.value_and_grad(total, has_aux=True)(params)
     return out, grads
 
-  run = quick.jit(told)
+  run = jax.jit(told)
   return lambda batch, weight: jax.device_get(run(start.params, batch, np.asarray(weight, np.float32)))
 
 
@@ -167,7 +167,7 @@ def encode():
   cell = vavl_small.spec()
   stats = vavl_small.variables(cell)['batch_stats']
 
-  @quick.jit
+  @jax.jit
   def run(params, batch):
     call = functools.partial(cell.net.apply, {'params': params, 'batch_stats': stats}, method='encode')
     return {m: call(m, batch[m], batch[f'{m}_mask'], batch[f'{m}_present'], False) for m in vavl_small.WIDTHS}
@@ -206,7 +206,7 @@ def test_across_the_batch_is_the_released_layout_on_any_number_of_devices():
   cell = vavl_small.spec('batch_axis')
   start = vavl_small.state(cell)
   variables = {'params': start.params, 'batch_stats': start.extra['batch_stats']}
-  run = quick.jit(jax.vmap(lambda b: cell.net.apply(variables, b), axis_name=parallel.AXIS))
+  run = jax.jit(jax.vmap(lambda b: cell.net.apply(variables, b), axis_name=parallel.AXIS))
   batch = vavl_small.batch()
   for m in vavl_small.WIDTHS:  # clips of one length: the released code has no masks
     batch[f'{m}_mask'][:], batch[m] = True, np.random.default_rng(5).normal(size=batch[m].shape).astype(np.float32)

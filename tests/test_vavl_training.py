@@ -14,7 +14,7 @@ import pytest
 from affectjax import metrics
 from affectjax.engine import parallel
 from affectjax.systems.vavl import network, training
-from tests import quick, vavl_small
+from tests import vavl_small
 from tests.vavl_small import ADAM, SGD, STILL
 
 OF = {m: {f'encoder_{m}', 'joint_shared', f'head_{m}', f'rebuilder_{m}'} for m in ('audio', 'visual')}
@@ -101,7 +101,7 @@ def by_hand(cell, start, batch):
   x = {m: np.where(batch[f'{m}_mask'][..., None], (batch[m] - 0.1) / np.float32(1.5), 0) for m in OF}
   chosen = np.eye(6, dtype=np.float32)[batch['label']]
   cross = lambda out, who: -(chosen * jax.nn.log_softmax(out)).sum(1)[who].mean()
-  one = lambda f: quick.jit(jax.vmap(f, axis_name=parallel.AXIS, in_axes=(None, None), axis_size=1))
+  one = lambda f: jax.jit(jax.vmap(f, axis_name=parallel.AXIS, in_axes=(None, None), axis_size=1))
 
   def apply(params, stats, method, *args, train):
     return cell.net.apply(
@@ -168,7 +168,7 @@ def test_fusion_has_no_gradient_but_its_own():
   def gradient(params):
     return jax.grad(lambda p: phase.loss(p, start.extra['batch_stats'], x, jax.random.key(0)).value)(params)
 
-  run = quick.jit(jax.vmap(gradient, axis_name=parallel.AXIS, in_axes=None, axis_size=1))
+  run = jax.jit(jax.vmap(gradient, axis_name=parallel.AXIS, in_axes=None, axis_size=1))
   largest = {name: max(np.abs(g).max() for g in jax.tree.leaves(tree)) for name, tree in run(start.params).items()}
   assert {name for name, size in largest.items() if size > 0} == {'fused'}
 
@@ -244,7 +244,7 @@ def task_loss(goal, out, batch, known, devices=1):
     return parallel.total(value), grad
 
   numbers = {k: cut(v) for k, v in batch.items() if k in ('label', 'shares')}
-  value, grad = quick.jit(jax.vmap(one, axis_name=parallel.AXIS))(cut(out), numbers, cut(known))
+  value, grad = jax.jit(jax.vmap(one, axis_name=parallel.AXIS))(cut(out), numbers, cut(known))
   return float(value[0]), np.reshape(grad, np.shape(out))
 
 

@@ -12,7 +12,6 @@ from affectjax.engine.types import TrainState
 from affectjax.systems.vavl import experiment as experiments
 from affectjax.systems.vavl import network, training
 from affectjax.tables import cells
-from tests import quick
 from tests.shared import ROOT
 
 TWINS = {
@@ -108,7 +107,7 @@ def state(cell: training.Spec, optimizer=SGD, seed: int = 0) -> TrainState:
 @functools.lru_cache(maxsize=32)
 def _compiled(cell: training.Spec, optimizer: tuple, still: bool):
   del still  # the rate of the heads is read when it is traced
-  return quick.jit(jax.vmap(training.make_step(cell, dict(optimizer), 10), axis_name=parallel.AXIS))
+  return jax.jit(jax.vmap(training.make_step(cell, dict(optimizer), 10), axis_name=parallel.AXIS))
 
 
 def steps(cell: training.Spec, start: TrainState, batches, optimizer=SGD, devices: int = 1):
