@@ -1,6 +1,7 @@
 """The floors of the house: an import goes down only. Read from the source, so that lazy imports count as well."""
 
 import ast
+import functools
 import pathlib
 import subprocess
 import sys
@@ -24,6 +25,7 @@ PACKAGE = ROOT / 'affectjax'
 MODULES = sorted(PACKAGE.rglob('*.py'))
 
 
+@functools.cache
 def imports(path: pathlib.Path, top_level: bool = False) -> set[str]:
   """Dotted names that a file imports; `from a import b` gives both a and a.b."""
   tree = ast.parse(path.read_text())
@@ -108,7 +110,6 @@ def test_heavy_packages_stay_out(path):
     assert 'jax' not in inside
 
 
-@pytest.mark.slow
 def test_reading_a_table_starts_neither_jax_nor_tensorflow():
   code = (
     'import sys, affectjax.main, affectjax.data.store; affectjax.data.store.open_corpus("affectnet"); '

@@ -39,8 +39,8 @@ def test_folded_weights_give_the_network(fusion):
   variables = label_cells.variables(24, fusion)  # in full size
   x = np.random.default_rng(1).normal(size=(48, 24)).astype(np.float32)
   net = network.Siamese(fusion)
-  z = net.apply(variables, x, method='encode')
-  wanted = net.apply(variables, z[8:], z[:40], method='deltas')
+  z = jax.jit(lambda x: net.apply(variables, x, method='encode'))(x)
+  wanted = jax.jit(lambda a, b: net.apply(variables, a, b, method='deltas'))(z[8:], z[:40])
   assert np.abs(wanted).max() > 0.1
   one = np.ones(24, np.float32)
   model = annotate.Model('', fusion, OPTIONS, annotate.fold(**variables), 0 * one, one)
@@ -49,12 +49,13 @@ def test_folded_weights_give_the_network(fusion):
   np.testing.assert_allclose(differences(np.arange(8, 48), np.arange(40)), wanted, **CLOSE)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
   'options',
   [
-    dict(anchors='past'), dict(anchors='two_sided'), dict(anchors='all'),
-    dict(anchors='all', temperature=0.1), dict(antisymmetric=True), dict(zeroed=True), dict(smooth_block=5),
+    dict(anchors='past'), dict(anchors='all', temperature=0.1),
+    *(pytest.param(options, marks=pytest.mark.slow) for options in (
+      dict(anchors='two_sided'), dict(anchors='all'), dict(antisymmetric=True), dict(zeroed=True), dict(smooth_block=5),
+    )),
   ],
   ids=str,
 )  # fmt: skip

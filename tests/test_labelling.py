@@ -1,7 +1,8 @@
 """Few-shot labelling: baselines and the network's differences by hand, and no label that was not given is ever used."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,7 +56,7 @@ def label(monkeypatch):
     experiment = labelling.build(config, None)
     state = experiment.init(jax.random.key(seed), next(iter(experiment.batches(split, seed))))
     if state.params:
-      trained = variables(config)
+      trained, _ = network(siamese.module(config))
       state = state.replace(params=trained['params'], extra={**state.extra, 'batch_stats': trained['batch_stats']})
     out = train.predict(experiment, parallel.replicate(state), split, seed)
     return {**out, 'hat': np.stack([out['valence_hat'], out['arousal_hat']], 1)}
@@ -65,15 +66,17 @@ def label(monkeypatch):
   return run
 
 
-def variables(config):
-  x = jnp.zeros((2, WIDTH))
-  drawn = siamese.module(config).init(jax.random.key(3), x, x)
-  return {'params': drawn['params'], 'batch_stats': drawn['batch_stats']}
+@functools.lru_cache(maxsize=2)
+def network(net):
+  """A network's variables as drawn from key 3, and what applies them."""
+  x = np.zeros((2, WIDTH), np.float32)
+  return jax.jit(net.init)(jax.random.key(3), x, x), jax.jit(net.apply)
 
 
 def difference(config, first, second, cosine=False) -> np.ndarray:
   """The network's own differences [N, 2] of rows of features, or the cosines [N]."""
-  z1, z2, _, delta = siamese.module(config).apply(variables(config), first, second)
+  trained, apply = network(siamese.module(config))
+  z1, z2, _, delta = apply(trained, first, second)
   z1, z2, delta = (np.asarray(v, np.float64) for v in (z1, z2, delta))
   return (z1 * z2).sum(1) / np.linalg.norm(z1, axis=1) / np.linalg.norm(z2, axis=1) if cosine else delta
 

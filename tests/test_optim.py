@@ -22,13 +22,22 @@ def adam_by_hand(w, gradients, l2=0.0, decay=0.0, lr=0.1):
   return w
 
 
-def run(config, w, gradients, steps=10, **options):
-  tx = optim.make({**BASE, **config}, steps, **options)
-  state = tx.init(w)
-  for gradient in gradients:
+def follow(tx, w, gradients):
+  """Parameters and state after an update by each gradient."""
+
+  @jax.jit
+  def update(gradient, state, w):
     updates, state = tx.update(gradient, state, w)
-    w = optax.apply_updates(w, updates)
+    return optax.apply_updates(w, updates), state
+
+  state = jax.jit(tx.init)(w)
+  for gradient in gradients:
+    w, state = update(gradient, state, w)
   return w, state
+
+
+def run(config, w, gradients, steps=10, **options):
+  return follow(optim.make({**BASE, **config}, steps, **options), w, gradients)
 
 
 @pytest.mark.parametrize('decays', [{}, dict(l2=0.3), dict(decay=0.3), dict(l2=0.2, decay=0.1)])
@@ -50,9 +59,10 @@ def test_sgd_and_clipping_by_global_norm():
 def steps_taken(config, steps):
   """|update| of SGD on a constant gradient of 1, one per step."""
   tx = optim.make({**BASE, 'name': 'sgd', **config}, steps)
-  state, out = tx.init(jnp.zeros(())), []
+  state, out, zero = tx.init(np.zeros((), np.float32)), [], np.zeros((), np.float32)
+  change = jax.jit(tx.update)
   for _ in range(steps):
-    update, state = tx.update(jnp.ones(()), state, jnp.zeros(()))
+    update, state = change(zero + 1, state, zero)
     out.append(-float(update))
   return out
 
@@ -147,18 +157,13 @@ def test_each_copy_has_an_optimiser_of_its_own():
   """Clipped by its own norm, moments of its own: as if it were alone, whatever the other one's gradients."""
   rng = np.random.default_rng(0)
   config = {**BASE, 'clip': 1.0, 'decay': 0.1, 'warmup': 0.5}
-  w = {'a': jnp.asarray(rng.normal(size=(2, 3)), jnp.float32), 'b': jnp.asarray(rng.normal(size=2), jnp.float32)}
-  gradients = [jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), w) for _ in range(4)]
-  gradients = [jax.tree.map(lambda g: g.at[1].multiply(1e4), g) for g in gradients]
-  one, together = optim.make(config, 10), optim.each(optim.make(config, 10))
-  state, now = together.init(w), w
-  alone = [jax.tree.map(lambda x, i=i: x[i], w) for i in range(2)]
-  states = [one.init(p) for p in alone]
-  for g in gradients:
-    updates, state = together.update(g, state, now)
-    now = optax.apply_updates(now, updates)
-    for i in range(2):
-      mine, states[i] = one.update(jax.tree.map(lambda x, i=i: x[i], g), states[i], alone[i])
-      alone[i] = optax.apply_updates(alone[i], mine)
+  scale = np.array([1, 1e4], np.float32)  # of the second copy's gradients
+  draw = lambda: {k: rng.normal(size=shape).astype(np.float32) for k, shape in (('a', (2, 3)), ('b', (2,)))}
+  w = draw()
+  gradients = [{k: g * scale.reshape(-1, *[1] * (g.ndim - 1)) for k, g in draw().items()} for _ in range(4)]
+  one = optim.make(config, 10)
+  now, _ = follow(optim.each(one), w, gradients)
   for i in range(2):
-    jax.tree.map(lambda x, y, i=i: np.testing.assert_allclose(x[i], y, rtol=1e-5, atol=1e-6), now, alone[i])
+    of = lambda tree, i=i: jax.tree.map(lambda x: x[i], tree)
+    alone, _ = follow(one, of(w), [of(g) for g in gradients])
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), of(now), alone)

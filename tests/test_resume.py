@@ -13,7 +13,6 @@ from tests import small
 from tests.test_parallel import equal
 from tests.test_train import Spy
 
-pytestmark = pytest.mark.slow
 STEPS = 18
 
 
@@ -21,7 +20,7 @@ class Stop(BaseException):
   """Not an Exception: nothing may catch it, as nothing catches a kill."""
 
 
-@pytest.fixture(scope='module', params=['siamese', 'head'])
+@pytest.fixture(scope='module', params=['head', pytest.param('siamese', marks=pytest.mark.slow)])
 def built(request):
   """A Siamese run (pairs drawn anew for every batch) or a head (shuffled rows, epochs of 8 steps)."""
   with pytest.MonkeyPatch.context() as patch:

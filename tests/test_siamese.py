@@ -13,9 +13,11 @@ from affectjax.systems import mtclar
 from affectjax.systems.mtclar import heads, network, siamese
 from tests import small
 
+draw = jax.jit(siamese.task_weights, static_argnums=(1, 2))
+
 
 def weights(seed, tasks=siamese.TASKS, kind='random'):
-  return np.asarray(siamese.task_weights(jax.random.key(seed), tasks, kind))
+  return np.asarray(draw(jax.random.key(seed), tasks, kind))
 
 
 def test_random_weights_sum_to_one_and_change_with_every_batch():
@@ -38,7 +40,7 @@ def test_tasks_left_out_weigh_nothing():
 @pytest.mark.parametrize(('steps', 'epochs'), [(600, 40), (1500, 40), (44945, 40), (50, 20), (7, 10), (100, 1)])
 def test_the_schedule_ends_in_pure_squared_error(steps, epochs):
   step = np.arange(steps, dtype=np.int32)
-  share = np.asarray(siamese.progress(jnp.asarray(step), steps, epochs, 2.0))
+  share = np.asarray(jax.jit(siamese.progress, static_argnums=(1, 2, 3))(step, steps, epochs, 2.0))
   epoch = step.astype(np.int64) * epochs // steps + 1  # 1 .. E
   np.testing.assert_allclose(share, (epoch / epochs) ** 2, rtol=1e-6)
   assert share[0] == pytest.approx(1 / epochs**2) and (np.diff(share) >= 0).all()
@@ -66,7 +68,7 @@ def test_differences_that_are_not_known_neither_count_nor_dilute(kind):
   loss = lambda p, t, m: siamese._delta_losses(p, t, m, jnp.float32(0.3), kind)
   losses = on_devices(loss, prediction, target, mask)
   mse = np.square(prediction - target)[known].mean()
-  ccc = float(regression.ccc(jnp.asarray(prediction[known]), jnp.asarray(target[known]), jnp.ones(known.sum())))
+  ccc = float(jax.jit(regression.ccc)(prediction[known], target[known], np.ones(known.sum())))
   wanted = {'mse': mse, 'ccc': 1 - ccc, 'scheduled': 0.3 * mse + 0.7 * (1 - ccc)}[kind]
   assert losses[mask > 0].mean() == pytest.approx(wanted, rel=1e-5)
 
@@ -116,12 +118,12 @@ def test_accuracy_is_broken_down_by_unordered_pair_of_classes():
 
 
 def test_feature_dropout_and_noise():
-  x = jnp.ones((4000, 8))
-  np.testing.assert_array_equal(siamese.augment(jax.random.key(0), x, 0.0, 0.0), x)
-  dropped = np.asarray(siamese.augment(jax.random.key(0), x, 0.25, 0.0))
+  x, augment = np.ones((4000, 8), np.float32), jax.jit(siamese.augment, static_argnums=(2, 3))
+  np.testing.assert_array_equal(augment(jax.random.key(0), x, 0.0, 0.0), x)
+  dropped = np.asarray(augment(jax.random.key(0), x, 0.25, 0.0))
   assert set(np.unique(dropped.round(4))) == {0.0, np.float32(1.3333)}
   assert (dropped == 0).mean() == pytest.approx(0.25, abs=0.01)
-  noisy = np.asarray(siamese.augment(jax.random.key(0), x, 0.0, 0.05))
+  noisy = np.asarray(augment(jax.random.key(0), x, 0.0, 0.05))
   assert noisy.std() == pytest.approx(0.05, rel=0.03) and noisy.mean() == pytest.approx(1, abs=0.001)
 
 
@@ -154,9 +156,9 @@ def test_batches_fill_all_devices_with_whole_pairs(hosts, asked, got, monkeypatc
 
 def test_differences_lie_in_the_open_interval_of_the_scale():
   net = network.Siamese()
-  x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 5)) * 100)
+  x = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32) * 100
   variables = network.initialiser(net)(jax.random.key(0), x, x)
-  z1, z2, logits, delta = net.apply(variables, x, x[::-1])
+  z1, z2, logits, delta = jax.jit(net.apply)(variables, x, x[::-1])
   assert z1.shape == z2.shape == (6, 256) and logits.shape == (6, 2) and delta.shape == (6, 2)
   assert (np.abs(delta) <= 2).all()
   count = sum(w.size for name in ('similarity', 'delta_valence') for w in jax.tree.leaves(variables['params'][name]))

@@ -14,8 +14,6 @@ from affectjax.systems import mtclar
 from tests import small
 from tests.test_parallel import data
 
-pytestmark = pytest.mark.slow
-
 
 class Spy:
   """A training iterator that notes the ids it gave and may spoil batches, by number from 1."""

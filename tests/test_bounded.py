@@ -1,0 +1,81 @@
+"""One process runs a table of a thousand cells: what it holds no longer grows after the first cells of each system."""
+
+import ctypes
+import gc
+import itertools
+import pathlib
+import shutil
+
+import jax
+import pytest
+
+from affectjax.engine import parallel, train
+from tests import amber2_small, lu_small, masked_ssl_small, small, vavl_small
+
+pytestmark = [
+  pytest.mark.slow,
+  pytest.mark.skipif(not pathlib.Path('/proc/self/maps').exists(), reason='this system does not count mappings'),
+]
+FEW = dict(steps=2, eval_every=0, select='last')
+MAKERS = {
+  'siamese': lambda seed, lr: small.config('siamese', seed=seed, optim=dict(lr=lr), **FEW),
+  'head': lambda seed, lr: small.config('control_va_afew_va', 'representation', seed=seed, optim=dict(lr=lr), **FEW),
+  'carry_forward': lambda seed, lr: small.config('carry_forward', seed=seed),
+  'label_uncertainty': lambda seed, lr: lu_small.config('stl', seed=seed, optim=dict(lr=lr), **FEW),
+  'masked_ssl': lambda seed, lr: masked_ssl_small.config(
+    dict(FEW, data=dict(frames=50), twins=dict(cmu_mosei=dict(seed=0, scale=0.02)), optim=dict(lr=lr)), seed=seed
+  ),
+  'amber2': lambda seed, lr: amber2_small.config('ce_fusion', seed=seed, optim=dict(lr=lr), **FEW),
+  'vavl': lambda seed, lr: vavl_small.config('late_fusion', seed=seed, optim=dict(lr=lr), **FEW),
+}
+SEEDS = 143  # of each of seven
+RATES = 150  # each a program of its own
+
+
+def size() -> tuple[int, float]:
+  """Mappings and resident memory (MB) of this process, what is free given back."""
+  gc.collect()
+  ctypes.CDLL(None).malloc_trim(0)
+  status = pathlib.Path('/proc/self/status').read_text().split('VmRSS:')[1]
+  return len(pathlib.Path('/proc/self/maps').read_text().splitlines()), int(status.split()[0]) / 1024
+
+
+def run(name: str, seed: int, folder: pathlib.Path, lr: float = 1e-3) -> None:
+  train.run(MAKERS[name](seed, lr), folder)
+  shutil.rmtree(folder)
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+  """Seconds of every compilation from now on, as JAX tells them."""
+  small.shrink(monkeypatch.setattr)
+  seconds: list[float] = []
+  listen = lambda event, duration, **_: seconds.append(duration) if event.endswith('backend_compile_duration') else None
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  return seconds
+
+
+def test_a_thousand_cells_hold_no_more_than_the_first(compiled, tmp_path):
+  for name, seed in itertools.product(MAKERS, range(2)):
+    run(name, seed, tmp_path / 'cell')
+  mappings, megabytes = size()
+  compiled.clear()
+  for seed in range(2, SEEDS + 2):
+    for name in MAKERS:
+      run(name, seed, tmp_path / 'cell')
+  assert not compiled, f'{len(compiled)} programs were compiled again'
+  after = size()
+  assert after[0] < mappings + 200 and after[1] < megabytes + 100, ((mappings, megabytes), after)
+
+
+def test_cells_with_programs_of_their_own_hold_as_many_as_a_process_keeps(compiled, tmp_path):
+  rates = [1e-3 * (1 + i / 100) for i in range(RATES)]
+  for lr in rates[: 2 * parallel.PROGRAMS]:
+    run('head', 0, tmp_path / 'cell', lr)
+  mappings, megabytes = size()
+  compiled.clear()
+  for lr in rates[2 * parallel.PROGRAMS :]:
+    run('head', 0, tmp_path / 'cell', lr)
+  assert len(compiled) >= RATES - 2 * parallel.PROGRAMS
+  after = size()
+  assert after[0] < mappings + 200 and after[1] < megabytes + 100, ((mappings, megabytes), after)
