@@ -13,7 +13,6 @@ import pytest
 from tests import forks, small
 from tests.shared import flags_for
 
-pytestmark = pytest.mark.slow
 ROWS = ('siamese', 'mtclar', 'carry_forward')
 TRAINED = {'siamese': dict(steps=60, eval_every=4, select='loss')}
 
@@ -184,6 +183,7 @@ def kill_when(process, argv, condition) -> None:
   assert child.exitcode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_same_command_goes_on(process, launch, tmp_path):
   config = small.write_experiment(tmp_path / 'tiny.py', ROWS, on_twins=TRAINED)
   whole, torn = tmp_path / 'whole', tmp_path / 'torn'

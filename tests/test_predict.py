@@ -1,6 +1,7 @@
 """Predictions of trained cells on folders of features: those of the cell itself, on its corpus's own features."""
 
 import dataclasses
+import functools
 import shutil
 
 import numpy as np
@@ -15,6 +16,7 @@ from affectjax.systems.vavl import views as vavl_views
 from tests import amber2_small, lu_small, masked_ssl_small, predict_cells, small, vavl_small
 
 CLOSE = dict(rtol=0, atol=1e-6)
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
 def command(run, source, output, *more) -> int:
@@ -40,8 +42,7 @@ def narrow(monkeypatch):
   small.shrink(monkeypatch.setattr)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('target', ['va', 'emotion'])
+@pytest.mark.parametrize('target', ['va', slow('emotion')])
 def test_heads_of_mtclar_per_frame(tmp_path, narrow, target):
   config = small.config(f'control_{target}_afew_va', 'representation', steps=8)
   run = predict_cells.train(tmp_path, config)
@@ -89,8 +90,7 @@ def renumbered(monkeypatch):
   monkeypatch.setattr(windows, 'load', changed)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('row', ['t_lu', 'mu_lu', 't_lu_t', 'mtl_pu', 'mc_dropout', 'stl_pu'])
+@pytest.mark.parametrize('row', [*map(slow, ('t_lu', 'mu_lu', 't_lu_t', 'mtl_pu', 'mc_dropout')), 'stl_pu'])
 def test_label_uncertainty(tmp_path, monkeypatch, row):
   renumbered(monkeypatch)
   config = lu_small.config(row)
@@ -161,8 +161,7 @@ def test_vavl_with_any_modality_missing(tmp_path, row, table):
 # AmbER^2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('row', ['search', 'ce_text', 'ensemble', 'edl', 'tempered'])
+@pytest.mark.parametrize('row', [*map(slow, ('search', 'ensemble', 'edl', 'tempered')), 'ce_text'])
 def test_amber2(tmp_path, row):
   changes = dict(temper=True) if row == 'tempered' else {}
   config = amber2_small.config('soft' if row == 'tempered' else row, **changes)
@@ -186,7 +185,6 @@ def test_amber2_from_one_modality_alone(tmp_path):
   same_classes(found, config['target']['names'], wanted[f'{amber2_views.EMOTION}_text_shares_hat'])
 
 
-@pytest.mark.slow
 def test_examples_look_back_on_those_of_their_item(tmp_path):
   config = amber2_small.config('ce_text', data=dict(context=3))
   run = predict_cells.train(tmp_path, config)
@@ -219,8 +217,7 @@ def with_classes(monkeypatch):
   monkeypatch.setattr(store, 'open_corpus', opened)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('kind', ['intensity', 'class'])
+@pytest.mark.parametrize('kind', [slow('intensity'), 'class'])
 def test_masked_ssl(tmp_path, monkeypatch, capsys, kind):
   with_classes(monkeypatch)
   sequences._load.cache_clear()
