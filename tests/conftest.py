@@ -35,6 +35,7 @@ def pytest_configure(config):
   os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=8 {quick}'
   os.environ['NPROC'] = '16'  # threads for the all-reduces of eight devices; fewer than devices deadlock
   os.environ['JAX_PLATFORMS'] = 'cpu'
+  os.environ['OPENBLAS_NUM_THREADS'] = '1'  # the workers share the cores; its threads would wait for them busily
   os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
   os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
   if not hasattr(config, 'workerinput'):
@@ -50,9 +51,21 @@ def pytest_collection_finish(session):
 
 
 @pytest.fixture(scope='module', autouse=True)
-def _let_go():
-  """After each module: what it compiled, what the package and the tests' helpers cached, and freed memory."""
+def _after_each_module():
   yield
+  _let_go()
+
+
+@pytest.fixture(autouse=True)
+def _after_each_long_proof(request):
+  """They share little of what they compile."""
+  yield
+  if request.node.get_closest_marker('slow'):
+    _let_go()
+
+
+def _let_go() -> None:
+  """What was compiled, what the package and the tests' helpers cached, and freed memory."""
   for name, module in list(sys.modules.items()):
     if name.split('.')[0] in ('affectjax', 'tests'):
       for value in list(vars(module).values()):

@@ -1,15 +1,24 @@
-"""Label uncertainty small enough for tests: the experiment's own rows on tiny twins with narrow layers."""
+"""Label uncertainty small enough for tests: the experiment's own rows on tiny twins with narrow layers.
+
+python -m tests.lu_small FOLDER takes two steps of the full size there instead: more memory than tests' processes have.
+"""
 
 import functools
 import importlib.util
+import json
+import pathlib
+import sys
 from typing import Any
 
+from absl import flags
+
+from affectjax.engine import train
 from affectjax.tables import cells
 from tests.shared import ROOT
 
 TWINS = {
   'recola': dict(recordings=3, frames=1500),
-  'msp_conversation': dict(conversations=5),
+  'msp_conversation': dict(conversations=4),
 }
 FEW = dict(
   steps=6, eval_every=3, log_every=1, batch_size=8, eval_batch_size=8,
@@ -33,3 +42,19 @@ def config(row: str = 't_lu', table: str = 'within', seed: int = 0, **changes) -
   run = cells.Table(experiment(table), 'label_uncertainty.py', None).row(row)
   run = {**run, 'twins': {**experiment(table)['run']['twins']}}
   return {**cells.merge(cells.merge(run, FEW, 'tests'), changes, 'tests'), 'fold': 'all', 'seed': seed}
+
+
+def take_full_size_steps(folder: pathlib.Path) -> None:
+  """Two steps and one evaluation on 12 s of raw waveform, the released widths, 30 passes; prints the scores."""
+  twins = dict(TWINS, recola=dict(recordings=2, frames=600, waveform=True))
+  full = config(
+    't_lu', steps=2, eval_every=2, batch_size=2, eval_batch_size=2, twins=twins,
+    data=dict(modalities=('waveform',), rate_hz=0.0, frames=300, held_out=1, delays=(0.0, 1.0)),
+    model=dict(frontend='released', hidden=256, block=50, passes=30),
+  )  # fmt: skip
+  print(json.dumps(train.run(full, folder).scores))
+
+
+if __name__ == '__main__':
+  flags.FLAGS.mark_as_parsed()  # grain's worker pool reads absl flags
+  take_full_size_steps(pathlib.Path(sys.argv[1]))

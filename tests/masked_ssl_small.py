@@ -167,14 +167,15 @@ def run(step, start: TrainState, batches, devices: int = 1):
 
 
 def loss_of(cell, state: TrainState, batch, wrt_extra: bool = False):
-  """Losses [B] and the gradient of their mean over real examples; of the parameters, or of `extra` too."""
-  losses, grads = _gradient(cell, wrt_extra)(state.params, state, batch)
-  return np.asarray(losses), grads
+  """Losses [B] and the gradient of their mean over real examples; by the parameters, or by a teacher's `extra` too."""
+  losses, grads = _gradient(cell)(state.params, state, batch)
+  return np.asarray(losses), grads if wrt_extra else grads[0]
 
 
 @functools.lru_cache(maxsize=64)
-def _gradient(cell, wrt_extra: bool):
+def _gradient(cell):
   pretext = isinstance(cell, training.Pretraining)
+  teacher = pretext and cell.net.target == 'ema_latent'
   function = training.pretext_loss(cell) if pretext else training.finetune_loss(cell)
 
   def whole(params, extra, state, batch):
@@ -183,7 +184,7 @@ def _gradient(cell, wrt_extra: bool):
     return jax.numpy.where(clean['mask'] > 0, out.losses, 0.0).sum() / clean['mask'].sum(), out.losses
 
   def both(params, state, batch):
-    grad = jax.value_and_grad(whole, (0, 1) if wrt_extra else 0, has_aux=True, allow_int=True)
+    grad = jax.value_and_grad(whole, (0, 1) if teacher else (0,), has_aux=True, allow_int=True)
     (_, losses), grads = grad(params, state.extra, state, batch)
     return losses, grads
 

@@ -75,6 +75,7 @@ def test_the_choice_of_a_search_is_that_setting_alone(searched, tmp_path):
   assert alone.scores['js.bits.emotion'] == pytest.approx(result.scores['js.bits.emotion'], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_two_stages_through_checkpoints(tmp_path):
   """What the experts say is what they said in the row they come from, on every utterance."""
   _, first = trained(tmp_path / 'experts', 'ce_experts')
@@ -93,7 +94,7 @@ def test_a_head_of_another_size_is_not_taken_over(tmp_path):
     trained(tmp_path / 'both', 'two_stage', warm=tmp_path / 'experts', model=dict(hidden=4))
 
 
-SLOW = (
+ROWS = (
   'student_text',
   'student_audio',
   'concatenation',
@@ -106,7 +107,8 @@ SLOW = (
 )
 
 
-@pytest.mark.parametrize('row', ['ce_text', *(pytest.param(row, marks=pytest.mark.slow) for row in SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize('row', ['ce_text', *ROWS])
 def test_every_row_trains_and_is_scored(tmp_path, row):
   changes = dict(data=dict(modalities=('text',))) if row == 'ce_text' else {}
   result, out = trained(tmp_path, row, **changes)
@@ -137,7 +139,7 @@ def test_the_second_corpus_trains_on_each_of_its_splits(tmp_path, split):
 
 def test_evaluated_once_an_epoch(tmp_path):
   """However many steps the training side of a fold makes."""
-  config = small.config(steps=0, epochs=2, eval_every=0, eval_epochs=1.0)
+  config = small.config('search', **SEARCHED, steps=0, epochs=2, eval_every=0, eval_epochs=1.0)
   result = train.run(config, tmp_path)
   steps = [line['step'] for line in lines(tmp_path / 'metrics.jsonl') if 'dev/loss' in line]
   batches = experiment.build(config, None)
@@ -155,6 +157,7 @@ def test_tempering_changes_shares_and_no_class(tmp_path):
   assert warm.dev['js.bits.emotion'] < plain.dev['js.bits.emotion'] and 'temper' not in warm.scores
 
 
+@pytest.mark.slow
 def test_it_learns_more_than_the_classes_shares(tmp_path):
   result, _ = trained(tmp_path / 'amber2', steps=80, eval_every=20, optim=dict(lr=0.02))
   prior, _ = trained(tmp_path / 'prior', 'prior')
@@ -208,7 +211,7 @@ def test_missing_modalities_from_corpus_to_scores(tmp_path, monkeypatch):
     items.masks[m].values[rows] = False
     items.streams[m].values[rows] = np.nan
   monkeypatch.setattr(items_lib, 'load', lambda *_, **__: items)
-  result, out = trained(tmp_path, target=dict(merge={}), optim=dict(lr=0.02))
+  result, out = trained(tmp_path, 'search', target=dict(merge={}), **SEARCHED)
   assert all(line.get('finite', 1) for line in lines(tmp_path / 'metrics.jsonl'))
   rows = np.array([int(i[1:]) for i in out['id']])
   for name, absent in (('emotion', gone['audio'] & gone['text']), ('emotion_audio', gone['audio']),

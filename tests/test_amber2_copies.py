@@ -8,6 +8,7 @@ from tests import amber2_small as small
 from tests.amber2_small import ADAM, DROPOUT, SGD, close, copy_of, differ, same
 
 
+@pytest.mark.slow
 def test_a_setting_of_a_search_is_its_run_alone():
   """Same start, same dropout: three steps with clipping, decay and moments, for each of four settings."""
   batches = [small.batch(32, seed) for seed in range(3)]
@@ -54,6 +55,7 @@ def test_clipping_is_of_each_copy():
   np.testing.assert_allclose(norms, 1e-2, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_members_of_an_ensemble_differ_and_their_mean_is_predicted():
   cell, batch = small.spec('ensemble', **DROPOUT), small.batch(32)
   start = small.state('ensemble', ADAM, fresh=True, **DROPOUT)

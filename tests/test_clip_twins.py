@@ -10,6 +10,7 @@ from affectjax.data import folds, schema, store
 from affectjax.data.corpora import crema_d as adapter
 from affectjax.data.twins import _clips, crema_d, msp_improv
 from affectjax.errors import UserError
+from tests import clips_miniature as miniature
 from tests import shared
 
 LOW = dict(audio_hz=6, visual_hz=4)
@@ -17,6 +18,7 @@ SMALL = {
   'crema_d': dict(actors=6, audio_hz=2, visual_hz=1, audio_width=3, visual_width=2),
   'msp_improv': dict(turns=60, audio_hz=2, visual_hz=1, audio_width=3, visual_width=2),
 }
+MUTE = {**LOW, 'audio_hz': 1, 'audio_width': 1}  # where only faces matter; they are those of LOW
 TINY = dict(audio_hz=1, visual_hz=1, audio_width=1, visual_width=1)  # where only labels matter
 CLIPS = dict(seed=1, audio_hz=3, visual_hz=2, audio_width=4, visual_width=3, signal_audio=0.5, signal_visual=0.5,
              common=0.9, identity=0.1, noise=0.2)  # fmt: skip
@@ -29,7 +31,7 @@ VOTES = ('votes_audio', 'votes_visual', 'votes')
 
 @pytest.fixture(autouse=True)
 def _no_packs(monkeypatch, request):
-  if 'packs' not in request.fixturenames:
+  if not {'packs', 'few'} & set(request.fixturenames):
     monkeypatch.delenv(crema_d.VARIABLE, raising=False)
 
 
@@ -39,6 +41,14 @@ def packs(monkeypatch):
   folder = shared.pack(crema_d.PACK).parent
   monkeypatch.setenv(crema_d.VARIABLE, str(folder))
   return folder
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+  """A folder whose pack has 30 clips of 6 actors."""
+  miniature.crema_d(tmp_path / 'few' / crema_d.PACK, 'pack', ())
+  monkeypatch.setenv(crema_d.VARIABLE, str(tmp_path / 'few'))
+  return tmp_path / 'few'
 
 
 @pytest.fixture(scope='module')
@@ -227,7 +237,7 @@ def test_a_probe_reads_about_as_much_as_from_real_features(plain):
   assert both > max(voice, face) + 0.05
 
 
-@pytest.mark.parametrize('modality', ['audio', 'visual'])
+@pytest.mark.parametrize('modality', [pytest.param('audio', marks=pytest.mark.slow), 'visual'])
 def test_without_signal_a_modality_says_nothing(modality, plain):
   silent = columns(**LOW, **{f'signal_{modality}': 0.0})
   assert accuracy(silent, modality) < chance(silent) + 0.03
@@ -235,10 +245,16 @@ def test_without_signal_a_modality_says_nothing(modality, plain):
   assert accuracy(silent, other) == accuracy(plain, other)
 
 
-def test_more_noise_and_more_of_the_person_hide_the_emotion(plain):
-  face = accuracy(plain, 'visual')
-  assert accuracy(columns(**LOW, noise=1.5), 'visual') < face - 0.1
-  assert accuracy(columns(**LOW, identity=3.0), 'visual') < face - 0.05
+@pytest.mark.parametrize(('knobs', 'lost'), [
+  (dict(noise=1.5), 0.1), pytest.param(dict(identity=3.0), 0.05, marks=pytest.mark.slow),
+], ids=['noise', 'identity'])  # fmt: skip
+def test_more_noise_and_more_of_the_person_hide_the_emotion(plain, knobs, lost):
+  assert accuracy(columns(**MUTE, **knobs), 'visual') < accuracy(plain, 'visual') - lost
+
+
+@pytest.mark.slow
+def test_a_face_is_the_same_whatever_is_heard(plain):
+  np.testing.assert_array_equal(columns(**MUTE)['visual'].values, plain['visual'].values)
 
 
 def test_common_is_how_alike_the_codes_are():
@@ -315,24 +331,39 @@ def test_higher_levels_show_more_of_the_emotion(plain):
   assert low < middle < high
 
 
-def test_real_votes_are_those_of_the_pack(packs):
+def as_in_the_pack(folder):
+  """The twin with real votes, its columns and what they are compared with."""
   corpus = store.open_corpus('crema_d', **TINY, votes='real')
-  reading = adapter.read(packs / crema_d.PACK)
+  reading = adapter.read(folder / crema_d.PACK)
   found = corpus.columns('all')
   examples = [reading.example('all', key) for key in reading.keys['all']]
   for key in examples[0]:
     np.testing.assert_array_equal(found[key], np.stack([e[key] for e in examples]), key)
   assert set(found) - set(examples[0]) == {f'{m}{s}' for m in ('audio', 'visual') for s in ('', '_mask', '_present')}
+  assert corpus.kind == 'synthetic' and corpus.counts == {'all': len(examples)}
+  assert 'votes and labels real' in corpus.meta['labels'] and 'features synthetic' in corpus.meta['labels']
+  first = store.open_corpus('crema_d', **TINY, votes='real', actors=4)
+  assert set(first.columns('all')['group']) == {'1001', '1002', '1003', '1004'}
+  return corpus, found
+
+
+def test_votes_are_those_of_a_small_pack(few):
+  corpus, found = as_in_the_pack(few)
+  drawn = store.open_corpus('crema_d', **TINY, actors=4)
+  assert set(drawn.columns('all')) == set(found) and drawn.sha256 != corpus.sha256
+
+
+@pytest.mark.slow
+def test_real_votes_are_those_of_the_pack(packs):
+  corpus, found = as_in_the_pack(packs)
   np.testing.assert_allclose(told_of(found), REAL, atol=0.001)
   assert np.bincount(found['consensus'] + 1).tolist()[1:] == [885, 387, 870, 856, 1632, 1190]
-  assert corpus.kind == 'synthetic' and corpus.counts == {'all': 7442}
-  assert 'votes and labels real' in corpus.meta['labels'] and 'features synthetic' in corpus.meta['labels']
+  assert corpus.counts == {'all': 7442}
   drawn = store.open_corpus('crema_d', **TINY)
   assert set(drawn.columns('all')) == set(found) and drawn.sha256 != corpus.sha256
-  few = store.open_corpus('crema_d', **TINY, votes='real', actors=4)
-  assert set(few.columns('all')['group']) == {'1001', '1002', '1003', '1004'}
 
 
+@pytest.mark.slow
 def test_the_features_follow_the_real_votes(packs):
   c = columns(**LOW, votes='real')
   voice, face, both = accuracy(c, 'audio'), accuracy(c, 'visual'), accuracy(c, 'audio', 'visual')
@@ -340,10 +371,10 @@ def test_the_features_follow_the_real_votes(packs):
   assert 0.5 < voice < face < both < 0.84
 
 
-def test_the_hash_follows_the_packs_content(packs, tmp_path, monkeypatch):
+def test_the_hash_follows_the_packs_content(few, tmp_path, monkeypatch):
   there = tmp_path / crema_d.PACK
   there.mkdir()
-  for path in (packs / crema_d.PACK).glob('*.csv'):
+  for path in (few / crema_d.PACK).glob('*.csv'):
     (there / path.name).write_bytes(path.read_bytes())
   plain = store.open_corpus('crema_d', votes='real', actors=4).sha256
   monkeypatch.setenv(crema_d.VARIABLE, str(tmp_path))
@@ -393,6 +424,10 @@ def test_voices_tell_arousal_and_dominance_and_faces_valence(turns):
   print(f'\nvoice {voice.round(3)}, face {face.round(3)}')
   assert face[0] > voice[0] + 0.2 and voice[1] > face[1] + 0.2 and voice[2] > face[2] + 0.1
   assert max(face[0], voice[1]) > 0.5
-  for modality in ('audio', 'visual'):
-    silent = columns('msp_improv', **LOW, **{f'signal_{modality}': 0.0})
-    np.testing.assert_allclose(ccc(silent, modality), 0, atol=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('modality', ['audio', 'visual'])
+def test_without_signal_a_modality_says_nothing_of_attributes(modality):
+  silent = columns('msp_improv', **LOW, **{f'signal_{modality}': 0.0})
+  np.testing.assert_allclose(ccc(silent, modality), 0, atol=0.1)

@@ -6,7 +6,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.integrate
@@ -21,9 +20,20 @@ from affectjax.systems.label_uncertainty import experiment, losses, network
 from experiments import label_uncertainty
 from tests import reference_label_uncertainty as reference
 
-FRONTENDS = ('released', 'integer')
-WINDOWS, FRAMES, PASSES, RATERS = 2, 100, 3, 6
-NUMBERS = jnp.array([3, 8])  # of the windows
+
+def slow(*values, **kwargs):
+  return pytest.param(*values, marks=pytest.mark.slow, **kwargs)
+
+
+SMALL, FULL = (16, 25), (256, 50)  # units of the LSTM and frames per draw: small, and as released
+WINDOWS, PASSES, RATERS = 2, 3, 6  # each window has two blocks
+NUMBERS = np.array([3, 8])  # of the windows
+SIZES = [
+  pytest.param('released', SMALL, id='released'),
+  pytest.param('integer', SMALL, id='integer'),
+  slow('released', FULL, id='released-full'),
+  slow('integer', FULL, id='integer-full'),
+]
 
 
 def agree(ours, theirs, tolerance=1e-5):
@@ -37,35 +47,55 @@ def doubles(tree):
   return jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
 
 
-def waveform(seed=0, windows=WINDOWS, frames=FRAMES):
+def waveform(seed=0, windows=WINDOWS, frames=2 * SMALL[1]):
   return np.random.default_rng(seed).normal(size=(windows, frames, network.SAMPLES)).astype(np.float32)
 
 
-def ratings(seed=1, windows=WINDOWS, frames=FRAMES):
+def ratings(seed=1, windows=WINDOWS, frames=100):
   rng = np.random.default_rng(seed)
   return rng.normal(rng.normal(size=(windows, frames, 2, 1)) * 0.3, 0.2, (windows, frames, 2, RATERS))
 
 
-@functools.cache
-def made(frontend):
-  """A network without dropout and its parameters."""
-  net = network.Network(2, frontend, dropout=0.0)
-  return net, net.init(jax.random.key(7), jnp.zeros((1, 25, network.SAMPLES)))['params']
+def shapes(frontend, size):
+  """A network without dropout and the shapes of its parameters."""
+  net = network.Network(2, frontend, hidden=size[0], dropout=0.0, block=size[1])
+  start = np.zeros((1, 25, network.SAMPLES), np.float32)
+  return net, jax.eval_shape(net.init, jax.random.key(7), start)['params']
 
 
 @functools.cache
-def trunk(frontend, shape, seed=0):
+def made(frontend, size=SMALL):
+  """A network without dropout and parameters about as large as those it starts from."""
+  net, tree = shapes(frontend, size)
+  rng = np.random.default_rng(7)
+
+  def values(path, x):
+    name = path[-1].key.split('_')[0]
+    bound = (np.prod(x.shape[:-1]) if name == 'kernel' and path[0].key == 'frontend' else size[0]) ** -0.5
+    low, high = {'mean': (-0.1, 0.1), 'rho': (-3, -2), 'slope': (0.2, 0.3)}.get(name, (-bound, bound))
+    return rng.uniform(low, high, x.shape).astype(np.float32)
+
+  return net, jax.tree_util.tree_map_with_path(values, tree)
+
+
+@functools.cache
+def trunk(frontend, size, shape, seed=0):
   """The reference's output of the LSTM for `waveform(seed, ...)`."""
-  params = doubles(made(frontend)[1])
+  params = doubles(made(frontend, size)[1])
   frames = reference.frontend(params['frontend'], waveform(seed, *shape[:2]), network.POOLS[frontend])
   return reference.lstm(params['lstm'], frames)
 
 
-def drawn(params, key, windows, frames, passes):
+def drawn(params, key, windows, blocks, passes):
   """The reference's weights and slopes: the draws that the network makes, per layer [P, J, I + 1, O]."""
-  numbers = network.streams(windows, frames // reference.BLOCK, passes).T
-  weights = [w.reshape(*numbers.shape, *w.shape[1:]) for _, w in network.draw(params, key, numbers.reshape(-1))]
+  weights = _drawn(params, key, windows, blocks, passes)
   return doubles(weights), doubles([params[f'slope_{i}'] for i in range(3)])
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _drawn(params, key, windows, blocks, passes):
+  numbers = network.streams(windows, blocks, passes).T
+  return [w.reshape(*numbers.shape, *w.shape[1:]) for _, w in network.draw(params, key, numbers.reshape(-1))]
 
 
 def posterior(params):
@@ -147,7 +177,7 @@ def test_reference_t_kl_is_the_integral(nu):
 
 
 def test_parameter_counts():
-  _, params = made('released')
+  _, params = shapes('released', FULL)
   size = lambda tree: sum(x.size for x in jax.tree.leaves(tree))
   two_biases = 2048  # of PyTorch's LSTM; here there is one per gate
   assert size(params['frontend']) == 131_950
@@ -156,7 +186,7 @@ def test_parameter_counts():
   assert size(params) == 1_777_792 - two_biases
 
 
-@pytest.mark.parametrize('frontend', FRONTENDS)
+@pytest.mark.parametrize('frontend', ['released', 'integer'])
 def test_frontend_agrees(frontend):
   net, params = made(frontend)
   pools = network.POOLS[frontend]
@@ -171,52 +201,73 @@ def test_convolution_agrees_layer_by_layer(i):
   kernel, bias, pool = params['frontend'][f'kernel_{i}'], params['frontend'][f'bias_{i}'], network.POOLS['released'][i]
   x = np.random.default_rng(i).normal(size=(2, 3000, kernel.shape[1])).astype(np.float32)
   theirs = reference.max_pool(np.maximum(reference.convolution(np.float64(x), *doubles((kernel, bias))), 0), pool)
-  agree(convolution.convolve_pool_relu(x, kernel, bias, pool), theirs)
+  agree(jax.jit(convolution.convolve_pool_relu, static_argnums=3)(x, kernel, bias, pool), theirs)
 
 
-@pytest.mark.parametrize('frontend', FRONTENDS)
-def test_lstm_agrees(frontend):
-  net, params = made(frontend)
+@pytest.mark.parametrize(('frontend', 'size'), SIZES)
+def test_lstm_agrees(frontend, size):
+  net, params = made(frontend, size)
   width = params['lstm']['kernel_0'].shape[0]
-  x = np.random.default_rng(2).normal(size=(WINDOWS, FRAMES, width)).astype(np.float32)
-  ours = jax.jit(recurrent.LSTM(256, backend='scan').apply)({'params': params['lstm']}, x)
+  x = np.random.default_rng(2).normal(size=(WINDOWS, 2 * size[1], width)).astype(np.float32)
+  ours = jax.jit(recurrent.LSTM(size[0], backend='scan').apply)({'params': params['lstm']}, x)
   agree(ours, reference.lstm(doubles(params['lstm']), x))
 
 
-@pytest.mark.parametrize('frontend', FRONTENDS)
-def test_network_agrees(frontend):
+@pytest.mark.slow
+@pytest.mark.parametrize(('frontend', 'size'), SIZES)
+def test_network_agrees(frontend, size):
   """Trunk, head with draws and moments, and the head with mean weights; each from the waveform on."""
-  net, params = made(frontend)
-  x, key = waveform(), jax.random.key(11)
-  h = trunk(frontend, x.shape)
-  ours = jax.jit(lambda p, x: net.apply({'params': p}, x, method='trunk'))(params, x)
+  net, params = made(frontend, size)
+  x, key = waveform(frames=2 * size[1]), jax.random.key(11)
+  h = trunk(frontend, size, x.shape)
+
+  @jax.jit
+  def whole(params, x):
+    ours = net.apply({'params': params}, x, method='trunk')
+    passes = net.apply({'params': params}, ours, NUMBERS, key, PASSES, method='sampled')
+    return ours, passes, network.moments(passes), net.apply({'params': params}, ours, method='plain')
+
+  ours, passes, moments, plain = whole(params, x)
   agree(ours, h)
-  weights, slopes = drawn(params['head'], key, NUMBERS, FRAMES, PASSES)
-  passes = jax.jit(lambda p, h: net.apply({'params': p}, h, NUMBERS, key, PASSES, method='sampled'))(params, ours)
-  expected = reference.head(weights, slopes, h)
+  weights, slopes = drawn(params['head'], key, NUMBERS, 2, PASSES)
+  expected = reference.head(weights, slopes, h, size[1])
   agree(np.reshape(passes, expected.shape), expected)
-  for got, wanted in zip(network.moments(passes), reference.moments(expected), strict=True):
+  for got, wanted in zip(moments, reference.moments(expected), strict=True):
     agree(np.reshape(got, wanted.shape), wanted)
   means, _ = posterior(params['head'])
-  plain = net.apply({'params': params}, ours, method='plain')
   agree(np.reshape(plain, (-1, 2)), reference.mean_head(means, slopes, h))
+
+
+def test_head_with_mean_weights_agrees():
+  net, params = made('released')
+  h = np.random.default_rng(6).normal(size=(WINDOWS, 50, SMALL[0])).astype(np.float32)
+  plain = jax.jit(lambda params, h: net.apply({'params': params}, h, method='plain'))(params, h)
+  _, slopes = drawn(params['head'], jax.random.key(5), NUMBERS, 2, PASSES)
+  agree(np.reshape(plain, (-1, 2)), reference.mean_head(posterior(params['head'])[0], slopes, h))
 
 
 def test_head_agrees_layer_by_layer():
   """With a layer's input given, its output; draws differ between blocks and passes."""
   head, key = made('released')[1]['head'], jax.random.key(5)
-  weights, _ = drawn(head, key, NUMBERS, FRAMES, PASSES)
-  numbers = network.streams(NUMBERS, FRAMES // 50, PASSES)  # [J, P]
+  weights, _ = drawn(head, key, NUMBERS, 2, PASSES)
+  xs = [np.random.default_rng(i).normal(size=(4, 50, w.shape[2] - 1)).astype(np.float32) for i, w in enumerate(weights)]
+
+  @jax.jit
+  def layers(head, xs):
+    numbers, seeds = network.streams(NUMBERS, 2, PASSES), network.head_seeds(key)  # [J, P], [4, 2]
+    posterior = [((head[f'mean_{i}'], jax.nn.softplus(head[f'rho_{i}'])),) for i in range(4)]
+    return [
+      bayesian.drawn_stack(x, p, (), seeds[i : i + 1], numbers)
+      for i, (x, p) in enumerate(zip(xs, posterior, strict=True))
+    ]
+
   assert len(np.unique(weights[1][..., 0, 0])) == PASSES * 4
-  for i, (w, seed) in enumerate(zip(weights, network.head_seeds(key), strict=True)):
-    x = np.random.default_rng(i).normal(size=(4, 50, w.shape[2] - 1)).astype(np.float32)
-    layer = ((head[f'mean_{i}'], jax.nn.softplus(head[f'rho_{i}'])),)
-    ours = bayesian.drawn_stack(x, layer, (), seed[None], numbers)  # [J, P, F, O]
-    theirs = reference.head([w], [], x.reshape(1, -1, x.shape[-1]))
+  for ours, w, x in zip(layers(head, xs), weights, xs, strict=True):  # ours: [J, P, F, O]
+    theirs = reference.head([w], [], x.reshape(1, -1, x.shape[-1]), block=50)
     agree(np.moveaxis(ours, 1, 0).reshape(theirs.shape), theirs)
 
 
-def predicted(seed=4, frames=WINDOWS * FRAMES):
+def predicted(seed=4, frames=200):
   """Predictions of both attributes for `ratings`, [N] each."""
   rng = np.random.default_rng(seed)
   return np.float32(rng.normal(0, 0.3, (frames, 2))), np.float32(rng.uniform(0.05, 0.5, (frames, 2)))
@@ -226,7 +277,8 @@ def predicted(seed=4, frames=WINDOWS * FRAMES):
 def test_ccc_loss_agrees(moments):
   m_hat, _ = predicted()
   m = np.float32(ratings().reshape(-1, 2, RATERS).mean(-1))
-  ours = 1 - regression.ccc(m_hat[:, 0], m[:, 0], jnp.ones(len(m)), moments)
+  ccc = jax.jit(regression.ccc, static_argnums=3)
+  ours = 1 - ccc(m_hat[:, 0], m[:, 0], np.ones(len(m), np.float32), moments)
   agree(ours, reference.ccc_loss(np.float64(m_hat[:, 0]), np.float64(m[:, 0]), moments))
 
 
@@ -236,9 +288,10 @@ def test_label_losses_agree_per_frame(nu):
   y = ratings().reshape(-1, 2, RATERS)
   m, s = np.float32(y.mean(-1)), np.float32(y.std(-1, ddof=1))
   if nu is None:
-    ours, theirs = student_t.kl_normal_normal(m, s, m_hat, s_hat), reference.kl_gauss(*doubles((m, s, m_hat, s_hat)))
+    ours = jax.jit(student_t.kl_normal_normal)(m, s, m_hat, s_hat)
+    theirs = reference.kl_gauss(*doubles((m, s, m_hat, s_hat)))
   else:
-    ours = student_t.kl_t_normal(m, s, float(nu), m_hat, s_hat)
+    ours = jax.jit(student_t.kl_t_normal, static_argnums=2)(m, s, float(nu), m_hat, s_hat)
     theirs = reference.kl_t(*doubles((m, s)), nu, *doubles((m_hat, s_hat)))
   agree(ours, theirs)
   assert np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 0.1)) < 1e-5  # each frame by itself too
@@ -248,19 +301,19 @@ def test_costs_of_the_weights_agree():
   _, params = made('released')
   key = jax.random.key(2)
   means, rhos = posterior(params['head'])
-  ours = bayes.kl_closed(*([params['head'][f'{name}_{i}'] for i in range(4)] for name in ('mean', 'rho')))
+  ours = jax.jit(bayes.kl_closed)(*([params['head'][f'{name}_{i}'] for i in range(4)] for name in ('mean', 'rho')))
   agree(ours, reference.bbb_closed(means, rhos))
-  weights, _ = drawn(params['head'], key, NUMBERS, FRAMES, PASSES)
+  weights, _ = drawn(params['head'], key, NUMBERS, 2, PASSES)
   loss = losses.Loss.of(config('t_lu', 'monte_carlo', 'mixed'))
-  cost = lambda windows: losses.weights_cost(loss, params['head'], key, windows, FRAMES // 50, PASSES)
+  cost = lambda windows: losses.weights_cost(loss, params['head'], key, windows, 2, PASSES)
   mapped = jax.jit(jax.vmap(cost, axis_name=parallel.AXIS))
   agree(mapped(NUMBERS[None])[0], reference.bbb_monte_carlo(weights, means, rhos))
 
 
-def config(row, bbb, moments, frontend='released', passes=PASSES):
+def config(row, bbb, moments, frontend='released', passes=PASSES, size=SMALL):
   """The base run with a row's loss as released: no floor of the raters' spread."""
   run = label_uncertainty.get_config().run
-  run.model.update(frontend=frontend, dropout=0.0, passes=passes)
+  run.model.update(frontend=frontend, dropout=0.0, passes=passes, hidden=size[0], block=size[1])
   run.loss.update({**label_uncertainty.SYSTEMS[row].get('loss', {}), 'bbb': bbb, 'moments': moments, 'floor': 0.0})
   return run
 
@@ -285,14 +338,14 @@ def whole_loss(run, params, x, y, windows, key):
   return loss[0], {k: v[0] for k, v in scalars.items()}
 
 
-def compare_whole(run, row, frontend, windows, seed=0, frames=FRAMES):
-  params, key = made(frontend)[1], jax.random.key(13)
+def compare_whole(run, row, frontend, windows, seed=0, frames=2 * SMALL[1], size=SMALL):
+  params, key = made(frontend, size)[1], jax.random.key(13)
   passes = run.model.passes
   x, y = waveform(seed, len(windows), frames), ratings(1, len(windows), frames)
   loss, scalars = whole_loss(run, params, x, y, windows, key)
-  h = trunk(frontend, x.shape, seed)
-  weights, slopes = drawn(params['head'], key, windows, x.shape[1], passes)
-  m_hat, s_hat = reference.moments(reference.head(weights, slopes, h))
+  h = trunk(frontend, size, x.shape, seed)
+  weights, slopes = drawn(params['head'], key, windows, frames // size[1], passes)
+  m_hat, s_hat = reference.moments(reference.head(weights, slopes, h, size[1]))
   means, rhos = posterior(params['head'])
   closed = run.loss.bbb == 'closed'
   cost = reference.bbb_closed(means, rhos) if closed else reference.bbb_monte_carlo(weights, means, rhos)
@@ -306,10 +359,6 @@ def compare_whole(run, row, frontend, windows, seed=0, frames=FRAMES):
   agree(loss, reference.total(row, m_hat, s_hat, rated, cost, run.loss.moments))
 
 
-def slow(*values):
-  return pytest.param(*values, marks=pytest.mark.slow)
-
-
 @pytest.mark.parametrize(
   'row, bbb, moments',
   [
@@ -317,7 +366,7 @@ def slow(*values):
     slow('mu', 'monte_carlo', 'mixed'),
     slow('mu_lu', 'monte_carlo', 'mixed'),
     slow('mu', 'closed', 'population'),
-    ('mu_lu', 'closed', 'population'),
+    slow('mu_lu', 'closed', 'population'),
     slow('t_lu', 'closed', 'population'),
   ],
 )
@@ -325,11 +374,26 @@ def test_training_losses_agree_end_to_end(row, bbb, moments):
   compare_whole(config(row, bbb, moments), row, 'released', NUMBERS)
 
 
+@pytest.mark.slow
 def test_training_loss_agrees_end_to_end_with_whole_steps_per_frame():
   compare_whole(config('t_lu', 'monte_carlo', 'mixed', 'integer'), 't_lu', 'integer', NUMBERS)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+  ('row', 'frontend', 'bbb', 'moments'),
+  [
+    ('t_lu', 'released', 'monte_carlo', 'mixed'),
+    ('mu_lu', 'released', 'closed', 'population'),
+    ('t_lu', 'integer', 'monte_carlo', 'mixed'),
+  ],
+)
+def test_training_losses_agree_at_the_released_size(row, frontend, bbb, moments):
+  run = config(row, bbb, moments, frontend, size=FULL)
+  compare_whole(run, row, frontend, NUMBERS, frames=2 * FULL[1], size=FULL)
+
+
+@pytest.mark.slow
 def test_a_window_of_12_s_with_30_passes_agrees():
-  run = config('t_lu', 'monte_carlo', 'mixed', passes=30)
-  compare_whole(run, 't_lu', 'released', jnp.array([2]), seed=5, frames=300)
+  run = config('t_lu', 'monte_carlo', 'mixed', passes=30, size=FULL)
+  compare_whole(run, 't_lu', 'released', np.array([2]), seed=5, frames=300, size=FULL)

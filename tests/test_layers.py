@@ -1,5 +1,7 @@
 """BatchNorm against numbers worked out by hand from PyTorch's rule; masked equals dropped; eight devices equal one."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,12 +15,19 @@ SHARED = BatchNorm(axis_name=parallel.AXIS)
 
 
 def start(net, width: int):
-  return net.init(jax.random.key(0), jnp.zeros((2, width)), None, False)
+  shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((2, width)), None, False))
+  first = {'scale': 1, 'bias': 0, 'mean': 0, 'var': 1}
+  return jax.tree_util.tree_map_with_path(lambda path, x: np.full(x.shape, first[path[-1].key], x.dtype), shapes)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(net, variables, x, mask):
+  return net.apply(variables, x, mask, True, mutable=['batch_stats'])
 
 
 def train(net, variables, x, mask=None):
   """Output and the new running statistics."""
-  out, updated = net.apply(variables, jnp.asarray(x, jnp.float32), mask, True, mutable=['batch_stats'])
+  out, updated = _apply(net, variables, np.asarray(x, np.float32), mask)
   return np.asarray(out), jax.tree.map(np.asarray, updated['batch_stats'])
 
 
@@ -40,15 +49,27 @@ def test_statistics_move_on_and_evaluation_uses_them():
     variables = {**variables, 'batch_stats': stats}
   np.testing.assert_allclose(stats['mean'], [0.19], rtol=1e-6)  # 0.9 * 0.1 + 0.1
   np.testing.assert_allclose(stats['var'], [0.9 * 1.1 + 0.2], rtol=1e-6)  # unbiased variance of 0, 2 is 2
-  affine = {'params': {'scale': jnp.array([3.0]), 'bias': jnp.array([-1.0])}, 'batch_stats': stats}
-  out = ALONE.apply(affine, jnp.array([[0.19], [1.19]]), None, False)
+  affine = {'params': {'scale': np.float32([3]), 'bias': np.float32([-1])}, 'batch_stats': stats}
+  out = jax.jit(lambda variables, x: ALONE.apply(variables, x, None, False))(affine, np.float32([[0.19], [1.19]]))
   np.testing.assert_allclose(out[:, 0], [-1.0, 3.0 / np.sqrt(1.19 + 1e-5) - 1.0], rtol=1e-5)
 
 
 def test_initialising_leaves_statistics_alone():
-  variables = ALONE.init(jax.random.key(0), jnp.full((4, 1), 7.0), None, True)
+  variables = jax.jit(lambda: ALONE.init(jax.random.key(0), jnp.full((4, 1), 7.0), None, True))()
+  np.testing.assert_array_equal(variables['params']['scale'], [1])
+  np.testing.assert_array_equal(variables['params']['bias'], [0])
   np.testing.assert_array_equal(variables['batch_stats']['mean'], [0])
   np.testing.assert_array_equal(variables['batch_stats']['var'], [1])
+
+
+@jax.jit
+def _gradients(params, stats, x, mask, weights):
+  def loss(params, x):
+    out, _ = ALONE.apply({'params': params, 'batch_stats': stats}, x, mask, True, mutable=['batch_stats'])
+    keep = jnp.ones(len(x), bool) if mask is None else mask > 0
+    return jnp.sum(jnp.where(keep[:, None], weights * jnp.square(out), 0.0))
+
+  return jax.grad(loss, (0, 1))(params, x)
 
 
 @pytest.mark.parametrize('junk', [0.0, 100.0, np.inf, np.nan])
@@ -59,23 +80,17 @@ def test_masked_equals_dropped(junk):
   real = mask > 0
   x[~real] = junk
   variables = start(ALONE, 4)
-  weights = jnp.asarray(rng.normal(size=(10, 4)), jnp.float32)
-
-  def loss(params, x, mask, weights):
-    out, _ = ALONE.apply({**variables, 'params': params}, x, mask, True, mutable=['batch_stats'])
-    keep = jnp.ones(len(x), bool) if mask is None else mask > 0
-    return jnp.sum(jnp.where(keep[:, None], weights * jnp.square(out), 0.0))
-
-  out, stats = train(ALONE, variables, x, jnp.asarray(mask))
+  weights = rng.normal(size=(10, 4)).astype(np.float32)
+  out, stats = train(ALONE, variables, x, mask)
   expected, wanted = train(ALONE, variables, x[real])
   np.testing.assert_allclose(out[real], expected, atol=1e-6)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), stats, wanted)
   if not np.isfinite(junk):
     return  # what a loss does with the rows themselves is the step's business (test_train.py)
-  got = jax.grad(loss, (0, 1))(variables['params'], x, jnp.asarray(mask), weights)
-  dropped = jax.grad(loss, (0, 1))(variables['params'], x[real], None, weights[real])
+  got = _gradients(variables['params'], variables['batch_stats'], x, mask, weights)
+  dropped = _gradients(variables['params'], variables['batch_stats'], x[real], None, weights[real])
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), got[0], dropped[0])
-  np.testing.assert_allclose(got[1][real], dropped[1], atol=1e-5)
+  np.testing.assert_allclose(np.asarray(got[1])[real], dropped[1], atol=1e-5)
 
 
 def test_eight_devices_equal_one_with_unequal_masks():
@@ -102,11 +117,11 @@ def test_eight_devices_equal_one_with_unequal_masks():
   (value, grads), out, stats = parallel.pmap(on_devices)(
     parallel.replicate(one['params']), parallel.shard({'x': x, 'mask': mask, 'w': weights})
   )
-  (wanted, (wanted_out, wanted_stats)), wanted_grads = jax.value_and_grad(
-    lambda p: loss(ALONE, p, x, jnp.asarray(mask), weights), has_aux=True
+  (wanted, (wanted_out, wanted_stats)), wanted_grads = jax.jit(
+    jax.value_and_grad(lambda p: loss(ALONE, p, x, mask, weights), has_aux=True)
   )(one['params'])
   real = mask > 0
-  np.testing.assert_allclose(np.asarray(out).reshape(32, 3)[real], wanted_out[real], atol=1e-5)
+  np.testing.assert_allclose(np.asarray(out).reshape(32, 3)[real], np.asarray(wanted_out)[real], atol=1e-5)
   np.testing.assert_allclose(np.asarray(value)[0], wanted, rtol=1e-5)
   close = lambda a, b: np.testing.assert_allclose(np.asarray(a)[0], b, rtol=2e-5, atol=2e-5)
   jax.tree.map(close, stats, wanted_stats)
@@ -116,15 +131,18 @@ def test_eight_devices_equal_one_with_unequal_masks():
 
 def test_dense_stack_shapes_and_dropout_places():
   net = DenseStack((8, 4), 2, dropout=0.5, dropout_first=True, hidden_bias=False)
-  x = jnp.ones((6, 5))
-  variables = net.init(jax.random.key(0), x, None, False)
+  x = np.ones((6, 5), np.float32)
+  variables = jax.jit(lambda x: net.init(jax.random.key(0), x, None, False))(x)
   assert variables['params']['dense_0']['kernel'].shape == (5, 8)
   assert 'bias' not in variables['params']['dense_0'] and 'bias' in variables['params']['out']
-  evaluated = net.apply(variables, x, None, False)
+  evaluate = jax.jit(lambda variables, x: net.apply(variables, x, None, False))
+  evaluated = evaluate(variables, x)
   assert evaluated.shape == (6, 2)
-  np.testing.assert_array_equal(evaluated, net.apply(variables, x, None, False))
-  run = lambda seed: net.apply(
-    variables, x, None, True, mutable=['batch_stats'], rngs={'dropout': jax.random.key(seed)}
-  )[0]
+  np.testing.assert_array_equal(evaluated, evaluate(variables, x))
+
+  @jax.jit
+  def run(seed):
+    return net.apply(variables, x, None, True, mutable=['batch_stats'], rngs={'dropout': jax.random.key(seed)})[0]
+
   assert not np.array_equal(run(0), run(1))
   np.testing.assert_array_equal(run(0), run(0))

@@ -34,17 +34,17 @@ def runs(row: np.ndarray) -> np.ndarray:
 # Whatever is drawn
 
 
+@pytest.mark.parametrize('ratio', [0.15, *(pytest.param(ratio, marks=pytest.mark.slow) for ratio in (0.01, 0.7))])
 @pytest.mark.parametrize('kind', KINDS)
-def test_something_is_hidden_and_only_what_is_real(kind):
+def test_something_is_hidden_and_only_what_is_real(kind, ratio):
   rng = np.random.default_rng(1)
   real = rng.random((300, 12)) < rng.random((300, 1))  # holes and padding anywhere, some with nothing at all
   real[:3] = False
   real[3:6] = np.arange(12) == 11
-  for ratio in (0.01, 0.15, 0.7):
-    hidden = draw(real, masking(kind, ratio))
-    assert hidden.shape[2] == (1 if kind in ('iid', 'span_fixed', 'span_geometric') else small.WIDTH)
-    assert not hidden[~real].any()
-    np.testing.assert_array_equal(hidden.any((1, 2)), real.any(1))
+  hidden = draw(real, masking(kind, ratio))
+  assert hidden.shape[2] == (1 if kind in ('iid', 'span_fixed', 'span_geometric') else small.WIDTH)
+  assert not hidden[~real].any()
+  np.testing.assert_array_equal(hidden.any((1, 2)), real.any(1))
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -139,6 +139,7 @@ def test_bands_are_neighbours_within_a_group_over_the_whole_utterance():
     assert set(widths[group == g]) == set(range(1, most + 1))
 
 
+@pytest.mark.slow
 def test_mixed_is_both():
   real = np.ones((200, 12), bool)
   hidden = draw(real, masking('mixed', 0.25))
@@ -222,6 +223,7 @@ def test_what_cannot_be_drawn_is_refused(changes, said):
   assert said in small.refused(masks.check, masking(**changes))
 
 
+@pytest.mark.slow
 def test_the_most_a_chain_can_hide_is_hidden():
   masks.check(masking('span_geometric', 0.75, 3))
   hidden = draw(np.ones((64, 1000), bool), masking('span_geometric', 0.75, 3))

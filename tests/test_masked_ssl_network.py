@@ -1,9 +1,9 @@
 """The networks of masked self-supervision: by hand in numpy, masks, what the encoder of either layout may see."""
 
+import functools
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +13,7 @@ from tests import masked_ssl_small as small
 KINDS = ('transformer', 'bigru')
 
 
+@functools.lru_cache(maxsize=8)
 def encoder(kind: str, blocks: int = 2):
   net = network.encoder(kind, 16, blocks, 2, 16, 0.0, 'encoder')
   x, real = small.features(24)
@@ -20,9 +21,17 @@ def encoder(kind: str, blocks: int = 2):
   return net, small.drawn(net, x, real, at, False), x, real
 
 
+@functools.lru_cache(maxsize=16)
+def _encoded(net):
+  return jax.jit(lambda p, x, real: net.apply({'params': p}, x, real, masks.places(real), False))
+
+
 def encoded(net, params, x, real) -> list[np.ndarray]:
-  apply = jax.jit(lambda p, x, real: net.apply({'params': p}, x, real, masks.places(real), False))
-  return [np.asarray(v) for v in apply(params, x, real)]
+  return [np.asarray(v) for v in _encoded(net)(params, x, real)]
+
+
+def sinusoids(steps: int, width: int) -> np.ndarray:
+  return np.asarray(jax.jit(backbone.sinusoids, static_argnums=1)(np.arange(steps), width))
 
 
 def norm(x, p):
@@ -46,7 +55,7 @@ def sigmoid(x):
 
 
 def test_positions_are_sines_and_cosines():
-  found = np.asarray(backbone.sinusoids(jnp.arange(5)[None], 6))[0]
+  found = np.asarray(jax.jit(backbone.sinusoids, static_argnums=1)(np.arange(5)[None], 6))[0]
   for t in range(5):
     for i in range(3):
       angle = t / 10000 ** (2 * i / 6)
@@ -55,10 +64,10 @@ def test_positions_are_sines_and_cosines():
 
 def test_a_transformer_is_pre_norm_attention_and_gelu_by_hand():
   net, p, x, real = encoder('transformer')
-  found = encoded(net, p, x, real)
+  found, at = encoded(net, p, x, real), sinusoids(12, 16)
   for row in (3, 11, 14):
     n = real[row].sum()
-    h = dense(x[row, :n].astype(np.float64), p['input']) + np.asarray(backbone.sinusoids(jnp.arange(n), 16))
+    h = dense(x[row, :n].astype(np.float64), p['input']) + at[:n]
     for i in range(2):
       b = p[f'block_{i}']
       q, k, v = np.split(dense(norm(h, b['norm_attention']), b['qkv']), 3, 1)
@@ -127,16 +136,22 @@ def test_order_matters(kind):
   assert np.abs(a - b[:, ::-1]).max() > 1e-2
 
 
+@functools.lru_cache(maxsize=8)
 def predictor(kind: str = 'transformer', head: str = 'mlp'):
   cell = small.finetuning(dict(model=dict(kind=kind, blocks=2), tune=dict(head=head, encoder_lr=(1e-3,))))
   x, real = small.features(24)
   return cell.net, small.drawn(cell.net, x, real, False), x, real
 
 
+@functools.lru_cache(maxsize=8)
+def _predicted(net):
+  return jax.jit(lambda p, x, real: net.apply({'params': p}, x, real, False))
+
+
 @pytest.mark.parametrize('head', network.HEADS)
 def test_a_prediction_is_the_head_of_the_mean_over_real_steps(head):
   net, p, x, real = predictor(head=head)
-  found = np.asarray(jax.jit(lambda p, x, real: net.apply({'params': p}, x, real, False))(p, x, real))
+  found = np.asarray(_predicted(net)(p, x, real))
   h = encoded(network.encoder('transformer', 16, 2, 2, 16, 0.0, 'encoder'), p['encoder'], x, real)[-1]
   mean = (h * real[..., None]).sum(1) / real.sum(1, keepdims=True)
   if head == 'mlp':
@@ -144,14 +159,14 @@ def test_a_prediction_is_the_head_of_the_mean_over_real_steps(head):
   np.testing.assert_allclose(found, dense(mean, p['head_out']), atol=1e-5)
   assert ('head_in' in p) == (head == 'mlp')
   moved, there = small.shifted(x, real)
-  left = jax.jit(lambda p, x, real: net.apply({'params': p}, x, real, False))(p, moved, there)
+  left = _predicted(net)(p, moved, there)
   np.testing.assert_allclose(found, left, atol=2e-6)
 
 
 def test_nobody_real_is_no_number_out_of_range():
   for kind in KINDS:
     net, p, x, real = predictor(kind)
-    found = jax.jit(lambda p, x, real, net=net: net.apply({'params': p}, x, real, False))(p, x, real & False)
+    found = _predicted(net)(p, x, real & False)
     assert np.isfinite(found).all() and np.ptp(np.asarray(found), 0).max() == 0
 
 
@@ -199,15 +214,21 @@ def pretext(*parts):
   return cell, params, lambda x, real, hidden, p=params: np.asarray(run(p, x, real, hidden, jax.random.key(5)))
 
 
+@functools.lru_cache(maxsize=16)
+def _draw(masking):
+  return jax.jit(lambda real: masks.draw(jax.random.key(3), real, small.WIDTH, masking))
+
+
 def hidden_of(cell, real):
-  return np.asarray(masks.draw(jax.random.key(3), real, small.WIDTH, cell.masking))
+  return np.asarray(_draw(cell.masking)(real))
 
 
 MAE = dict(mask=dict(ratio=0.5), pretext=dict(layout='mae'))
 
 
 @pytest.mark.parametrize('parts', [
-  {}, MAE, dict(model=dict(kind='bigru')), dict(MAE, model=dict(kind='bigru')),
+  {}, MAE, dict(model=dict(kind='bigru')),
+  pytest.param(dict(MAE, model=dict(kind='bigru')), marks=pytest.mark.slow),
   pytest.param(dict(mask=dict(kind='per_feature', span=2)), marks=pytest.mark.slow),
 ], ids=str)  # fmt: skip
 def test_what_is_hidden_is_not_seen_and_padding_does_not_matter(parts):
@@ -223,14 +244,21 @@ def test_what_is_hidden_is_not_seen_and_padding_does_not_matter(parts):
   np.testing.assert_allclose(found[real], small.unshifted(left, real)[real], atol=2e-6)
 
 
-@pytest.mark.parametrize('mask', [dict(ratio=0.5), dict(kind='span_fixed', ratio=0.5, span=5)], ids=str)
+@functools.lru_cache(maxsize=8)
+def _of_steps(net):
+  return jax.jit(lambda p, x, real, at: net.apply({'params': p}, x, real, at, False)[-1])
+
+
+@pytest.mark.parametrize('mask', [
+  dict(ratio=0.5), pytest.param(dict(kind='span_fixed', ratio=0.5, span=5), marks=pytest.mark.slow)
+], ids=str)  # fmt: skip
 def test_the_encoder_of_mae_runs_over_the_shown_steps_and_the_decoder_over_all(mask):
   cell, p, run = pretext(dict(model=dict(blocks=2), mask=mask, pretext=dict(layout='mae')))
   x, real = small.features(36)
   hidden = hidden_of(cell, real)
   found = run(x, real, hidden)
   inner, outer = network.encoder('transformer', 16, 2, 2, 16, 0.0, 'encoder'), backbone.Transformer(16, 1, 2, 16, 0.0)
-  apply = jax.jit(lambda net, p, x, real, at: net.apply({'params': p}, x, real, at, False)[-1], static_argnums=0)
+  apply = lambda net, *x: np.asarray(_of_steps(net)(*x))
   first = lambda n: np.arange(12)[None] < n
   for row in (4, 10, 11, 23, 35):
     shown, n = np.flatnonzero(real[row] & ~hidden[row, :, 0]), real[row].sum()

@@ -22,22 +22,39 @@ def without_key_bias(params):
   return {**params, 'encoder': {**params['encoder'], 'block_0': block}}
 
 
-def test_a_learning_rate_among_several_is_its_run_alone():
-  """Same start, same dropout: three steps with clipping, decay, warm-up and moments."""
-  rates, batches = (1e-2, 1e-3), [small.batch(24, seed) for seed in range(3)]
-  optimizer = tuple(sorted(AWAY.items()))
+RATES = (1e-2, 1e-3)
+
+
+def three_steps(rates):
+  """From one start, with clipping, decay, warm-up, moments and dropout: cell, first and last state, a batch."""
+  batches, optimizer = [small.batch(24, seed) for seed in range(3)], tuple(sorted(AWAY.items()))
   cell = small.finetuning(DROPOUT, dict(tune=dict(encoder_lr=rates)))
-  together, _ = small.run(small.task_step(cell, rates, optimizer), small.task_state(cell, rates, AWAY), batches)
-  seen = small.predict(cell, together, batches[0])['output']
+  first = small.task_state(cell, rates, AWAY)
+  last, _ = small.run(small.task_step(cell, rates, optimizer), first, batches)
+  return cell, first, last, batches[0]
+
+
+@pytest.fixture(scope='module')
+def together():
+  return three_steps(RATES)
+
+
+@pytest.mark.slow
+def test_rates_side_by_side_make_copies_that_differ(together):
+  cell, _, last, batch = together
+  seen = small.predict(cell, last, batch)['output']
   assert seen.shape == (24, 2, 6)
-  for i, rate in enumerate(rates):
-    one = small.finetuning(DROPOUT, dict(tune=dict(encoder_lr=(rate,))))
-    first = small.task_state(one, (rate,), AWAY)
-    alone, _ = small.run(small.task_step(one, (rate,), optimizer), first, batches)
-    close(*(without_key_bias(p) for p in (copy_of(together.params, i), alone.params)), rtol=1e-4, atol=2e-6)
-    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), alone.params, first.params)
-    assert max(jax.tree.leaves(moved['encoder'])) < 4 * rate and moved['head_out']['kernel'] > 1e-3
   assert len({np.asarray(seen[:, i]).tobytes() for i in range(2)}) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('i', [0, 1])
+def test_a_learning_rate_among_several_is_its_run_alone(together, i):
+  """Same start, same dropout: three steps with clipping, decay, warm-up and moments."""
+  _, first, alone, _ = three_steps(RATES[i : i + 1])
+  close(*(without_key_bias(p) for p in (copy_of(together[2].params, i), alone.params)), rtol=1e-4, atol=2e-6)
+  moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), alone.params, first.params)
+  assert max(jax.tree.leaves(moved['encoder'])) < 4 * RATES[i] and moved['head_out']['kernel'] > 1e-3
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -73,35 +90,37 @@ def test_the_update_is_the_rate_times_the_gradient():
     close(moved['head_out'], jax.tree.map(lambda g, i=i: 0.1 * g[i], grads['head_out']), atol=1e-6)
 
 
-def test_a_frozen_encoder_is_the_pretrained_one_bit_for_bit():
+@pytest.mark.parametrize(('head', 'norm'), [
+  *(pytest.param(head, False, marks=pytest.mark.slow) for head in ('mlp', 'linear')), ('linear', True)
+])  # fmt: skip
+def test_a_frozen_encoder_is_the_pretrained_one_bit_for_bit(head, norm):
   """Weight decay included; the head learns."""
-  first = small.pretraining()
-  taught, _ = small.run(small.pretext_step(first), small.pretext_state(first), [small.batch(24)])
-  given_ = {'params': taught.params, 'extra': taught.extra}
-  for head, norm in (('mlp', False), ('linear', False), ('linear', True)):
-    tune = dict(frozen=True, head=head, norm=norm, encoder_lr=(1e-4,))
-    cell = small.finetuning(dict(warm_start='pretrain', tune=tune))
-    start = checkpoint.warm(small.task_state(cell, (1e-4,), ADAM), given_, ('encoder',))
-    step = small.task_step(cell, (1e-4,), tuple(sorted(ADAM.items())))
-    after, _ = small.run(step, start, [small.batch(24, seed) for seed in range(3)])
-    same(jax.tree.map(lambda v: v[0], after.params['encoder']), taught.params['encoder'])
-    assert all(differ(after.params[k], start.params[k]) for k in after.params if k != 'encoder')
+  source = small.pretext_state(small.pretraining(), seed=3)
+  given_ = {'params': source.params, 'extra': source.extra}
+  tune = dict(frozen=True, head=head, norm=norm, encoder_lr=(1e-4,))
+  cell = small.finetuning(dict(warm_start='pretrain', tune=tune))
+  start = checkpoint.warm(small.task_state(cell, (1e-4,), ADAM), given_, ('encoder',))
+  step = small.task_step(cell, (1e-4,), tuple(sorted(ADAM.items())))
+  after, _ = small.run(step, start, [small.batch(24, seed) for seed in range(3)])
+  same(jax.tree.map(lambda v: v[0], after.params['encoder']), source.params['encoder'])
+  assert all(differ(after.params[k], start.params[k]) for k in after.params if k != 'encoder')
 
 
-def test_a_frozen_encoder_has_no_dropout():
+@pytest.mark.parametrize('frozen', [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_frozen_encoder_has_no_dropout(frozen):
   """Its outputs, and the statistics of a norm behind it, are those of evaluation; a trained one has it."""
   dropout = dict(model=dict(dropout=0.5))
-  tune = dict(frozen=True, head='linear', norm=True, encoder_lr=(1e-4,))
-  still = small.finetuning(dict(warm_start='pretrain', tune=tune), dropout)
-  loud = small.finetuning(dict(tune={**tune, 'frozen': False}), dropout)
+  tune = dict(frozen=frozen, head='linear', norm=True, encoder_lr=(1e-4,))
+  cell = small.finetuning(dict(warm_start='pretrain' if frozen else '', tune=tune), dropout)
   seen = []
-  for cell in (still, loud):
-    for seed in (0, 1):  # of the step's own randomness
-      start = small.task_state(cell, (1e-4,)).replace(key=jax.random.key(seed))
-      after, _ = small.run(small.task_step(cell, (1e-4,)), start, [small.batch(24)])
-      seen.append(after.extra['batch_stats'])
-  same(seen[0], seen[1])
-  assert differ(seen[2], seen[3])
+  for seed in (0, 1):  # of the step's own randomness
+    start = small.task_state(cell, (1e-4,)).replace(key=jax.random.key(seed))
+    after, _ = small.run(small.task_step(cell, (1e-4,)), start, [small.batch(24)])
+    seen.append(after.extra['batch_stats'])
+  if frozen:
+    same(*seen)
+  else:
+    assert differ(*seen)
 
 
 def test_a_pretrained_encoder_goes_into_every_copy():

@@ -1,5 +1,7 @@
 """The twin of CMU-MOSEI: the corpus's labels, exactly; what words tell of each other; knobs that do what they say."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -31,13 +33,21 @@ def rounded(x):
   return np.floor(np.clip(x, 0, 3) + 0.5)
 
 
-def standardised(c):
+def normal(c):
   """Frames [sum of T, 74], by mean and sd of what is real in the training fold; 0 where it is not, or is constant."""
   x, mask = c['audio'].values.astype(np.float64), c['audio_mask'].values
   train = (c['official'] == 0)[c['audio'].owners()] & mask
   sd = x[train].std(0)
   z = np.where(sd > 1e-6, (x - x[train].mean(0)) / np.where(sd > 1e-6, sd, 1), 0)
   return np.where(mask[:, None], z, 0), train
+
+
+@functools.lru_cache(maxsize=4)
+def seen(**knobs):
+  """A twin, its frames, directions that are predictable and how much so; nothing of it may be changed."""
+  c = columns(**knobs)
+  z, train = normal(c)
+  return c, z, *predictable(c, z, train)
 
 
 def means(c, z):
@@ -65,11 +75,11 @@ def correlation(x, y, fit, test, weight=30.0):
   return np.array([np.corrcoef(read[test, e], y[test, e])[0, 1] for e in range(6)])
 
 
-def gain(c, budget, draws=8):
+def gain(budget, draws=8, **knobs):
   """How much better few labels are read off the predictable directions than off everything; mean over emotions."""
-  z, train = standardised(c)
+  c, z, directions, _ = seen(**knobs)
   x, y = means(c, z), c['intensity'].astype(np.float64)
-  reduced = x @ predictable(c, z, train)[0]
+  reduced = x @ directions
   pool, test = np.flatnonzero(c['official'] == 0), c['official'] == 2
   found = []
   for draw in range(draws):
@@ -85,7 +95,13 @@ def whole():
 
 @pytest.fixture(scope='module')
 def plain():
-  return columns()
+  return seen()[0]
+
+
+@pytest.fixture(scope='module')
+def small():
+  corpus = store.open_corpus('cmu_mosei', **SMALL)
+  return corpus, corpus.columns('all')
 
 
 # Labels
@@ -241,21 +257,22 @@ def test_truth_is_of_unit_variance_and_the_order_of_intensities_follows_it(whole
     assert (np.diff(sure['intensity'][rows, e][order]) >= 0).all()
 
 
-def test_words_tell_of_each_other_by_the_structure(plain):
-  z, train = standardised(plain)
-  r = predictable(plain, z, train)[1]
+def test_words_tell_of_each_other_by_the_structure():
+  r = seen()[3]
   assert (r[:7] > 0.5).all() and r[30] < 0.2
-  c = columns(structure=0.0)
-  z, train = standardised(c)
-  assert np.abs(predictable(c, z, train)[1]).max() < 0.08, 'no frame tells of another one'
+
+
+@pytest.mark.slow
+def test_words_do_not_tell_of_each_other_without_structure():
+  assert np.abs(seen(structure=0.0)[3]).max() < 0.08, 'no frame tells of another one'
 
 
 def test_labels_show_in_the_features_by_the_signal(plain):
-  def read(c):
-    x = means(c, standardised(c)[0])
+  def read(c, z=None):
+    x = means(c, normal(c)[0] if z is None else z)
     return correlation(x, c['intensity'].astype(np.float64), c['official'] == 0, c['official'] == 2)
 
-  r = read(plain)
+  r = read(plain, seen()[1])
   assert (r[EASY] > 0.5).all() and (r[HARD] < r[EASY].min()).all()
   assert np.abs(read(columns(scale=0.15, signal=0.0))).max() < 0.2, 'nothing shows'
   assert read(columns(scale=0.15, structure=0.0))[EASY].min() > 0.25, 'labels can still be read off'
@@ -273,37 +290,41 @@ def test_shares_follow_signal_and_easy():
   assert list(told) == list(cmu_mosei.EMOTIONS) and told['happy'] == 0.9
 
 
-def test_what_is_shared_over_time_helps_where_labels_are_few(plain):
-  """Directions found without labels, by what a word tells of the next one; not so where it tells nothing."""
-  few, many = gain(plain, 50), gain(plain, 4000, draws=1)
+def test_what_is_shared_over_time_helps_where_labels_are_few():
+  """Directions found without labels, by what a word tells of the next one."""
+  few, many = gain(50), gain(4000, draws=1)
   assert few[EASY].mean() > 0.04 and few[EASY].mean() > few[HARD].mean()
   assert few[EASY].mean() > many[EASY].mean() + 0.04
-  assert gain(columns(structure=0.0), 50).mean() < 0, 'no structure, no gain'
-  assert abs(gain(columns(signal=0.0), 50).mean()) < 0.03, 'no signal, no gain'
+
+
+@pytest.mark.slow
+def test_nothing_helps_where_a_word_tells_nothing_of_the_next_one_or_of_labels():
+  assert gain(50, structure=0.0).mean() < 0, 'no structure, no gain'
+  assert abs(gain(50, signal=0.0).mean()) < 0.03, 'no signal, no gain'
 
 
 def test_loud_noise_makes_it_hard_and_none_makes_it_easy(plain):
   quiet = columns(scale=0.25, noise=0.0, identity=0.0)  # the labels of `plain`
   pool, test = np.flatnonzero(quiet['official'] == 0)[:50], quiet['official'] == 2
-  read = lambda c: correlation(means(c, standardised(c)[0]), c['intensity'].astype(np.float64), pool, test)[EASY].mean()
-  assert read(quiet) > read(plain) + 0.05
+  read = lambda c, z: correlation(means(c, z), c['intensity'].astype(np.float64), pool, test)[EASY].mean()
+  assert read(quiet, normal(quiet)[0]) > read(plain, seen()[1]) + 0.05
 
 
 # Knobs
 
 
-def test_a_twin_is_the_same_every_time():
-  first, second = columns(**SMALL), columns(**SMALL)
+def test_a_twin_is_the_same_every_time(small):
+  first, second = small[1], columns(**SMALL)
   for key, x in first.items():
     np.testing.assert_array_equal(values(x), values(second[key]))
 
 
 @pytest.mark.parametrize('change', KNOBS, ids=str)
-def test_every_knob_changes_the_hash_and_the_data(change):
-  plain, changed = store.open_corpus('cmu_mosei', **SMALL), store.open_corpus('cmu_mosei', **{**SMALL, **change})
+def test_every_knob_changes_the_hash_and_the_data(small, change):
+  (plain, first), changed = small, store.open_corpus('cmu_mosei', **{**SMALL, **change})
   assert plain.sha256 == store.open_corpus('cmu_mosei', **SMALL).sha256 != changed.sha256
   assert changed.meta['knobs'] == {**plain.meta['knobs'], **change}
-  first, second = plain.columns('all'), changed.columns('all')
+  second = changed.columns('all')
   assert any(not np.array_equal(values(first[k]), values(second[k])) for k in first)
 
 

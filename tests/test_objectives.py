@@ -10,6 +10,10 @@ from affectjax.errors import UserError
 from affectjax.objectives import contrastive, regression
 
 ONES = np.ones(4, np.float32)
+ccc = jax.jit(regression.ccc, static_argnums=3)
+ccc_and_gradient = jax.jit(jax.value_and_grad(regression.ccc, (0, 1)))
+cosine_embedding = jax.jit(contrastive.cosine_embedding)
+scheduled = jax.jit(regression.scheduled)
 
 
 def sample_ccc(x: np.ndarray, y: np.ndarray) -> float:
@@ -20,18 +24,18 @@ def sample_ccc(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def test_squared_error_is_per_example():
-  out = regression.squared_error(jnp.array([0.5, -1.0, 0.0]), jnp.array([0.0, 1.0, 0.0]))
+  out = jax.jit(regression.squared_error)(np.float32([0.5, -1.0, 0.0]), np.float32([0.0, 1.0, 0.0]))
   np.testing.assert_allclose(out, [0.25, 4.0, 0.0])
 
 
 def test_ccc_by_hand():
-  y = jnp.array([0.0, 1.0, 2.0, 3.0])
-  assert float(regression.ccc(y, y, ONES)) == pytest.approx(1.0, abs=1e-6)
-  assert float(regression.ccc(-y + 3.0, y, ONES)) == pytest.approx(-1.0, abs=1e-6)
+  y = np.float32([0, 1, 2, 3])
+  assert float(ccc(y, y, ONES)) == pytest.approx(1.0, abs=1e-6)
+  assert float(ccc(-y + 3.0, y, ONES)) == pytest.approx(-1.0, abs=1e-6)
   # variances and covariance 5/3, means one apart: 2 * 5/3 / (10/3 + 1) = 10/13
-  assert float(regression.ccc(y + 1.0, y, ONES)) == pytest.approx(10 / 13, abs=1e-6)
+  assert float(ccc(y + 1.0, y, ONES)) == pytest.approx(10 / 13, abs=1e-6)
   # twice as wide about the same mean: 2 * 10/3 / (20/3 + 5/3) = 0.8
-  assert float(regression.ccc(2 * y - 1.5, y, ONES)) == pytest.approx(0.8, abs=1e-6)
+  assert float(ccc(2 * y - 1.5, y, ONES)) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_ccc_against_numpy():
@@ -39,7 +43,7 @@ def test_ccc_against_numpy():
   for n in (2, 3, 17, 256):
     x, y = rng.normal(0.3, 0.4, n), rng.normal(-0.1, 0.6, n)
     x = (0.5 * x + 0.5 * y).astype(np.float32)
-    got = float(regression.ccc(jnp.asarray(x), jnp.asarray(y, jnp.float32), jnp.ones(n)))
+    got = float(ccc(x, y.astype(np.float32), np.ones(n, np.float32)))
     assert got == pytest.approx(sample_ccc(x, y), abs=2e-6)
   population = metrics.ccc(y, x)  # evaluation uses N: apart from the mean's share the two agree as N grows
   assert got == pytest.approx(population, abs=2e-3)
@@ -51,9 +55,9 @@ def test_padded_rows_are_as_if_dropped(junk):
   x, y = rng.normal(size=(2, 12)).astype(np.float32)
   mask = (np.arange(12) % 4 != 1).astype(np.float32)
   real = mask > 0
-  dirty = lambda v: jnp.asarray(np.where(real, v, junk), jnp.float32)
-  value, gradient = jax.value_and_grad(regression.ccc, (0, 1))(dirty(x), dirty(y), jnp.asarray(mask))
-  expected, wanted = jax.value_and_grad(regression.ccc, (0, 1))(x[real], y[real], jnp.ones(real.sum()))
+  dirty = lambda v: np.where(real, v, junk).astype(np.float32)
+  value, gradient = ccc_and_gradient(dirty(x), dirty(y), mask)
+  expected, wanted = ccc_and_gradient(x[real], y[real], np.ones(real.sum(), np.float32))
   assert float(value) == pytest.approx(float(expected), abs=1e-6)
   for g, w in zip(gradient, wanted, strict=True):
     np.testing.assert_allclose(np.asarray(g)[real], w, atol=1e-6)
@@ -70,17 +74,17 @@ def test_padded_rows_are_as_if_dropped(junk):
   ],
 )
 def test_gradients_are_finite_at_zero_variance(x, y):
-  value, gradient = jax.value_and_grad(regression.ccc, (0, 1))(jnp.asarray(x, jnp.float32), jnp.asarray(y), ONES)
+  value, gradient = ccc_and_gradient(x.astype(np.float32), y.astype(np.float32), ONES)
   assert float(value) == pytest.approx(0.0, abs=1e-6)
-  assert all(np.isfinite(g).all() for g in gradient)
+  assert all(np.isfinite(np.asarray(g)).all() for g in gradient)
 
 
 @pytest.mark.parametrize('n', [0, 1])
 def test_ccc_of_one_row_or_none_is_zero_and_differentiable(n):
   mask = (np.arange(4) < n).astype(np.float32)
-  value, gradient = jax.value_and_grad(regression.ccc)(jnp.full(4, 0.7), jnp.full(4, 0.7), mask)
+  value, gradient = ccc_and_gradient(np.full(4, 0.7, np.float32), np.full(4, 0.7, np.float32), mask)
   assert float(value) == 0.0
-  assert np.isfinite(gradient).all()
+  assert np.isfinite(np.asarray(gradient)).all()
 
 
 def test_ccc_moments():
@@ -92,15 +96,15 @@ def test_ccc_moments():
   cov = np.mean((x[real] - x[real].mean()) * (y[real] - y[real].mean()))
   means = (x[real].mean() - y[real].mean()) ** 2
   mixed = 2 * cov / (x[real].var(ddof=1) + y[real].var(ddof=1) + means)
-  got = lambda moments: float(regression.ccc(x, y, mask, moments))
+  got = lambda moments: float(ccc(x, y, mask, moments))
   assert got('sample') == pytest.approx(sample_ccc(x[real], y[real]), abs=1e-6)
-  assert got('sample') == float(regression.ccc(x, y, mask))
+  assert got('sample') == float(ccc(x, y, mask))
   assert got('population') == pytest.approx(metrics.ccc(y[real], x[real]), abs=1e-6)
   assert got('mixed') == pytest.approx(float(mixed), abs=1e-6)
   # Against itself the released mixture gives (n - 1) / n.
-  same = regression.ccc(x, x, mask, 'mixed')
+  same = ccc(x, x, mask, 'mixed')
   assert float(same) == pytest.approx((n - 1) / n, abs=1e-6)
-  assert float(regression.ccc(x, x, mask, 'population')) == pytest.approx(1.0, abs=1e-6)
+  assert float(ccc(x, x, mask, 'population')) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_unknown_moments_are_refused():
@@ -109,25 +113,25 @@ def test_unknown_moments_are_refused():
 
 
 def test_schedule_runs_from_concordance_to_squared_error():
-  mse, concordance = jnp.array([0.1, 0.4]), jnp.full(2, 0.25)
-  np.testing.assert_allclose(regression.scheduled(mse, concordance, jnp.array(0.0)), [0.75, 0.75])
-  np.testing.assert_allclose(regression.scheduled(mse, concordance, jnp.array(1.0)), mse)
-  np.testing.assert_allclose(regression.scheduled(mse, concordance, jnp.array(0.5)), [0.425, 0.575])
-  np.testing.assert_allclose(regression.scheduled(mse, concordance, jnp.array(0.5), alpha=2.0), [0.475, 0.775])
+  mse, concordance = np.float32([0.1, 0.4]), np.full(2, 0.25, np.float32)
+  np.testing.assert_allclose(scheduled(mse, concordance, np.float32(0.0)), [0.75, 0.75])
+  np.testing.assert_allclose(scheduled(mse, concordance, np.float32(1.0)), mse)
+  np.testing.assert_allclose(scheduled(mse, concordance, np.float32(0.5)), [0.425, 0.575])
+  np.testing.assert_allclose(scheduled(mse, concordance, np.float32(0.5), alpha=2.0), [0.475, 0.775])
 
 
-def at_cosine(*cosines: float) -> tuple[jax.Array, jax.Array]:
+def at_cosine(*cosines: float) -> tuple[np.ndarray, np.ndarray]:
   """Pairs of vectors of unequal lengths with these cosines, [B, 2] each."""
   angle = np.arccos(np.array(cosines))
   first = np.tile([[3.0, 0.0]], (len(angle), 1))
-  return jnp.asarray(first), jnp.asarray(0.5 * np.stack([np.cos(angle), np.sin(angle)], 1))
+  return first.astype(np.float32), (0.5 * np.stack([np.cos(angle), np.sin(angle)], 1)).astype(np.float32)
 
 
 def test_cosine_embedding_by_hand():
   first, second = at_cosine(0.2, 0.5, 0.25, -0.9, 1.0)
-  different = contrastive.cosine_embedding(first, second, jnp.zeros(5, jnp.int32), margin=0.25)
+  different = cosine_embedding(first, second, np.zeros(5, np.int32), margin=0.25)
   np.testing.assert_allclose(different, [0.0, 0.25, 0.0, 0.0, 0.75], atol=1e-6)
-  same = contrastive.cosine_embedding(first, second, jnp.ones(5, jnp.int32), margin=0.25)
+  same = cosine_embedding(first, second, np.ones(5, np.int32), margin=0.25)
   np.testing.assert_allclose(same, [0.8, 0.5, 0.75, 1.9, 0.0], atol=1e-6)
 
 
@@ -135,13 +139,14 @@ def test_cosine_similarity_against_numpy():
   rng = np.random.default_rng(2)
   a, b = rng.normal(size=(2, 50, 16))
   wanted = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-  np.testing.assert_allclose(contrastive.cosine_similarity(jnp.asarray(a), jnp.asarray(b)), wanted, atol=1e-6)
+  np.testing.assert_allclose(jax.jit(contrastive.cosine_similarity)(np.float32(a), np.float32(b)), wanted, atol=1e-6)
 
 
 def test_cosine_of_zero_vectors_is_zero_with_finite_gradients():
-  zero, other = jnp.zeros((1, 3)), jnp.array([[1.0, 2.0, 2.0]])
+  zero, other = np.zeros((1, 3), np.float32), np.float32([[1, 2, 2]])
+  total = lambda a, b: contrastive.cosine_embedding(a, b, jnp.ones(1)).sum()
+  both = jax.jit(jax.value_and_grad(total, (0, 1)))
   for a, b in ((zero, other), (other, zero), (zero, zero)):
-    total = lambda a, b: contrastive.cosine_embedding(a, b, jnp.ones(1)).sum()
-    value, gradient = jax.value_and_grad(total, (0, 1))(a, b)
+    value, gradient = both(a, b)
     assert float(value) == 1.0
     assert all(np.isfinite(g).all() for g in gradient)

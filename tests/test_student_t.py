@@ -153,8 +153,8 @@ def test_the_floor_is_the_least(x64):
   for nu in (2.5, 3, 6, 50):
     values = student_t.kl_t_normal(0.0, 1.0, nu, 0.0, grid, np)
     assert values.min() >= student_t.t_floor(nu, np)
-    at = float(student_t.t_optimal_scale(nu))
-    slope = jax.grad(lambda s, nu=nu: student_t.kl_t_normal(0.0, 1.0, nu, 0.0, s))(at)
+    at = float(student_t.t_optimal_scale(nu, np))
+    slope = jax.jit(jax.grad(lambda s, nu=nu: student_t.kl_t_normal(0.0, 1.0, nu, 0.0, s)))(at)
     assert abs(slope) < 1e-14
 
 
@@ -181,7 +181,7 @@ def test_gaussian_by_hand_and_never_negative():
   rng = np.random.default_rng(3)
   s = np.exp(rng.uniform(-14, 3, 20_000)).astype(np.float32)
   s_hat = (s * (1 + 10.0 ** rng.uniform(-8, -0.5, 20_000) * rng.choice([-1, 1], 20_000))).astype(np.float32)
-  computed = np.asarray(student_t.kl_normal_normal(0.0, jnp.asarray(s), 0.0, jnp.asarray(s_hat)), np.float64)
+  computed = np.asarray(jax.jit(student_t.kl_normal_normal)(0.0, s, 0.0, s_hat), np.float64)
   assert (computed >= 0).all()
   e = np.asarray(s, WIDE) / s_hat  # log1p keeps the reference exact where the two are equal
   exact = ((e - 1) * (e + 1) - 2 * np.log1p(e - 1)) / 2
@@ -248,14 +248,33 @@ def test_limits_of_t_t():
   assert both == pytest.approx(student_t.kl_normal_normal(*given, np), abs=1e-3)
 
 
+def _of_degrees(m1, s1, m2, s2, degrees):
+  return student_t.kl_t_t(m1, s1, degrees, m2, s2, degrees)
+
+
+def value_and_gradient(call, *given):
+  """The values [M] of a divergence, and the gradients of their sum by its first four arguments.
+
+  Not compiled as a whole: a long series as one program takes longer than its operations one by one.
+  """
+
+  def total(*four):
+    out = call(*four, *given[4:])
+    return out.sum(), out
+
+  (_, value), gradient = jax.value_and_grad(total, (0, 1, 2, 3), has_aux=True)(*given[:4])
+  return np.asarray(value), [np.asarray(g) for g in gradient]
+
+
 @pytest.mark.parametrize('nu', [1, 6, 29])
 def test_a_t_is_no_distance_from_itself(nu):
   rng = np.random.default_rng(1)
   m, s = rng.normal(size=200).astype(np.float32), np.exp(rng.uniform(-14, 2, 200)).astype(np.float32)
-  for degrees in (nu, jnp.full(200, nu, jnp.float32)):
-    total = lambda m1, s1, m2, s2, degrees=degrees: student_t.kl_t_t(m1, s1, degrees, m2, s2, degrees).sum()
-    assert (student_t.kl_t_t(m, s, degrees, m, s, degrees) == 0).all()
-    for g in jax.grad(total, (0, 1, 2, 3))(m, s, m, s):
+  given = lambda m1, s1, m2, s2: student_t.kl_t_t(m1, s1, nu, m2, s2, nu)
+  for call, degrees in ((given, ()), (_of_degrees, (jnp.full(200, nu, jnp.float32),))):
+    value, gradient = value_and_gradient(call, m, s, m, s, *degrees)
+    assert (value == 0).all()
+    for g in gradient:
       np.testing.assert_array_equal(g, 0)
 
 
@@ -306,18 +325,27 @@ def test_t_t_on_random_pairs():
 PAIRS = [(0.2, 0.5, -0.3, 0.7), (0.2, 0.5, 0.2, 0.5), (0.0, 0.03, 0.4, 0.9), (0.5, 1.0, 0.49, 0.02)]
 
 
+FUNCTIONS = {
+  'kl_normal_normal': student_t.kl_normal_normal,
+  'kl_t_normal': lambda m1, s1, m2, s2, **xp: student_t.kl_t_normal(m1, s1, 6, m2, s2, **xp),
+  'kl_t_t': lambda m1, s1, m2, s2, **xp: student_t.kl_t_t(m1, s1, 6, m2, s2, 9, terms=200, **xp),
+}
+
+
+@functools.cache
+def gradients(function):
+  """By the four arguments, at all of PAIRS; [4, pairs] in float64."""
+  with jax.enable_x64(True):
+    return np.stack(value_and_gradient(FUNCTIONS[function], *np.array(PAIRS).T)[1])
+
+
 @pytest.mark.parametrize('given', PAIRS)
 @pytest.mark.parametrize('function', ['kl_normal_normal', 'kl_t_normal', 'kl_t_t'])
-def test_gradients_against_finite_differences(x64, function, given):
-  call = {
-    'kl_normal_normal': student_t.kl_normal_normal,
-    'kl_t_normal': lambda m1, s1, m2, s2: student_t.kl_t_normal(m1, s1, 6, m2, s2),
-    'kl_t_t': lambda m1, s1, m2, s2: student_t.kl_t_t(m1, s1, 6, m2, s2, 9, terms=200),
-  }[function]
-  gradient = jax.grad(call, (0, 1, 2, 3))(*given)
-  for i, g in enumerate(gradient):
+def test_gradients_against_finite_differences(function, given):
+  for i, g in enumerate(gradients(function)[:, PAIRS.index(given)]):
     h = 1e-5 * max(abs(given[i]), 0.1)
-    up, down = (call(*(v + sign * h * (i == j) for j, v in enumerate(given))) for sign in (1, -1))
+    moved = ([v + sign * h * (i == j) for j, v in enumerate(given)] for sign in (1, -1))
+    up, down = (FUNCTIONS[function](*m, xp=np) for m in moved)
     assert float(g) == pytest.approx(float(up - down) / (2 * h), rel=3e-6, abs=1e-8)
 
 
@@ -325,15 +353,15 @@ def test_gradients_against_finite_differences(x64, function, given):
 def test_values_and_gradients_are_finite_down_to_tiny_scales(traced):
   scales = np.array([1e-6, 1e-5, 1e-3, 0.1, 1.0, 2.0], np.float32)
   m, s, m_hat, s_hat = (v.ravel() for v in np.meshgrid([-1.0, 0.0, 0.3], scales, [0.0, 1.0], scales))
-  m, s, m_hat, s_hat = (jnp.asarray(v, jnp.float32) for v in (m, s, m_hat, s_hat))
-  nu = jnp.full(m.shape, 6.0) if traced else 6
+  m, s, m_hat, s_hat = (v.astype(np.float32) for v in (m, s, m_hat, s_hat))
+  degrees = (jnp.full(m.shape, 6.0),) if traced else ()
   for call in (
-    student_t.kl_normal_normal,
-    lambda m, s, m_hat, s_hat: student_t.kl_t_normal(m, s, nu, m_hat, s_hat),
-    lambda m, s, m_hat, s_hat: student_t.kl_t_t(m, s, nu, m_hat, s_hat, nu),
+    lambda m, s, m_hat, s_hat, *nu: student_t.kl_normal_normal(m, s, m_hat, s_hat),
+    lambda m, s, m_hat, s_hat, nu=6: student_t.kl_t_normal(m, s, nu, m_hat, s_hat),
+    lambda m, s, m_hat, s_hat, nu=6: student_t.kl_t_t(m, s, nu, m_hat, s_hat, nu),
   ):
-    value, gradient = jax.value_and_grad(lambda *a, call=call: call(*a).sum(), (0, 1, 2, 3))(m, s, m_hat, s_hat)
-    assert np.isfinite(value) and (call(m, s, m_hat, s_hat) >= 0).all()
+    value, gradient = value_and_gradient(call, m, s, m_hat, s_hat, *degrees)
+    assert np.isfinite(value.sum()) and (value >= 0).all()
     assert all(np.isfinite(g).all() for g in gradient)
 
 

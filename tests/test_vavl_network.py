@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from affectjax.engine import parallel
+from affectjax.layers import conformer
 from affectjax.systems.vavl import experiment, network, training
 from tests import reference_conformer as reference
 from tests import vavl_small
@@ -17,8 +18,9 @@ SHEET = {
   'head_visual': 395_526, 'fused': 657_670, 'rebuilder_audio': 657_152, 'rebuilder_visual': 755_840,
 }  # fmt: skip
 TOTAL = 53_884_818
-# every network there is; rows that differ in losses or updates only have vavl's
-QUICK, SLOW = ('vavl', 'audio_only', 'late_fusion', 'mult', 'uavm', 'auxformer'), ('no_shared',)
+# every network there is; rows that differ in losses or updates only have vavl's; LIGHT is vavl of light blocks
+LIGHT = 'vavl_light'
+QUICK, SLOW = (LIGHT, 'uavm'), ('vavl', 'audio_only', 'late_fusion', 'mult', 'auxformer', 'no_shared')
 NETS = [*QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in SLOW)]
 CLIP, NO_VISUAL, NO_AUDIO = 2, 5, 6
 
@@ -37,29 +39,46 @@ def sizes(row: str) -> dict[str, int]:
   return {name: sum(p.size for p in jax.tree.leaves(tree)) for name, tree in shapes.items()}
 
 
-def test_parameters_are_those_of_the_sheet():
-  assert sizes('vavl') == SHEET and sum(SHEET.values()) == TOTAL
-  assert sizes('batch_axis') == SHEET
+@pytest.mark.parametrize(
+  'row', ['vavl', *(pytest.param(r, marks=pytest.mark.slow) for r in ('batch_axis', 'no_residual'))]
+)
+def test_parameters_are_those_of_the_sheet(row):
+  assert sizes(row) == SHEET and sum(SHEET.values()) == TOTAL
 
 
-@pytest.mark.parametrize('row', ['mult', 'uavm', 'auxformer'])
+@pytest.mark.parametrize('row', ['uavm', *(pytest.param(row, marks=pytest.mark.slow) for row in ('mult', 'auxformer'))])
 def test_baselines_are_of_vavl_s_size(row):
   assert abs(sum(sizes(row).values()) / TOTAL - 1) < 0.1
 
 
-def test_ablations_lack_what_they_say():
+def test_a_network_of_one_modality_lacks_the_other():
   alone = {'encoder_audio', 'joint_shared', 'head_audio', 'rebuilder_audio'}
   assert sizes('audio_only') == {name: SHEET[name] for name in alone}
+
+
+@pytest.mark.slow
+def test_ablations_lack_what_they_say():
   apart = sizes('no_shared')
   assert apart['joint_audio'] == apart['joint_visual'] == SHEET['joint_shared'] and 'joint_shared' not in apart
   assert set(apart) - set(sizes('late_fusion')) == {'fused'}
-  assert sizes('no_residual') == SHEET
+
+
+@pytest.fixture(autouse=True)
+def blocks(request, monkeypatch):
+  """What the encoders are made of."""
+  row = getattr(request.node, 'callspec', None) and request.node.callspec.params.get('row')
+  if row == LIGHT:
+    monkeypatch.setattr(conformer, 'Block', vavl_small.Light)
+
+
+def row_of(name: str) -> str:
+  return name.removesuffix('_light')
 
 
 @functools.lru_cache(maxsize=16)
 def judged(row: str):
-  """Compiled (params, batch, weight [B]) -> (outputs per view, gradient of the weighted sum of all outputs)."""
-  cell = vavl_small.spec(row)
+  """Compiled (batch, weight [B], params) -> (outputs per view, gradient of the weighted sum of all outputs)."""
+  cell = vavl_small.spec(row_of(row))
   start = vavl_small.state(cell)
   stats = start.extra['batch_stats']
 
@@ -75,14 +94,18 @@ def judged(row: str):
     return out, grads
 
   run = jax.jit(told)
-  return lambda batch, weight: jax.device_get(run(start.params, batch, np.asarray(weight, np.float32)))
+
+  def call(batch, weight, params=start.params):
+    return jax.device_get(run(params, batch, np.asarray(weight, np.float32)))
+
+  return call
 
 
 def batch_of(row: str, **more):
   """Clips of which one has no picture and one no sound, as a row takes them."""
   batch = vavl_small.batch(**more)
   batch['visual_present'][NO_VISUAL] = batch['audio_present'][NO_AUDIO] = False
-  kept = vavl_small.config(row)['data']['modalities']
+  kept = vavl_small.config(row_of(row))['data']['modalities']
   return {k: v for k, v in batch.items() if not k.startswith(('audio', 'visual')) or k.split('_')[0] in kept}
 
 
@@ -124,7 +147,7 @@ def test_what_is_masked_or_absent_may_hold_anything(row, junk):
 
 
 @pytest.mark.parametrize(
-  'row', ['vavl', 'uavm', *(pytest.param(row, marks=pytest.mark.slow) for row in ('mult', 'auxformer'))]
+  'row', [LIGHT, *(pytest.param(row, marks=pytest.mark.slow) for row in ('vavl', 'uavm', 'mult', 'auxformer'))]
 )
 def test_padding_is_invisible(row):
   """The same clips padded to 11 and 9 frames."""
@@ -152,40 +175,31 @@ def test_a_view_sees_its_modalities_alone(row):
   assert set(out) == ({'audio', 'visual', 'both'} if {'audio', 'visual'} <= batch.keys() else {row.split('_')[0]})
 
 
-def test_late_fusion_and_uavm_average_probabilities():
-  for row in ('late_fusion', 'uavm'):
-    out = judged(row)(batch_of(row), np.ones(8))[0]
-    mean = (jax.nn.softmax(out['audio']) + jax.nn.softmax(out['visual'])) / 2
-    np.testing.assert_allclose(jax.nn.softmax(out['both']), mean, atol=1e-6)
+@pytest.mark.parametrize('row', ['uavm', pytest.param('late_fusion', marks=pytest.mark.slow)])
+def test_late_fusion_and_uavm_average_probabilities(row):
+  out = judged(row)(batch_of(row), np.ones(8))[0]
+  mean = (jax.nn.softmax(out['audio']) + jax.nn.softmax(out['visual'])) / 2
+  np.testing.assert_allclose(jax.nn.softmax(out['both']), mean, atol=1e-6)
+
+
+def test_numbers_are_averaged_as_they_are():
   made = network.mean_of({'audio': jnp.ones((1, 3)), 'visual': jnp.zeros((1, 3))}, False)
   np.testing.assert_allclose(made, np.full((1, 3), 0.5))
 
 
-@pytest.fixture(scope='module')
-def encode():
-  """(params, batch) -> r per modality, of `vavl`."""
-  cell = vavl_small.spec()
-  stats = vavl_small.variables(cell)['batch_stats']
-
-  @jax.jit
-  def run(params, batch):
-    call = functools.partial(cell.net.apply, {'params': params, 'batch_stats': stats}, method='encode')
-    return {m: call(m, batch[m], batch[f'{m}_mask'], batch[f'{m}_present'], False) for m in vavl_small.WIDTHS}
-
-  return lambda params: jax.device_get(run(params, vavl_small.batch()))
-
-
-def test_the_shared_encoder_is_behind_both(encode):
+@pytest.mark.parametrize('row', [LIGHT, pytest.param('vavl', marks=pytest.mark.slow)])
+def test_the_shared_encoder_is_behind_both(row):
+  """What comes of either modality changes with it, and with the modality's own encoder only what comes of that."""
+  run, batch = judged(row), vavl_small.batch()
   params = vavl_small.variables(vavl_small.spec())['params']
-  r = encode(params)
-  moved = lambda name: encode({**params, name: jax.tree.map(lambda p: p + 0.1, params[name])})
+  out = run(batch, np.ones(8))[0]
   for name, changed in (
     ('joint_shared', {'audio', 'visual'}),
     ('encoder_audio', {'audio'}),
     ('encoder_visual', {'visual'}),
   ):
-    now = moved(name)
-    assert {m for m in r if not np.array_equal(r[m], now[m])} == changed
+    now = run(batch, np.ones(8), {**params, name: jax.tree.map(lambda p: p + np.float32(0.1), params[name])})[0]
+    assert {m for m in vavl_small.WIDTHS if not np.array_equal(out[m], now[m])} == changed
 
 
 # Across the batch, as released
@@ -202,7 +216,9 @@ def blocks_by_hand(p, x, stats, count):
   return x
 
 
-def test_across_the_batch_is_the_released_layout_on_any_number_of_devices():
+@pytest.fixture(scope='module')
+def across():
+  """The network across the batch: itself on so many devices, its variables, and a batch."""
   cell = vavl_small.spec('batch_axis')
   start = vavl_small.state(cell)
   variables = {'params': start.params, 'batch_stats': start.extra['batch_stats']}
@@ -211,11 +227,22 @@ def test_across_the_batch_is_the_released_layout_on_any_number_of_devices():
   for m in vavl_small.WIDTHS:  # clips of one length: the released code has no masks
     batch[f'{m}_mask'][:], batch[m] = True, np.random.default_rng(5).normal(size=batch[m].shape).astype(np.float32)
   cut = lambda b, n: {k: np.reshape(v, (n, -1, *v.shape[1:])) for k, v in b.items()}
-  one, eight = (jax.tree.map(lambda y: y.reshape(8, -1), jax.device_get(run(cut(batch, n)))) for n in (1, 8))
-  close(eight, one)
+  return lambda b, n: jax.tree.map(lambda y: y.reshape(8, -1), jax.device_get(run(cut(b, n)))), start, batch
+
+
+@pytest.mark.slow
+def test_across_the_batch_eight_devices_are_one(across):
+  run, _, batch = across
+  close(run(batch, 8), run(batch, 1))
+
+
+@pytest.mark.parametrize('devices', [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_across_the_batch_is_the_released_layout_on_any_number_of_devices(across, devices):
+  run, start, batch = across
+  one = run(batch, devices)
   other = {**batch, 'audio': batch['audio'].copy()}
   other['audio'][0] *= -1
-  changed = jax.device_get(run(cut(other, 1)))['audio'][0]
+  changed = run(other, devices)['audio']
   assert np.abs(changed - one['audio'])[1:].max() > 1e-3, 'batch mates were meant to matter'
 
   p, stats = jax.tree.map(lambda a: np.asarray(a, np.float64), (start.params, start.extra['batch_stats']))

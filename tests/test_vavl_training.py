@@ -13,6 +13,7 @@ import pytest
 
 from affectjax import metrics
 from affectjax.engine import parallel
+from affectjax.layers import conformer
 from affectjax.systems.vavl import network, training
 from tests import vavl_small
 from tests.vavl_small import ADAM, SGD, STILL
@@ -26,6 +27,15 @@ def no_dropout_in_heads():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(network, 'HEAD_DROPOUT', 0.0)
     yield
+
+
+@pytest.fixture(params=['light', pytest.param('conformer', marks=pytest.mark.slow)])
+def blocks(request, monkeypatch):
+  """What the encoders are made of: an update deals with modules, whatever is in them."""
+  monkeypatch.setattr(conformer, 'Block', vavl_small.BLOCKS[request.param])
+
+
+WITH_BLOCKS = pytest.mark.usefixtures('blocks')
 
 
 def spec(row='vavl', table='crema_d', **changes):
@@ -68,6 +78,7 @@ def close(first, second, rtol=1e-5, atol=1e-6):
 # Phases
 
 
+@WITH_BLOCKS
 @pytest.mark.parametrize(('present', 'moved'), [
   (dict(), {name: 2 if name == 'joint_shared' else 1 for name in (*OF['audio'], *OF['visual'], 'fused')}),
   (dict(visual=[]), dict.fromkeys(OF['audio'], 1)),
@@ -97,7 +108,7 @@ def by_hand(cell, start, batch):
   """One step of three phases as sequential optax updates, written out."""
   tx = optax.chain(optax.add_decayed_weights(5e-7), optax.scale_by_adam(b1=0.95, b2=0.999), optax.scale(-ADAM['lr']))
   params, stats = start.params, start.extra['batch_stats']
-  moments = {name: tx.init(p) for name, p in params.items()}
+  moments = jax.jit(lambda params: {name: tx.init(p) for name, p in params.items()})(params)
   x = {m: np.where(batch[f'{m}_mask'][..., None], (batch[m] - 0.1) / np.float32(1.5), 0) for m in OF}
   chosen = np.eye(6, dtype=np.float32)[batch['label']]
   cross = lambda out, who: -(chosen * jax.nn.log_softmax(out)).sum(1)[who].mean()
@@ -130,17 +141,26 @@ def by_hand(cell, start, batch):
 
     return jax.value_and_grad(loss, has_aux=True)({'fused': params['fused']})
 
+  @jax.jit
+  def advance(grads, moments, params):
+    told = {}
+    for name, grad in grads.items():
+      update, new = tx.update(grad, moments[name], params[name])
+      told[name] = optax.apply_updates(params[name], update), new
+    return told
+
   values = []
   for phase in (functools.partial(modality, 'visual'), functools.partial(modality, 'audio'), fusion):
-    (value, updated), grads = jax.tree.map(lambda a: a[0], one(phase)(params, stats))
-    for name, grad in grads.items():
-      update, moments[name] = tx.update(grad, moments[name], params[name])
-      params = {**params, name: optax.apply_updates(params[name], update)}
+    (value, updated), grads = jax.tree.map(lambda a: np.asarray(a)[0], one(phase)(params, stats))
+    moved = advance(grads, *({name: tree[name] for name in grads} for tree in (moments, params)))
+    params, moments = ({**old, **{name: both[i] for name, both in moved.items()}}
+                       for i, old in enumerate((params, moments)))  # fmt: skip
     stats = {**stats, **updated}
     values.append(float(value))
   return params, stats, values
 
 
+@WITH_BLOCKS
 def test_a_step_is_three_updates_written_out():
   cell = spec()
   start = vavl_small.state(cell, ADAM)
@@ -158,6 +178,7 @@ def test_a_step_is_three_updates_written_out():
     assert (np.abs(got - want) < 1e-5).mean() > 0.995 and np.abs(want).max() > 0.5e-3, name
 
 
+@WITH_BLOCKS
 def test_fusion_has_no_gradient_but_its_own():
   cell = spec()
   start, batch = vavl_small.state(cell), vavl_small.batch()
@@ -173,6 +194,7 @@ def test_fusion_has_no_gradient_but_its_own():
   assert {name for name, size in largest.items() if size > 0} == {'fused'}
 
 
+@WITH_BLOCKS
 def test_loss_falls():
   batch = clips(audio=range(6), visual=range(2, 8))
   _, told = adam([batch] * 60)
@@ -183,6 +205,7 @@ def test_loss_falls():
 # Missing modalities, padding, what is not finite
 
 
+@WITH_BLOCKS
 @pytest.mark.parametrize('junk', [1e3, np.nan, np.inf])
 @pytest.mark.parametrize('mask', [False, True])
 def test_values_of_an_absent_modality_do_not_matter(junk, mask):
@@ -199,6 +222,7 @@ def test_values_of_an_absent_modality_do_not_matter(junk, mask):
   jax.tree.map(np.testing.assert_array_equal, after.extra['batch_stats'], other.extra['batch_stats'])
 
 
+@WITH_BLOCKS
 def test_without_a_modality_is_as_without_the_clip():
   """The visual phase comes first; for it a clip without a picture, and padding full of NaN, are no clips."""
   absent, (told,) = adam([clips(visual=[0, 1, 2, 3, 4])])
@@ -213,6 +237,7 @@ def test_without_a_modality_is_as_without_the_clip():
     close(other.params[name], absent.params[name])
 
 
+@WITH_BLOCKS
 def test_a_phase_that_is_not_finite_is_skipped_alone_and_nothing_is_lost():
   start = vavl_small.state(spec(), ADAM)
   spoiled = vavl_small.batch()
@@ -295,7 +320,7 @@ def test_constant_predictions_keep_value_and_gradient_finite():
 def test_reconstruction_by_hand():
   batch, out = vavl_small.batch(), np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
   known = np.arange(8) < 5
-  run = jax.vmap(training.rebuild_loss, axis_name=parallel.AXIS)
+  run = jax.jit(jax.vmap(training.rebuild_loss, axis_name=parallel.AXIS))
   found = run(out[None], batch['audio'][None], batch['audio_mask'][None], known[None])
   each = [np.square(o - x[m].mean(0)).mean() for o, x, m in zip(out, batch['audio'], batch['audio_mask'], strict=True)]
   assert float(found[0]) == pytest.approx(np.mean(each[:5]), rel=1e-6)
@@ -318,6 +343,7 @@ def joint(reach: bool):
   return after
 
 
+@WITH_BLOCKS
 def test_joint_is_one_update_of_everything():
   joint(False)
 
@@ -332,11 +358,12 @@ def test_fusion_may_reach_the_encoders():
     assert gap > 1e-5 if differs else gap < 1e-6, name
 
 
-@pytest.mark.parametrize(('row', 'table'), [
-  ('uavm', 'crema_d'),
-  *(pytest.param(*at, marks=pytest.mark.slow) for at in (('vavl', 'msp_improv'), ('batch_axis', 'crema_d'))),
-])  # fmt: skip
-def test_eight_devices_are_one(row, table):
+@pytest.mark.parametrize(('row', 'table', 'blocks'), [
+  ('joint', 'crema_d', 'light'),
+  *(pytest.param(*at, 'conformer', marks=pytest.mark.slow)
+    for at in (('uavm', 'crema_d'), ('vavl', 'msp_improv'), ('batch_axis', 'crema_d'))),
+], indirect=['blocks'])  # fmt: skip
+def test_eight_devices_are_one(row, table, blocks):
   """Three steps of gradient descent; devices hold unequal numbers of clips that have a modality, or none."""
   cell = spec(row, table)
   kind = 'regression' if table == 'msp_improv' else 'classification'

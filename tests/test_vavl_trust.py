@@ -25,6 +25,7 @@ def prepared(tmp_path_factory):
   return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('row', SHEET)
 def test_real_votes_give_the_figures_of_the_sheet(prepared, row):
   table = cells.Table(vavl_small.experiment('trust'), 'vavl.py', str(prepared))

@@ -1,5 +1,7 @@
 """The twins of spoken words: reasons for disagreement, unreliable modalities, and what embeddings show of them."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -18,17 +20,36 @@ from tests.worded_small import (
   values,
 )
 
-CLEAR = dict(noise=0.05, identity=0.1)  # features that show what they carry
+CLEAR = dict(audio_width=64, text_width=64, noise=0.05, identity=0.1)  # features that show what they carry
+PLAIN = dict(audio_width=64, text_width=64, noise=0.2)
+
+
+@functools.lru_cache(maxsize=8)
+def made(**knobs):
+  """IEMOCAP's twin; nothing of it may be changed."""
+  return columns('iemocap', **knobs)
+
+
+@functools.lru_cache(maxsize=16)
+def probed(*modalities, **knobs):
+  """`read` of such a twin; nothing of it may be changed."""
+  return read(made(**knobs), *modalities)
+
+
+def right_of(*modalities, **knobs):
+  """`accuracy` of such a twin."""
+  p, label, _, test = probed(*modalities, **knobs)
+  return (p.argmax(1) == label)[test & (label >= 0)].mean()
 
 
 @pytest.fixture(scope='module')
 def turns():
-  return store.open_corpus('iemocap').columns('all')
+  return columns('iemocap', audio_width=1, text_width=1)  # nothing is asked of their features
 
 
 @pytest.fixture(scope='module')
 def segments():
-  return store.open_corpus('msp_podcast').columns('all')
+  return columns('msp_podcast', audio_width=1, text_width=1)
 
 
 # Two reasons
@@ -135,13 +156,13 @@ def test_iemocaps_votes_without_unreliable_modalities_are_known():
 
 @pytest.mark.parametrize('modality', ['audio', 'text'])
 def test_an_unreliable_modality_reads_worse_and_shows_that_it_is(modality):
-  c = columns('iemocap', audio_width=128, text_width=128)
-  which = {'audio': 1, 'text': 2}[modality]
-  p, label, inside, test = read(c, modality)
-  test &= label >= 0
+  wide = dict(audio_width=128, text_width=128)
+  c, which = made(**wide), {'audio': 1, 'text': 2}[modality]
+  p, label, inside, test = probed(modality, **wide)
+  test = test & (label >= 0)
   right, doubt = (p.argmax(1) == label)[test], c['unreliable'][inside][test]
   assert right[doubt == which].mean() < right[doubt != which].mean() - 0.15
-  other = (read(c, {'audio': 'text', 'text': 'audio'}[modality])[0].argmax(1) == label)[test]
+  other = (probed({'audio': 'text', 'text': 'audio'}[modality], **wide)[0].argmax(1) == label)[test]
   assert other[doubt == which].mean() > right[doubt == which].mean() + 0.15, 'the other one reads better'
   weak, held = (c['unreliable'] == which).astype(int), c['session'] == 1
   seen = softmax_probe(c[modality].values, weak, c['session'] > 2, 2)[:, 1]
@@ -160,25 +181,25 @@ def test_slip_is_what_is_taken_for_a_neighbour(name):
 
 @pytest.mark.parametrize('modality', ['audio', 'text'])
 def test_a_probe_of_one_modality_is_unsure_of_the_ambiguous_and_sure_of_conflict(modality):
-  c = columns('iemocap', **CLEAR, audio_width=64, text_width=64)
-  p, _, inside, test = read(c, modality)
-  reason, unsure = c['reason'][inside][test], entropy(p[test])
+  p, _, inside, test = probed(modality, **CLEAR)
+  reason, unsure = made(**CLEAR)['reason'][inside][test], entropy(p[test])
   none, blended, torn = (unsure[reason == r].mean() for r in range(3))
   assert blended > none + 0.1 and torn == pytest.approx(none, abs=0.1)
 
 
 def test_probes_of_voice_and_words_differ_where_they_conflict():
-  c = columns('iemocap', **CLEAR, audio_width=64, text_width=64)
-  (voice, _, inside, test), words = read(c, 'audio'), read(c, 'text')[0]
+  (voice, _, inside, test), words = probed('audio', **CLEAR), probed('text', **CLEAR)[0]
   differ = (voice.argmax(1) != words.argmax(1))[test]
-  reason = c['reason'][inside][test]
+  reason = made(**CLEAR)['reason'][inside][test]
   assert differ[reason == 2].mean() > 0.7 and differ[reason == 0].mean() < 0.1
 
 
 # What embeddings show
 
 
-def test_a_probe_reads_about_what_is_published(turns):
+@pytest.mark.slow
+def test_a_probe_reads_about_what_is_published():
+  turns = store.open_corpus('iemocap').columns('all')
   voice, words, both = accuracy(turns, 'audio'), accuracy(turns, 'text'), accuracy(turns, 'audio', 'text')
   print(f'\nvoice {voice:.3f}, words {words:.3f}, both {both:.3f}')
   assert 0.48 < voice < 0.62 and 0.5 < words < 0.64 and 0.58 < both < 0.72
@@ -187,18 +208,16 @@ def test_a_probe_reads_about_what_is_published(turns):
 
 @pytest.mark.parametrize('modality', ['audio', 'text'])
 def test_without_signal_a_modality_says_nothing(modality):
-  knobs = dict(audio_width=64, text_width=64, noise=0.2)
-  plain, silent = columns('iemocap', **knobs), columns('iemocap', **knobs, **{f'signal_{modality}': 0.0})
-  assert accuracy(silent, modality) < 0.35 < 0.6 < accuracy(plain, modality)
+  silent = columns('iemocap', **PLAIN, **{f'signal_{modality}': 0.0})
+  assert accuracy(silent, modality) < 0.35 < 0.6 < right_of(modality, **PLAIN)
   other = {'audio': 'text', 'text': 'audio'}[modality]
-  assert accuracy(silent, other) == accuracy(plain, other)
+  assert accuracy(silent, other) == right_of(other, **PLAIN)
 
 
 def test_more_noise_and_more_of_the_speaker_hide_the_emotion():
-  sizes = dict(audio_width=64, text_width=64)
-  plain = accuracy(columns('iemocap', **sizes, noise=0.2), 'audio')
-  assert accuracy(columns('iemocap', **sizes, noise=1.0), 'audio') < plain - 0.1
-  assert accuracy(columns('iemocap', **sizes, noise=0.2, identity=8.0), 'audio') < plain - 0.05
+  plain = right_of('audio', **PLAIN)
+  assert accuracy(columns('iemocap', **{**PLAIN, 'noise': 1.0}), 'audio') < plain - 0.1
+  assert accuracy(columns('iemocap', **PLAIN, identity=8.0), 'audio') < plain - 0.05
 
 
 def test_classes_come_in_runs(turns):
