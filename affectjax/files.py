@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and what of a source file can change a result."""
 
 import ast
+import functools
 import json
 import pathlib
 from typing import Any
@@ -18,6 +19,7 @@ def write_json(path: pathlib.Path, value: Any) -> None:
   write_text(path, json.dumps(value, indent=1, sort_keys=True) + '\n')
 
 
+@functools.lru_cache(maxsize=256)
 def meaning(source: str) -> str:
   """Python source without comments, layout and docstrings."""
   tree = ast.parse(source)

@@ -44,6 +44,10 @@ def searched(tmp_path_factory):
 
 
 SEARCHED = dict(model=dict(dropout=0.2), optim=dict(lr=0.02))
+ALONE_AND_SEARCHED = pytest.mark.parametrize(('row', 'options'), [
+  pytest.param('search', SEARCHED, id='search'),
+  pytest.param('amber2', dict(optim=dict(lr=0.02)), id='amber2', marks=pytest.mark.slow),
+])  # fmt: skip
 
 
 def test_a_search_is_recorded(searched):
@@ -137,9 +141,10 @@ def test_the_second_corpus_trains_on_each_of_its_splits(tmp_path, split):
   assert predictions(tmp_path)['votes'].shape[1] == 8
 
 
-def test_evaluated_once_an_epoch(tmp_path):
+@ALONE_AND_SEARCHED
+def test_evaluated_once_an_epoch(tmp_path, row, options):
   """However many steps the training side of a fold makes."""
-  config = small.config('search', **SEARCHED, steps=0, epochs=2, eval_every=0, eval_epochs=1.0)
+  config = small.config(row, **options, steps=0, epochs=2, eval_every=0, eval_epochs=1.0)
   result = train.run(config, tmp_path)
   steps = [line['step'] for line in lines(tmp_path / 'metrics.jsonl') if 'dev/loss' in line]
   batches = experiment.build(config, None)
@@ -203,7 +208,8 @@ def test_cells_of_equal_shape_compile_nothing_again(tmp_path):
   assert seen, 'the listener hears'
 
 
-def test_missing_modalities_from_corpus_to_scores(tmp_path, monkeypatch):
+@ALONE_AND_SEARCHED
+def test_missing_modalities_from_corpus_to_scores(tmp_path, monkeypatch, row, options):
   """Some lack their audio, some their text, some both: each target scores those who have what it needs."""
   items = small.utterances(width=12)
   gone = {'audio': np.arange(120) % 6 == 0, 'text': np.arange(120) % 4 == 0}
@@ -211,7 +217,7 @@ def test_missing_modalities_from_corpus_to_scores(tmp_path, monkeypatch):
     items.masks[m].values[rows] = False
     items.streams[m].values[rows] = np.nan
   monkeypatch.setattr(items_lib, 'load', lambda *_, **__: items)
-  result, out = trained(tmp_path, 'search', target=dict(merge={}), **SEARCHED)
+  result, out = trained(tmp_path, row, target=dict(merge={}), **options)
   assert all(line.get('finite', 1) for line in lines(tmp_path / 'metrics.jsonl'))
   rows = np.array([int(i[1:]) for i in out['id']])
   for name, absent in (('emotion', gone['audio'] & gone['text']), ('emotion_audio', gone['audio']),

@@ -105,15 +105,14 @@ def _lstm_inputs(batch=3, steps=20, width=5, hidden=4):
 
 
 def _lstm_plainly(x, kernel, recurrent_, bias):
-  def frame(state, x):
-    h, c = state
-    i, f, g, o = jnp.split(x @ kernel + bias + h @ recurrent_, 4, -1)
+  h = c = jnp.zeros((x.shape[0], recurrent_.shape[0]))
+  out = []
+  for t in range(x.shape[1]):
+    i, f, g, o = jnp.split(x[:, t] @ kernel + bias + h @ recurrent_, 4, -1)
     c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
     h = jax.nn.sigmoid(o) * jnp.tanh(c)
-    return (h, c), h
-
-  zero = jnp.zeros((x.shape[0], recurrent_.shape[0]))
-  return jnp.swapaxes(jax.lax.scan(frame, (zero, zero), jnp.swapaxes(x, 0, 1))[1], 0, 1)
+    out.append(h)
+  return jnp.stack(out, 1)
 
 
 def test_lstm_and_its_gradient_are_those_of_the_plain_recurrence():

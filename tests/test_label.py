@@ -39,8 +39,8 @@ def test_folded_weights_give_the_network(fusion):
   variables = label_cells.variables(24, fusion)  # in full size
   x = np.random.default_rng(1).normal(size=(48, 24)).astype(np.float32)
   net = network.Siamese(fusion)
-  z = jax.jit(lambda x: net.apply(variables, x, method='encode'))(x)
-  wanted = jax.jit(lambda a, b: net.apply(variables, a, b, method='deltas'))(z[8:], z[:40])
+  z = jax.jit(lambda v, x: net.apply(v, x, method='encode'))(variables, x)
+  wanted = jax.jit(lambda v, a, b: net.apply(v, a, b, method='deltas'))(variables, z[8:], z[:40])
   assert np.abs(wanted).max() > 0.1
   one = np.ones(24, np.float32)
   model = annotate.Model('', fusion, OPTIONS, annotate.fold(**variables), 0 * one, one)

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from affectjax import distributions, metrics
-from affectjax.engine import parallel, train
+from affectjax.engine import optim, parallel, train
 from affectjax.errors import UserError
 from affectjax.systems import label_uncertainty as system
 from affectjax.systems.label_uncertainty import delays, experiment, losses, network, postprocess, series, windows
@@ -375,7 +375,7 @@ def test_padded_windows_and_absent_frames_are_invisible():
   batch = {k: data.sides['train'][k][:3].copy() for k in keys}
   batch['x_mask'][1, 12:], batch['count'][1, 12:] = False, 0
   state = system.build(config, None).init(jax.random.key(0), batch)
-  step = experiment._step(cell, tuple(sorted({**config['optim'], 'name': 'sgd'}.items())), 6)
+  step = experiment._step(cell, optim.key({**config['optim'], 'name': 'sgd'}), 6)
 
   run = jax.pmap(step, parallel.AXIS, in_axes=(None, 0), devices=jax.devices()[:1])
   tx = experiment.optim.make({**config['optim'], 'name': 'sgd'}, 6)

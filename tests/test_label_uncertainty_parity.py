@@ -34,6 +34,7 @@ SIZES = [
   slow('released', FULL, id='released-full'),
   slow('integer', FULL, id='integer-full'),
 ]
+HEADS = [pytest.param(SMALL, id='small'), slow(FULL, id='full')]
 
 
 def agree(ours, theirs, tolerance=1e-5):
@@ -190,8 +191,9 @@ def test_parameter_counts():
 def test_frontend_agrees(frontend):
   net, params = made(frontend)
   pools = network.POOLS[frontend]
-  ours = jax.jit(network.Waveform(pools, 0.0).apply)({'params': params['frontend']}, waveform())
-  agree(ours, reference.frontend(doubles(params['frontend']), waveform(), pools))
+  x = waveform(frames=100)
+  ours = jax.jit(network.Waveform(pools, 0.0).apply)({'params': params['frontend']}, x)
+  agree(ours, reference.frontend(doubles(params['frontend']), x, pools))
   assert ours.shape[-1] == (320 if frontend == 'released' else 125)
 
 
@@ -246,9 +248,10 @@ def test_head_with_mean_weights_agrees():
   agree(np.reshape(plain, (-1, 2)), reference.mean_head(posterior(params['head'])[0], slopes, h))
 
 
-def test_head_agrees_layer_by_layer():
+@pytest.mark.parametrize('size', HEADS)
+def test_head_agrees_layer_by_layer(size):
   """With a layer's input given, its output; draws differ between blocks and passes."""
-  head, key = made('released')[1]['head'], jax.random.key(5)
+  head, key = made('released', size)[1]['head'], jax.random.key(5)
   weights, _ = drawn(head, key, NUMBERS, 2, PASSES)
   xs = [np.random.default_rng(i).normal(size=(4, 50, w.shape[2] - 1)).astype(np.float32) for i, w in enumerate(weights)]
 
@@ -297,8 +300,9 @@ def test_label_losses_agree_per_frame(nu):
   assert np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 0.1)) < 1e-5  # each frame by itself too
 
 
-def test_costs_of_the_weights_agree():
-  _, params = made('released')
+@pytest.mark.parametrize('size', HEADS)
+def test_costs_of_the_weights_agree(size):
+  _, params = made('released', size)
   key = jax.random.key(2)
   means, rhos = posterior(params['head'])
   ours = jax.jit(bayes.kl_closed)(*([params['head'][f'{name}_{i}'] for i in range(4)] for name in ('mean', 'rho')))
@@ -383,8 +387,8 @@ def test_training_loss_agrees_end_to_end_with_whole_steps_per_frame():
 @pytest.mark.parametrize(
   ('row', 'frontend', 'bbb', 'moments'),
   [
-    ('t_lu', 'released', 'monte_carlo', 'mixed'),
-    ('mu_lu', 'released', 'closed', 'population'),
+    *((row, 'released', 'monte_carlo', 'mixed') for row in ('t_lu', 'mu', 'mu_lu')),
+    *((row, 'released', 'closed', 'population') for row in ('t_lu', 'mu', 'mu_lu')),
     ('t_lu', 'integer', 'monte_carlo', 'mixed'),
   ],
 )

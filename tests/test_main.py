@@ -19,9 +19,12 @@ TRAINED = {'siamese': dict(steps=60, eval_every=4, select='loss')}
 
 @pytest.fixture(scope='module')
 def process(tmp_path_factory):
-  cache = str(tmp_path_factory.mktemp('cache'))
-  with forks.server(XDG_CACHE_HOME=cache, XLA_FLAGS=flags_for(2)) as start:
-    yield start
+  cache = tmp_path_factory.mktemp('cache')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.delenv('JAX_COMPILATION_CACHE_DIR')  # the launcher's own place
+    with forks.server(XDG_CACHE_HOME=str(cache), XLA_FLAGS=flags_for(2)) as start:
+      yield start
+  assert any((cache / 'affectjax' / 'jax').iterdir())
 
 
 @pytest.fixture(scope='module')

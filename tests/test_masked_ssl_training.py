@@ -140,7 +140,7 @@ def test_padding_on_either_side_gives_the_same_losses(parts):
 
 @pytest.mark.slow
 def test_the_loss_falls():
-  cell, batch = small.pretraining(dict(mask=dict(ratio=0.3))), small.batch(24)
+  cell, batch = small.pretraining(dict(mask=dict(ratio=0.3))), small.batch(48)
   batch['x'] = np.where(batch['real'][..., None], batch['x'][:, :1], 0)  # every step tells of the others
   step = small.pretext_step(cell, tuple(sorted(ADAM.items())))
   _, told = small.run(step, small.pretext_state(cell, ADAM), [batch] * 150)
@@ -200,12 +200,13 @@ def test_errors_of_trivial_guesses_by_hand(mask):
 @pytest.mark.parametrize('parts', [
   {}, *(pytest.param(p, marks=pytest.mark.slow) for p in (COPIED, LATENT))
 ], ids=str)  # fmt: skip
-def test_masks_of_an_evaluation_are_the_examples_own(parts):
+@pytest.mark.parametrize('size', [24, pytest.param(16, marks=pytest.mark.slow)])
+def test_masks_of_an_evaluation_are_the_examples_own(parts, size):
   """Whatever stands in a batch with it, in whatever order; so dev losses of two steps can be compared."""
   cell = small.pretraining(parts or WEIGHED)
   state, batch = small.pretext_state(cell), small.batch(24)
   whole = small.predict(cell, state, batch)
-  order = np.random.default_rng(0).integers(0, 24, 24)  # some are not there, some are there twice
+  order = np.random.default_rng(0).integers(0, 24, size)  # some are not there, some are there twice
   part = small.predict(cell, state, {k: v[order] for k, v in batch.items()})
   for k, v in whole.items():
     np.testing.assert_allclose(part[k], v[order], rtol=1e-5, atol=1e-6)
@@ -376,7 +377,8 @@ def test_fine_tuning_on_eight_devices_is_that_on_one(parts):
   np.testing.assert_allclose([t['loss'] for t in told], [t['loss'] for t in told_eight], rtol=1e-5)
 
 
-def test_a_norm_before_the_head_counts_real_examples_alone():
+@pytest.mark.parametrize('size', [32, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_norm_before_the_head_counts_real_examples_alone(size):
   """Statistics by hand after one step, whatever padded rows hold; evaluation takes those, and not its batch's own."""
   rates, batch = (0.2, 0.05), uneven()
   cell = small.finetuning(dict(tune=dict(norm=True, encoder_lr=rates)))
@@ -393,8 +395,8 @@ def test_a_norm_before_the_head_counts_real_examples_alone():
   seen = after.extra['batch_stats']['head_norm']
   np.testing.assert_allclose(seen['mean'][0], 0.1 * h.mean(0), rtol=1e-4, atol=1e-6)
   np.testing.assert_allclose(seen['var'][1], 0.9 + 0.1 * h.var(0, ddof=1), rtol=1e-4, atol=1e-6)
-  others = {k: np.concatenate([v[:8], v[:24]]) for k, v in batch.items()}
-  whole, part = (small.predict(cell, after, b) for b in (batch, others))
+  rows = np.r_[:8, :24][:size]  # the first eight in other company, or alone
+  whole, part = (small.predict(cell, after, b) for b in (batch, {k: v[rows] for k, v in batch.items()}))
   np.testing.assert_allclose(whole['output'][:8], part['output'][:8], rtol=1e-5, atol=1e-6)
 
 
@@ -423,10 +425,10 @@ def test_pretraining_on_eight_devices_is_the_mean_over_their_own_masks(parts):
 
 @pytest.mark.slow
 def test_evaluation_on_eight_devices_is_that_on_one():
-  cell, batch = small.pretraining(WEIGHED), small.batch(24)
+  cell, batch = small.pretraining(), small.batch(32)
   state = small.pretext_state(cell)
   one = small.predict(cell, state, batch)
-  split = {k: v.reshape(8, 3, *v.shape[1:]) for k, v in batch.items()}
+  split = {k: v.reshape(8, 4, *v.shape[1:]) for k, v in batch.items()}
   eight = jax.jit(jax.vmap(training.pretext_predict(cell), (None, 0), axis_name=parallel.AXIS))(state, split)
   for k, v in one.items():
     np.testing.assert_allclose(v, np.asarray(eight[k]).reshape(-1), rtol=1e-5, atol=1e-6)

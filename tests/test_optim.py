@@ -83,6 +83,13 @@ def test_frozen_modules_stay_as_they_are_without_decay():
   assert (np.asarray(got['head']['k']) < 0.9).all()
 
 
+def test_keys_tell_apart_what_is_traced_otherwise():
+  config = {'lr': 1.0, 'name': 'sgd', 'betas': [0.9, 0.99]}
+  assert optim.unkey(optim.key(config)) == {**config, 'betas': (0.9, 0.99)}
+  assert optim.key(config) == optim.key(dict(reversed(config.items()))) != optim.key({**config, 'lr': 1})
+  assert hash(optim.key(config)) == hash(optim.key({**config, 'betas': (0.9, 0.99)}))
+
+
 def test_unknown_names_are_refused():
   for change, listed in ((dict(name='lamb'), 'adam, sgd'), (dict(schedule='linear'), 'constant, cosine, plateau')):
     with pytest.raises(UserError, match=listed):

@@ -148,6 +148,22 @@ def test_wrong_settings_are_refused_in_one_line_before_training(change, message)
   assert '\n' not in str(error.value)
 
 
+ALIKE = [dict(loss=dict(exponent=2)), dict(optim=dict(lr=0.5)), dict(epochs=7), dict(steps=13)]
+SIAMESE = [dict(loss=dict(margin=0.5)), dict(augment=dict(noise=0.2)), dict(model=dict(dropout=0.1))]
+
+
+@pytest.mark.parametrize(('row', 'table', 'others'), [
+  ('siamese', 'labelling', ALIKE + SIAMESE),
+  ('control_va_afew_va', 'representation', [*ALIKE, dict(head=dict(dropout=0.1))]),
+])  # fmt: skip
+def test_cells_share_a_step_if_all_that_is_traced_is_alike(row, table, others):
+  step = lambda **changes: mtclar.build(small.config(row, table, **changes), None).step
+  assert step() is step(seed=5)
+  assert isinstance(small.config(row, table)['loss']['exponent'], float), 'an integer is another program'
+  found = [step(), *(step(**changes) for changes in others)]
+  assert len(set(map(id, found))) == len(found)
+
+
 @pytest.mark.parametrize(('hosts', 'asked', 'got'), [(1, 20, 32), (1, 256, 256), (2, 33, 64), (2, 256, 256)])
 def test_batches_fill_all_devices_with_whole_pairs(hosts, asked, got, monkeypatch):
   monkeypatch.setattr(jax, 'process_count', lambda: hosts)

@@ -53,9 +53,18 @@ def observe(opt_state: Any, value: float, factor: float, patience: int, threshol
   return jax.tree.map(change, opt_state, is_leaf=lambda n: isinstance(n, PlateauState))
 
 
-def key(config: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-  """A flat config as something hashable: what is traced is cached by it. Lists become tuples."""
-  return tuple(sorted((name, tuple(v) if isinstance(v, list) else v) for name, v in config.items()))
+def key(config: Mapping[str, Any]) -> tuple[tuple[str, str, Any], ...]:
+  """A flat config as something hashable: what is traced is cached by it. Lists become tuples.
+
+  The types belong to it, for 1 and 1.0 are equal but are traced otherwise.
+  """
+  plain = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
+  return tuple((name, type(v).__name__, v) for name, v in sorted(plain.items()))
+
+
+def unkey(key: tuple[tuple[str, str, Any], ...]) -> dict[str, Any]:
+  """The config of a `key`."""
+  return {name: value for name, _, value in key}
 
 
 def _schedule(config: Mapping[str, Any], steps: int) -> optax.Schedule:

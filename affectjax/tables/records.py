@@ -42,13 +42,16 @@ def _module_path(name: str) -> pathlib.Path | None:
   return None
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
-  for node in ast.walk(tree):
+@functools.lru_cache(maxsize=256)
+def _imports(source: str) -> tuple[str, ...]:
+  """Dotted names that a source file imports; `from a import b` gives both a and a.b."""
+  out: list[str] = []
+  for node in ast.walk(ast.parse(source)):
     if isinstance(node, ast.Import):
-      yield from (a.name for a in node.names)
+      out += (a.name for a in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module:
-      yield node.module
-      yield from (f'{node.module}.{a.name}' for a in node.names)
+      out += (node.module, *(f'{node.module}.{a.name}' for a in node.names))
+  return tuple(out)
 
 
 @functools.lru_cache(maxsize=8)
@@ -66,7 +69,7 @@ def code_hash(system: str) -> str:
     if path is None or str(path) in seen:
       continue
     text = path.read_text()
-    todo += list(_imports(ast.parse(text)))
+    todo += _imports(text)
     seen[str(path)] = (str(path.relative_to(_ROOT)), files.meaning(text))
   return fingerprint(sorted(seen.values()))
 

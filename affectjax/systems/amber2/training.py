@@ -143,7 +143,7 @@ def frozen(spec: Spec) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _step(spec: Spec, config: tuple, length: int):
-  return steps.gradient_step(make_loss(spec), optim.each(optim.make(dict(config), length, frozen(spec))))
+  return steps.gradient_step(make_loss(spec), optim.each(optim.make(optim.unkey(config), length, frozen(spec))))
 
 
 def make_step(spec: Spec, config: Mapping[str, Any], length: int):

@@ -151,7 +151,7 @@ def _split(cell: Spec, out: jax.Array) -> tuple[jax.Array | None, jax.Array | No
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _step(cell: Spec, optimizer: tuple, steps: int):
-  return gradient_step(_loss(cell), optim.make(dict(optimizer), steps))
+  return gradient_step(_loss(cell), optim.make(optim.unkey(optimizer), steps))
 
 
 def _loss(cell: Spec):

@@ -129,7 +129,7 @@ def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _pretext_step(cell: training.Pretraining, config: tuple, length: int):
-  return steps.gradient_step(training.pretext_loss(cell), optim.make(dict(config), length))
+  return steps.gradient_step(training.pretext_loss(cell), optim.make(optim.unkey(config), length))
 
 
 def _init_pretraining(cell: training.Pretraining, tx, standard, key, batch) -> TrainState:
@@ -214,7 +214,9 @@ def _task_step(cell: training.Finetuning, config: tuple, length: int, rates: tup
 
   x, real = jnp.zeros((1, *shape)), jnp.ones((1, shape[0]), bool)
   like = jax.eval_shape(lambda: training.initialise(cell.net, jax.random.key(0), cell.copies, x, real, False))
-  return steps.gradient_step(training.finetune_loss(cell), training.optimiser(cell, dict(config), length, rates, like))
+  return steps.gradient_step(
+    training.finetune_loss(cell), training.optimiser(cell, optim.unkey(config), length, rates, like)
+  )
 
 
 def limited(sequences: Sequences, sides, label: np.ndarray, config: Mapping[str, Any]) -> dict[str, np.ndarray]:

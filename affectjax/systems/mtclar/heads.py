@@ -96,10 +96,10 @@ def _init(net, tx, standard, head, key: jax.Array, batch) -> TrainState:
   return TrainState.create(variables['params'], tx, key, {'batch_stats': variables['batch_stats'], 'input': standard})
 
 
-@functools.lru_cache(maxsize=parallel.PROGRAMS)
+@functools.lru_cache(maxsize=parallel.PROGRAMS, typed=True)
 def _step(net, target: str, optimizer: tuple, exponent: float, epochs: float, steps: int):
   """The update, the same function for all cells that share what is traced."""
-  tx = optim.make(dict(optimizer), steps, frozen=('encoder',))
+  tx = optim.make(optim.unkey(optimizer), steps, frozen=('encoder',))
   return gradient_step(_loss(net, target, exponent, epochs, steps), tx)
 
 

@@ -149,10 +149,11 @@ def _check(loss: Mapping[str, Any]) -> None:
       raise unknown('task', task, TASKS)
 
 
-@functools.lru_cache(maxsize=parallel.PROGRAMS)
+@functools.lru_cache(maxsize=parallel.PROGRAMS, typed=True)
 def _step(net: network.Siamese, augment_: tuple, loss: tuple, optimizer: tuple, epochs: float, steps: int):
   """The update, the same function for all cells that share what is traced."""
-  return gradient_step(_loss(net, dict(augment_), dict(loss), epochs, steps), optim.make(dict(optimizer), steps))
+  augmented, losses, tx = (optim.unkey(k) for k in (augment_, loss, optimizer))
+  return gradient_step(_loss(net, augmented, losses, epochs, steps), optim.make(tx, steps))
 
 
 def _loss(net: network.Siamese, augment_, loss, epochs: float, steps: int):

@@ -236,7 +236,7 @@ def optimiser(optimizer: Mapping[str, Any], length: int) -> optax.GradientTransf
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _step(spec: Spec, optimizer: tuple, length: int):
-  tx, turns = optimiser(dict(optimizer), length), phases(spec)
+  tx, turns = optimiser(optim.unkey(optimizer), length), phases(spec)
 
   def step(state: TrainState, batch):
     keys, batch = steps.step_keys(state), steps.without_padding(batch)
