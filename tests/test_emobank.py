@@ -151,6 +151,7 @@ def real(tmp_path_factory):
   return corpus, corpus.columns('all'), data
 
 
+@pytest.mark.slow
 def test_real_counts_and_labels(real):
   corpus, columns, _ = real
   assert corpus.counts == {'all': 10062} and columns['id'].tolist() == sorted(columns['id'])
@@ -164,6 +165,7 @@ def test_real_counts_and_labels(real):
     assert 2 * columns[a].astype(float).mean() + 3 == pytest.approx(mean, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_real_spread_is_that_of_the_description(real):
   """Mean standard deviation within a sentence, over all rated sentences: its README; here those with text."""
   _, columns, _ = real
@@ -172,6 +174,7 @@ def test_real_spread_is_that_of_the_description(real):
     np.testing.assert_allclose(np.nanstd(ratings[:, seats], 1, ddof=1).mean(0), told, atol=0.015)
 
 
+@pytest.mark.slow
 def test_real_votes_are_the_ratings(real):
   """Read here by other hands."""
   corpus, columns, _ = real
@@ -192,6 +195,7 @@ def test_real_votes_are_the_ratings(real):
     assert set(counted.sum(1)) <= {5, 6, 7}
 
 
+@pytest.mark.slow
 def test_real_documents_stay_on_one_side(real):
   _, columns, _ = real
   for fold in range(5):
