@@ -78,28 +78,38 @@ def _let_go() -> None:
     ctypes.CDLL(None).malloc_trim(0)
 
 
-def _size() -> tuple[int, float]:
-  """Memory mappings of this process now (0 where the system does not say), and the most memory it held, in GB."""
-  status = pathlib.Path('/proc/self/status')
-  if not status.is_file():
-    return 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS gives bytes
-  with open('/proc/self/maps', 'rb') as file:
-    mappings = file.read().count(b'\n')
-  peak = next(line for line in status.read_text().splitlines() if line.startswith('VmHWM:'))
-  return mappings, int(peak.split()[1]) * 1024 / 1e9
+class _Size:
+  """How large this process is. Counting thousands of mappings takes longer than most tests, so that it is done anew
+  only where their extent has changed by as much as 500 of the smallest take."""
+
+  def __init__(self):
+    self._extent, self._mappings = 0, 0  # kB, count
+
+  def __call__(self) -> tuple[int, float]:
+    """Memory mappings now (0 where the system does not say), and the most memory held so far, in GB."""
+    status = pathlib.Path('/proc/self/status')
+    if not status.is_file():
+      return 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS gives bytes
+    told = dict(line.split(':', 1) for line in status.read_text().splitlines())
+    extent, peak = (int(told[key].split()[0]) for key in ('VmSize', 'VmHWM'))
+    if abs(extent - self._extent) > 500 * 4:
+      with open('/proc/self/maps', 'rb') as file:
+        self._extent, self._mappings = extent, file.read().count(b'\n')
+    return self._mappings, peak * 1024 / 1e9
 
 
 class _Guard:
   """Fails the test that takes its process past a limit, and tells the largest sizes of a run at its end."""
 
   def __init__(self):
-    self._size = _size()
+    self._measure = _Size()
+    self._size = self._measure()
     self._largest = {'mappings': (0, 'no test'), 'gigabytes': (0.0, 'no test')}
 
   @pytest.hookimpl(wrapper=True)
   def pytest_runtest_makereport(self, item, call):
     report = yield
-    before, self._size = self._size, _size()
+    before, self._size = self._size, self._measure()
     report.size = self._size
     if self._size[0] > MAPPINGS >= before[0] or self._size[1] > GIGABYTES >= before[1]:
       report.outcome = 'failed'

@@ -141,14 +141,14 @@ def task_state(cell: training.Finetuning, rates=(1e-3,), optimizer=SGD, seed: in
 
 
 @functools.lru_cache(maxsize=64)
-def pretext_step(cell: training.Pretraining, optimizer: tuple = tuple(sorted(SGD.items()))):
+def pretext_step(cell: training.Pretraining, optimizer: tuple = optim.key(SGD)):
   """The experiment's own, for one device among several."""
   step = experiments._pretext_step(cell, optimizer, 10)
   return jax.jit(jax.vmap(step, axis_name=parallel.AXIS))
 
 
 @functools.lru_cache(maxsize=64)
-def task_step(cell: training.Finetuning, rates: tuple[float, ...], optimizer: tuple = tuple(sorted(SGD.items()))):
+def task_step(cell: training.Finetuning, rates: tuple[float, ...], optimizer: tuple = optim.key(SGD)):
   """The experiment's own, for one device among several."""
   step = experiments._task_step(cell, optimizer, 10, rates, (FRAMES, WIDTH))
   return jax.jit(jax.vmap(step, axis_name=parallel.AXIS))
