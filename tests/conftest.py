@@ -45,6 +45,15 @@ def pytest_configure(config):
   config.pluginmanager.register(_Guard())
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+  """Of a `campaign(n)` one case in n is in the quick set, the others are slow."""
+  for item in items:
+    campaign = item.get_closest_marker('campaign')
+    if campaign and sum(item.callspec.indices.values()) % campaign.args[0]:
+      item.add_marker(pytest.mark.slow)
+
+
 def pytest_collection_finish(session):
   gc.collect()
   gc.freeze()  # modules and tests stay; the collections after each module need not look through them

@@ -142,6 +142,7 @@ def test_doctor_prints_rules_and_what_was_left_out(monkeypatch):
   assert not [line for line in lines if line.startswith('  votes_audio: ') and ' to ' in line]
 
 
+@pytest.mark.slow
 def test_real_voice_and_face_differ_as_the_description_says(tmp_path):
   """Its README: 49 percent, and 43 to the audio-visual; ties went to the class first by name."""
   store.prepare('crema_d', pack('cremad_votes'), tmp_path)

@@ -72,6 +72,7 @@ def test_members_of_an_ensemble_differ_and_their_mean_is_predicted():
   close(copy_of(after.params, 0), alone.params, rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_members_see_dropout_of_their_own():
   """Two members made alike part in the first step; two settings that are alike do not."""
   cell, start = small.spec('ensemble', **DROPOUT), small.state('ensemble', ADAM, **DROPOUT)

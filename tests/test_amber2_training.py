@@ -214,6 +214,7 @@ def test_nobody_there_is_no_loss():
 # Who learns
 
 
+@pytest.mark.slow
 def test_experts_of_the_two_stage_form_stay_as_they_came():
   """Bit for bit, weight decay included, and what they predict as well."""
   batches = [small.batch(32, seed) for seed in range(3)]

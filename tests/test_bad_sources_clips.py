@@ -271,6 +271,7 @@ def fault(request, tmp_path, monkeypatch):
   return form.partition('.')[0], options, wanted
 
 
+@pytest.mark.campaign(4)
 def test_refused_in_one_line_and_by_the_command(tmp_path, fault, capsys):
   faults.prove(*fault, tmp_path, capsys)
 

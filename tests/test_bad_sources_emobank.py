@@ -76,6 +76,7 @@ OPTIONS = [
 CASES = [({}, *case) for case in FAULTS] + [(options, nothing, *wanted) for options, *wanted in OPTIONS]
 
 
+@pytest.mark.campaign(4)
 @pytest.mark.parametrize('case', CASES, ids=[f'{i}: {c[2]}' for i, c in enumerate(CASES)])
 def test_refused_in_one_line_and_by_the_command(case, tmp_path, monkeypatch, capsys):
   options, mutate, *wanted = case

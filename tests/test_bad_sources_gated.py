@@ -307,6 +307,7 @@ def check(name: str, line: str, wanted: list[str], data: Path) -> None:
     store.open_corpus(name, data)
 
 
+@pytest.mark.campaign(4)
 def test_refused_in_one_line(tmp_path, fault):
   name, options, wanted = fault
   data = tmp_path / 'data'
@@ -315,6 +316,7 @@ def test_refused_in_one_line(tmp_path, fault):
   check(name, str(refusal.value), wanted, data)
 
 
+@pytest.mark.campaign(4)
 def test_the_command_prints_it_and_exits_with_2(tmp_path, fault, capsys):
   name, options, wanted = fault
   data = tmp_path / 'data'

@@ -269,6 +269,7 @@ def fault(request, tmp_path, monkeypatch):
   return options, wanted
 
 
+@pytest.mark.campaign(4)
 def test_refused_in_one_line_and_by_the_command(tmp_path, fault, capsys):
   options, wanted = fault
   where = tmp_path / 'data'

@@ -211,6 +211,7 @@ def _check(line: str, wanted: list[str], tmp_path) -> None:
   assert not [p for p in (tmp_path / 'data').rglob('*') if p.is_file()], 'something is left half-written'
 
 
+@pytest.mark.campaign(4)
 @pytest.mark.parametrize('case', **_named(OWN))
 def test_a_folder_of_ones_own_is_refused_in_one_line(tmp_path, written, case, capsys):
   form, options, mutate, *wanted = case
@@ -233,6 +234,7 @@ def test_a_folder_of_ones_own_is_refused_in_one_line(tmp_path, written, case, ca
     store.open_corpus('mine', data)
 
 
+@pytest.mark.campaign(4)
 @pytest.mark.parametrize('case', **_named(EMODB))
 def test_a_copy_of_emodb_is_refused_in_one_line(tmp_path, written, case, capsys):
   form, options, mutate, *wanted = case

@@ -339,6 +339,7 @@ def fault(request, tmp_path, monkeypatch):
   return name, options, wanted
 
 
+@pytest.mark.campaign(4)
 def test_refused_in_one_line_and_by_the_command(tmp_path, fault, capsys):
   name, options, wanted = fault
   faults.prove(name, options, wanted, tmp_path, capsys)

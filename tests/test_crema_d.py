@@ -144,6 +144,7 @@ def test_features_belong_to_clips_by_name(tmp_path):
 # The pack
 
 
+@pytest.mark.slow
 def test_real_classes_and_actors(real):
   corpus, columns, _ = real
   assert corpus.counts == {'all': 7442} and corpus.meta['modalities'] == {}

@@ -284,6 +284,7 @@ def same(torn, whole, resumed, uninterrupted) -> None:
   equal(checkpoint.load_final(torn), checkpoint.load_final(whole))
 
 
+@pytest.mark.campaign(4)
 @pytest.mark.parametrize('kill', range(1, 9))
 def test_killed_at_any_step_it_ends_the_same(run, tmp_path, kill):
   whole = run(tmp_path / 'whole')

@@ -65,6 +65,7 @@ def test_shape_loudness_and_what_is_too_short(tmp_path):
   egemaps.check(tmp_path / 'x.wav')
 
 
+@pytest.mark.slow
 def test_one_process_and_two_and_again(tmp_path):
   wavs, seen = _wavs(tmp_path / 'wav'), []
   a = egemaps.extract(wavs, tmp_path / 'a', progress=lambda *x: seen.append(x))
@@ -133,6 +134,7 @@ def test_a_lost_frame_is_noticed(monkeypatch):
     egemaps.describe(np.zeros(8000, np.float32))
 
 
+@pytest.mark.campaign(2)
 @pytest.mark.parametrize('workers', [1, 2])
 def test_a_damaged_wav_does_not_stop_the_others(tmp_path, workers):
   wavs = _wavs(tmp_path / 'wav')
@@ -170,6 +172,7 @@ if __name__ == '__main__':
 """
 
 
+@pytest.mark.campaign(2)
 @pytest.mark.parametrize('workers', [1, 2])
 def test_killed_and_continued(tmp_path, workers):
   wavs = _wavs(tmp_path / 'wav')

@@ -24,6 +24,7 @@ def made(monkeypatch):
   return found
 
 
+@pytest.mark.slow
 def test_pretrained_and_fine_tuned_cells(made, tmp_path):
   first = train.run(small.config(PRETRAIN, dict(select='last')), tmp_path / 'pretrain')
   assert set(first.scores) == {'loss', 'loss_mean', 'loss_interpolated'} and first.steps == 4

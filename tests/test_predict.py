@@ -90,7 +90,8 @@ def renumbered(monkeypatch):
   monkeypatch.setattr(windows, 'load', changed)
 
 
-@pytest.mark.parametrize('row', [*map(slow, ('t_lu', 'mu_lu', 't_lu_t', 'mtl_pu', 'mc_dropout')), 'stl_pu'])
+@pytest.mark.slow
+@pytest.mark.parametrize('row', ['t_lu', 'mu_lu', 't_lu_t', 'mtl_pu', 'mc_dropout', 'stl_pu'])
 def test_label_uncertainty(tmp_path, monkeypatch, row):
   renumbered(monkeypatch)
   config = lu_small.config(row)

@@ -43,6 +43,7 @@ def _arguments(source, data_dir):
   return ['pyfeat_faces', f'--source={source}', f'--data_dir={data_dir}']
 
 
+@pytest.mark.campaign(3)
 @pytest.mark.parametrize('at', [3, 8, 12])
 def test_killed_and_continued_is_the_same_as_uninterrupted(tmp_path, monkeypatch, source, at, capsys):
   monkeypatch.setattr(shards, 'SHARD_EXAMPLES', 5)

@@ -153,6 +153,7 @@ def opensmile():
 HOW = {'clip01': {'rate': 48000}, 'clip02': {'channels': 2}, 'clip03': {'bits': 24}, 'clip04': {'bits': -32}}
 
 
+@pytest.mark.slow
 def test_sound_is_described_and_kept(tmp_path, opensmile, capsys):
   source = miniature.sound(tmp_path / 'source', HOW)
   command = arguments(tmp_path, source, '--workers=2')
@@ -220,6 +221,7 @@ if __name__ == '__main__':
 """
 
 
+@pytest.mark.campaign(2)
 @pytest.mark.parametrize(('what', 'name', 'at'), [('egemaps', '_one', 5), ('folder.Streams', 'read', 8)])
 def test_killed_and_continued_is_the_same_as_uninterrupted(tmp_path, opensmile, monkeypatch, what, name, at):
   monkeypatch.setattr(shards, 'SHARD_EXAMPLES', 5)
@@ -237,6 +239,7 @@ def test_killed_and_continued_is_the_same_as_uninterrupted(tmp_path, opensmile, 
   assert json.loads((final / 'affectjax.json').read_text())['created']['form'] == 'features'
 
 
+@pytest.mark.campaign(2)
 @pytest.mark.parametrize('workers', [1, 2])
 def test_interrupted_by_hand(tmp_path, opensmile, monkeypatch, capsys, workers):
   source, real, count = miniature.sound(tmp_path / 'source'), prepare.Counted.__call__, []

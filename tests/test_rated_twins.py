@@ -64,6 +64,7 @@ def test_marks_are_distributed_as_the_twin_says(tails, df):
   assert (told == df).all()
 
 
+@pytest.mark.slow
 def test_tails_are_heavier_where_the_knob_says():
   kurtosis = [stats.kurtosis(deviations(tails=t, raters=60, agreement=0.8).ravel()) for t in (0.0, 0.2)]
   assert kurtosis[1] > kurtosis[0] + 1

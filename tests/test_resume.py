@@ -66,7 +66,7 @@ def predictions(folder) -> dict[str, np.ndarray]:
 
 
 # epochs of the head's run end within step 8 (see below), so these are early, within and at the end of an epoch
-@pytest.mark.parametrize('stop', [1, 5, 7, 8])
+@pytest.mark.parametrize('stop', [5, 8, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 7))])
 def test_resumed_equals_uninterrupted(built, tmp_path, monkeypatch, stop):
   if built[0]['stage'] == 'head':
     rows = mtclar.build(built[0], None).batches('train', 0)

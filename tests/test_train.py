@@ -93,6 +93,7 @@ def test_every_step_is_logged_with_rate_and_wait(siamese, tmp_path, monkeypatch)
   assert all(line['examples_per_s'] > 0 and 0 <= line['input_wait'] <= 1 for line in steps)
 
 
+@pytest.mark.campaign(2)
 @pytest.mark.parametrize(('mode', 'pick'), [('min', min), ('max', max)])
 def test_the_selected_step_is_the_one_reported(siamese, tmp_path, monkeypatch, mode, pick):
   result, _ = run(siamese, tmp_path, monkeypatch, select='loss', select_mode=mode, eval_every=1)

@@ -236,7 +236,8 @@ def test_across_the_batch_eight_devices_are_one(across):
   close(run(batch, 8), run(batch, 1))
 
 
-@pytest.mark.parametrize('devices', [8, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('devices', [8, 1])
 def test_across_the_batch_is_the_released_layout_on_any_number_of_devices(across, devices):
   run, start, batch = across
   one = run(batch, devices)
