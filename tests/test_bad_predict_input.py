@@ -182,6 +182,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.campaign(3)
 @pytest.mark.parametrize('name', CASES)
 def test_it_is_refused_in_one_line(trained, tmp_path, capsys, name):
   spoil, message = CASES[name]

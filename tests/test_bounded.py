@@ -26,7 +26,7 @@ MAKERS = {
     dict(FEW, data=dict(frames=50), twins=dict(cmu_mosei=dict(seed=0, scale=0.02)), optim=dict(lr=lr)), seed=seed
   ),
   'amber2': lambda seed, lr: amber2_small.config('ce_fusion', seed=seed, optim=dict(lr=lr), **FEW),
-  'vavl': lambda seed, lr: vavl_small.config('late_fusion', seed=seed, optim=dict(lr=lr), **FEW),
+  'vavl': lambda seed, lr: vavl_small.config('audio_only', seed=seed, optim=dict(lr=lr), **FEW),
 }
 SEEDS = 143  # of each of seven
 RATES = 150  # each a program of its own

@@ -45,7 +45,7 @@ import pytest
 
 @pytest.mark.parametrize('i', range(200))
 def test_one_of_many(i):
-  time.sleep(0.05)
+  time.sleep(0.01)
 """
 COMPILED = """
 import jax
@@ -96,6 +96,7 @@ def test_the_test_that_takes_too_many_mappings_fails_and_no_other(tmp_path):
   assert any(line.startswith('largest process: 2') and '(test_a.py::test_' in line for line in lines)
 
 
+@pytest.mark.slow
 def test_the_test_that_takes_too_much_memory_fails(tmp_path):
   status, lines = run(tmp_path, a=LARGE)
   assert status == 1 and any('its process grew from' in line and ' to 3.' in line for line in lines)

@@ -196,6 +196,7 @@ def test_patience_may_wait_for_whatever_is_tried_side_by_side(run, tmp_path):
   assert (alone.steps, alone.selected_step) == (8, 4)
 
 
+@pytest.mark.campaign(3)
 @pytest.mark.parametrize('kill', [6, 12, 15])
 def test_a_killed_run_is_as_patient(run, tmp_path, kill):
   whole = run(tmp_path / 'whole', two(FASTER, SLOWER), patience_for='each')

@@ -54,6 +54,7 @@ def test_several_steps_at_once_are_the_same_steps(run, tmp_path):  # noqa: F811
   equal(params(tmp_path / '2'), params(tmp_path / '100'))  # the loop is one, however often it is entered
 
 
+@pytest.mark.campaign(4)
 @pytest.mark.parametrize('kill', [5, 9, 10, 14])
 def test_a_killed_run_goes_on_bit_for_bit(run, tmp_path, kill):  # noqa: F811
   changes = dict(LENGTH, dispatch=4)

@@ -48,6 +48,7 @@ def test_rate_of_features_in_a_folder(tmp_path):
   assert ravdess.read(source, audio_hz='50').meta['rate_hz'] == {'audio': 50.0}
 
 
+@pytest.mark.slow
 def test_real_pack(tmp_path, capsys):
   source = pack(REAL)
   corpus = store.prepare('ravdess', source, tmp_path)
