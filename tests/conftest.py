@@ -35,7 +35,8 @@ def pytest_configure(config):
   os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=8 {quick}'
   os.environ['NPROC'] = '16'  # threads for the all-reduces of eight devices; fewer than devices deadlock
   os.environ['JAX_PLATFORMS'] = 'cpu'
-  os.environ['OPENBLAS_NUM_THREADS'] = '1'  # the workers share the cores; its threads would wait for them busily
+  if config.getoption('numprocesses', None):
+    os.environ['OPENBLAS_NUM_THREADS'] = '1'  # the workers share the cores; its threads would wait for them busily
   os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
   os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
   if not hasattr(config, 'workerinput'):
@@ -46,9 +47,11 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-  """Of a `campaign(n)` one case in n is in the quick set, the others are slow."""
+def pytest_collection_modifyitems(config, items):
+  """Of a `campaign(n)` one case in n is in the quick set, the others are slow. Benchmarks measure optimised code."""
   for item in items:
+    if item.get_closest_marker('benchmark') and not config.getoption('optimised'):
+      raise pytest.UsageError('a benchmark measures what training compiles; add --optimised')
     campaign = item.get_closest_marker('campaign')
     if campaign and sum(item.callspec.indices.values()) % campaign.args[0]:
       item.add_marker(pytest.mark.slow)

@@ -1,6 +1,6 @@
 """How much of a pretraining step passes outside the compiled program, with 1 and with several steps per dispatch.
 
-  python -m pytest -s -m benchmark tests/benchmarks/bench_dispatch.py
+  python -m pytest -s --optimised -m benchmark tests/benchmarks/bench_dispatch.py
   python -m tests.benchmarks.bench_dispatch
 
 The loop of the engine (batches, dispatch, log; no evaluation) against the same steps as one program on the device.

@@ -1,6 +1,6 @@
 """How long it takes to describe a second of sound: the real recordings of Emo-DB, read from disk, on one core.
 
-python -m pytest -s tests/benchmarks/bench_egemaps.py
+python -m pytest -s --optimised tests/benchmarks/bench_egemaps.py
 """
 
 import statistics

@@ -1,6 +1,6 @@
 """How fast batches come: from memory, from ArrayRecord, and how long training waits for them.
 
-python -m pytest -s tests/benchmarks/bench_input.py
+python -m pytest -s --optimised tests/benchmarks/bench_input.py
 """
 
 import statistics

@@ -1,7 +1,7 @@
 """One training step of `t_lu` as released, side by side with the same network, loss and batch in PyTorch, on a CPU.
 
   pip install torch        (the only thing here that needs it; a CPU build will do)
-  python -m pytest -s -m benchmark tests/benchmarks/bench_label_uncertainty.py
+  python -m pytest -s --optimised -m benchmark tests/benchmarks/bench_label_uncertainty.py
   python -m tests.benchmarks.bench_label_uncertainty
 
 B = 5 windows of 300 frames x 640 samples, 30 passes, new weights every 50 frames, forward + backward + update, on two

@@ -1,7 +1,7 @@
 """One pretraining step of `masked_ssl`, side by side with the same network and loss in PyTorch eager mode, on a CPU.
 
   pip install torch        (the only thing here that needs it; a CPU build will do)
-  python -m pytest -s -m benchmark tests/benchmarks/bench_masked_ssl.py
+  python -m pytest -s --optimised -m benchmark tests/benchmarks/bench_masked_ssl.py
   python -m tests.benchmarks.bench_masked_ssl
 
 B = 256 sequences of 10 to 50 steps x 74 features, four blocks of width 128 (fact sheet, section 3), fresh masks every

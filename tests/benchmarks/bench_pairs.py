@@ -1,6 +1,6 @@
 """How many pairs per second the samplers draw.
 
-python -m pytest -s tests/benchmarks/bench_pairs.py
+python -m pytest -s --optimised tests/benchmarks/bench_pairs.py
 """
 
 import statistics

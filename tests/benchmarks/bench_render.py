@@ -1,6 +1,6 @@
 """How long a table of 700 cells takes to render from its records.
 
-python -m pytest -s tests/benchmarks/bench_render.py
+python -m pytest -s --optimised tests/benchmarks/bench_render.py
 """
 
 import time

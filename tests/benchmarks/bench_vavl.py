@@ -1,7 +1,7 @@
 """One full-size training step of `vavl`, side by side with the same network and losses in PyTorch, on a CPU.
 
   pip install torch        (the only thing here that needs it; a CPU build will do)
-  python -m pytest -s -m benchmark tests/benchmarks/bench_vavl.py
+  python -m pytest -s --optimised -m benchmark tests/benchmarks/bench_vavl.py
   python -m tests.benchmarks.bench_vavl
 
 B = 32 clips of 150 x 1024 acoustic and 90 x 1408 visual frames, six classes, all three phases, on two cores.
