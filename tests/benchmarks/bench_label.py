@@ -1,6 +1,7 @@
 """How many frames per second `affectjax.label` labels once everything is loaded, on the network in its full size.
 
-  python -m pytest -s --optimised -m benchmark tests/benchmarks/bench_label.py      or      python -m tests.benchmarks.bench_label
+  python -m pytest -s --optimised -m benchmark tests/benchmarks/bench_label.py
+  python -m tests.benchmarks.bench_label
 
 Labelling is bound by matrix products: 12.9 MFLOP per frame, of which the projectors' second layers are 8.4. Beside the
 rate the speed of one such product is printed, measured right before: what the machine gives at that moment. Other
