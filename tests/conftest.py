@@ -23,6 +23,8 @@ QUICK = '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
 LRU_CACHE = type(functools.lru_cache(lambda: None))
 
 flags.FLAGS.mark_as_parsed()  # grain's worker pool reads absl flags
+os.environ.pop('PYTHONDONTWRITEBYTECODE', None)  # or every process that a test starts would parse all it imports
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser):
