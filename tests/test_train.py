@@ -29,7 +29,8 @@ class Spy:
     batch = dict(next(self._batches))
     self.ids.append(batch['id'])
     if number in self._spoil:
-      batch['first'] = np.full_like(batch['first'], np.inf)
+      name = 'first' if 'first' in batch else 'x'
+      batch[name] = np.full_like(batch[name], np.inf)
     return batch
 
   def get_state(self):
@@ -39,18 +40,37 @@ class Spy:
     self._batches.set_state(state)
 
 
-@pytest.fixture(scope='module')
-def siamese():
-  """A Siamese experiment of 12 steps and its config, built once so that it is compiled once."""
+# what a batch holds of each example, and what stands in the predictions
+HEAD = dict(
+  x='x',
+  label='label',
+  target='valence',
+  outputs=('valence', 'valence_hat', 'arousal', 'arousal_hat'),
+  rows=dict(dev=285, test=308),
+  score='ccc.pooled.valence',
+)
+SIAMESE = dict(x='first', label='delta', target='delta_valence', score='acc.same',
+               outputs=('delta_valence', 'delta_valence_hat', 'same', 'same_hat'),
+               rows=dict(dev=22, test=80))  # fmt: skip  # stratified: 5 % of each class, at least one
+
+
+@pytest.fixture(scope='module', params=['head', pytest.param('siamese', marks=pytest.mark.slow)])
+def built(request):
+  """A head's or a Siamese experiment of 12 steps and its config, built once so that it is compiled once."""
   with pytest.MonkeyPatch.context() as patch:
     small.shrink(patch.setattr)
-    config = small.config()
+    row = ('siamese', 'labelling') if request.param == 'siamese' else ('control_va_afew_va', 'representation')
+    config = small.config(*row, select='last')
     yield config, mtclar.build(config, None)
 
 
-def run(siamese, folder, patch, spoil=(), watch=lambda *_: None, **changes):
+def names(config):
+  return SIAMESE if config['stage'] == 'siamese' else HEAD
+
+
+def run(built, folder, patch, spoil=(), watch=lambda *_: None, **changes):
   """Runs the loop on the prepared experiment; returns its result and the training iterators it used."""
-  config, experiment = siamese
+  config, experiment = built
   spies = []
 
   def batches(split, seed):
@@ -64,9 +84,9 @@ def run(siamese, folder, patch, spoil=(), watch=lambda *_: None, **changes):
   return train.run({**config, **changes}, folder, watch=watch), spies
 
 
-def test_what_a_cell_leaves_behind(siamese, tmp_path, monkeypatch):
+def test_what_a_cell_leaves_behind(built, tmp_path, monkeypatch):
   seen = []
-  result, _ = run(siamese, tmp_path, monkeypatch, watch=lambda *now: seen.append(now))
+  result, _ = run(built, tmp_path, monkeypatch, watch=lambda *now: seen.append(now))
   log = small.lines(tmp_path / 'metrics.jsonl')
   losses = [line for line in log if 'loss' in line]
   assert [line['step'] for line in losses] == list(range(1, 13))
@@ -76,17 +96,18 @@ def test_what_a_cell_leaves_behind(siamese, tmp_path, monkeypatch):
   assert result.steps == result.selected_step == 12
   assert result.dev == pytest.approx({k[4:]: v for k, v in log[-1].items() if k.startswith('dev/')})
   with np.load(tmp_path / 'predictions.npz', allow_pickle=False) as file:
-    for split, rows in (('dev', 22), ('test', 80)):  # stratified: 5 % of each class, at least one
-      for name in ('id', 'group', 'item', 'delta_valence', 'delta_valence_hat', 'same', 'same_hat'):
+    kind = names(built[0])
+    for split, rows in kind['rows'].items():
+      for name in ('id', 'group', 'item', *kind['outputs']):
         assert len(file[f'{split}/{name}']) == rows
-      assert not {f'{split}/mask', f'{split}/first'} & set(file)
+      assert not {f'{split}/mask', f'{split}/{kind["x"]}'} & set(file)
   assert not (tmp_path / 'nonfinite.jsonl').exists()
   assert not list(tmp_path.rglob('*.tmp'))
   assert set(checkpoint.load_final(tmp_path)) == {'params', 'extra'}
 
 
-def test_every_step_is_logged_with_rate_and_wait(siamese, tmp_path, monkeypatch):
-  run(siamese, tmp_path, monkeypatch, log_every=5)
+def test_every_step_is_logged_with_rate_and_wait(built, tmp_path, monkeypatch):
+  run(built, tmp_path, monkeypatch, log_every=5)
   log = small.lines(tmp_path / 'metrics.jsonl', without=())
   steps = [line for line in log if 'loss' in line]
   assert [line['step'] for line in steps] == [1, 5, 10]
@@ -95,20 +116,22 @@ def test_every_step_is_logged_with_rate_and_wait(siamese, tmp_path, monkeypatch)
 
 @pytest.mark.campaign(2)
 @pytest.mark.parametrize(('mode', 'pick'), [('min', min), ('max', max)])
-def test_the_selected_step_is_the_one_reported(siamese, tmp_path, monkeypatch, mode, pick):
-  result, _ = run(siamese, tmp_path, monkeypatch, select='loss', select_mode=mode, eval_every=1)
+def test_the_selected_step_is_the_one_reported(built, tmp_path, monkeypatch, mode, pick):
+  result, _ = run(built, tmp_path, monkeypatch, select='loss', select_mode=mode, eval_every=1)
   dev = {line['step']: line['dev/loss'] for line in small.lines(tmp_path / 'metrics.jsonl') if 'dev/loss' in line}
   assert len(dev) == 12
   assert result.selected_step == pick(dev, key=dev.get)
   assert result.dev['loss'] == dev[result.selected_step]
 
 
-def test_an_unknown_score_to_select_by_is_refused_in_one_line(siamese, tmp_path, monkeypatch):
-  with pytest.raises(UserError, match="unknown score in run.select 'ccc'; there is: .*acc.same.*last, loss"):
-    run(siamese, tmp_path, monkeypatch, select='ccc')
+def test_an_unknown_score_to_select_by_is_refused_in_one_line(built, tmp_path, monkeypatch):
+  with pytest.raises(
+    UserError, match=f"unknown score in run.select 'ccc'; there is: .*{names(built[0])['score']}.*loss"
+  ):
+    run(built, tmp_path, monkeypatch, select='ccc')
 
 
-def test_updates_that_are_not_finite_are_skipped_and_their_ids_kept(siamese, tmp_path, monkeypatch):
+def test_updates_that_are_not_finite_are_skipped_and_their_ids_kept(built, tmp_path, monkeypatch):
   states = {}
   kept_save = checkpoint.Checkpoints.save
   monkeypatch.setattr(
@@ -116,7 +139,7 @@ def test_updates_that_are_not_finite_are_skipped_and_their_ids_kept(siamese, tmp
   )
   spoil = (3, 4, 5, 6, 9)  # four in a row are not five, and counting starts anew
   result, (_, spy) = run(
-    siamese, tmp_path, monkeypatch, spoil, eval_every=1, optim={**siamese[0]['optim'], 'schedule': 'constant'}
+    built, tmp_path, monkeypatch, spoil, eval_every=1, optim={**built[0]['optim'], 'schedule': 'constant'}
   )
   assert result.steps == 12
   lines = [json.loads(line) for line in (tmp_path / 'nonfinite.jsonl').read_text().splitlines()]
@@ -139,14 +162,14 @@ def test_updates_that_are_not_finite_are_skipped_and_their_ids_kept(siamese, tmp
     assert (line.get('loss', 0) is None) == (line['step'] in spoil and 'loss' in line)
 
 
-def test_five_in_a_row_fail_in_one_line_and_keep_the_last_checkpoint(siamese, tmp_path, monkeypatch):
+def test_five_in_a_row_fail_in_one_line_and_keep_the_last_checkpoint(built, tmp_path, monkeypatch):
   with pytest.raises(UserError, match='training diverged.*5 updates in a row up to step 9.*nonfinite.jsonl') as error:
-    run(siamese, tmp_path, monkeypatch, (5, 6, 7, 8, 9))
+    run(built, tmp_path, monkeypatch, (5, 6, 7, 8, 9))
   assert '\n' not in str(error.value)
   assert len((tmp_path / 'nonfinite.jsonl').read_text().splitlines()) == 5
   kept = checkpoint.Checkpoints(tmp_path)
   assert kept.latest() == 8
-  config, experiment = siamese
+  config, experiment = built
   like = experiment.init(jax.random.key(0), next(iter(experiment.batches('train', 0))))
   state, _ = kept.restore(8, like)
   assert int(state.skipped) == 4
@@ -155,24 +178,25 @@ def test_five_in_a_row_fail_in_one_line_and_keep_the_last_checkpoint(siamese, tm
   assert not (tmp_path / 'predictions.npz').exists()
 
 
-def test_a_diverged_cell_goes_on_once_the_cause_is_gone(siamese, tmp_path, monkeypatch):
+def test_a_diverged_cell_goes_on_once_the_cause_is_gone(built, tmp_path, monkeypatch):
   with pytest.raises(UserError, match='diverged'):
-    run(siamese, tmp_path, monkeypatch, (5, 6, 7, 8, 9))
-  result, (_, spy) = run(siamese, tmp_path, monkeypatch, (5, 6, 7, 8))
+    run(built, tmp_path, monkeypatch, (5, 6, 7, 8, 9))
+  result, (_, spy) = run(built, tmp_path, monkeypatch, (5, 6, 7, 8))
   assert result.steps == 12 and len(spy.ids) == 4
 
 
-def test_one_step_of_the_real_loss_ignores_padding(siamese):
-  config, experiment = siamese
+def test_one_step_of_the_real_loss_ignores_padding(built):
+  config, experiment = built
   batch = dict(next(iter(experiment.batches('train', 0))))
   state = experiment.init(jax.random.key(0), batch)
   numbers, _ = parallel.split_strings(batch)
   half = {k: v.copy() for k, v in numbers.items()}
   half['mask'][1::4] = 0  # the same rows are masked in both, with other content
   junk = {k: v.copy() for k, v in half.items()}
-  for key in ('first', 'second', 'delta'):
-    junk[key][1::4] = np.inf if key == 'first' else np.nan
-  junk['same'][1::4] = -1
+  for key in {'first', 'second', 'x', 'delta', 'label'} & set(junk):
+    junk[key][1::4] = np.inf if key in ('first', 'x') else np.nan
+  for key in {'same', 'emotion'} & set(junk):
+    junk[key][1::4] = -1
   step = parallel.pmap(experiment.step, True)
   outs = [step(parallel.replicate(state), parallel.shard(b)) for b in (half, junk)]
   (plain, wanted), (dirty, got) = outs
@@ -181,8 +205,8 @@ def test_one_step_of_the_real_loss_ignores_padding(siamese):
   jax.tree.map(np.testing.assert_array_equal, data(parallel.unreplicate(dirty)), data(parallel.unreplicate(plain)))
 
 
-def test_an_empty_split_is_refused(siamese, tmp_path, monkeypatch):
-  config, experiment = siamese
+def test_an_empty_split_is_refused(built, tmp_path, monkeypatch):
+  config, experiment = built
   nothing = lambda split, seed: iter(()) if split == 'dev' else experiment.batches(split, seed)
   replaced = dataclasses.replace(experiment, batches=nothing)
   state = experiment.init(jax.random.key(0), next(iter(experiment.batches('train', 0))))
@@ -190,16 +214,17 @@ def test_an_empty_split_is_refused(siamese, tmp_path, monkeypatch):
     train.predict(replaced, parallel.replicate(state), 'dev', 0)
 
 
-def test_predictions_keep_order_and_drop_padding(siamese):
-  config, experiment = siamese
+def test_predictions_keep_order_and_drop_padding(built):
+  config, experiment = built
   state = experiment.init(jax.random.key(0), next(iter(experiment.batches('train', 0))))
   out = train.predict(experiment, parallel.replicate(state), 'test', 0)
   real = [b['mask'] > 0 for b in experiment.batches('test', 0)]
   ids = np.concatenate([b['id'][r] for b, r in zip(experiment.batches('test', 0), real, strict=True)])
-  delta = np.concatenate([b['delta'][r, 0] for b, r in zip(experiment.batches('test', 0), real, strict=True)])
+  kind, rows = names(config), names(config)['rows']['test']
+  wanted = np.concatenate([b[kind['label']][r, 0] for b, r in zip(experiment.batches('test', 0), real, strict=True)])
   np.testing.assert_array_equal(out['id'], ids)
-  np.testing.assert_array_equal(out['delta_valence'], delta)
-  assert sum(r.sum() for r in real) == 80 and sum(map(len, real)) == 96
+  np.testing.assert_array_equal(out[kind['target']], wanted)
+  assert sum(r.sum() for r in real) == rows and sum(map(len, real)) == -(-rows // 32) * 32
 
 
 def test_an_unknown_system_is_refused():
