@@ -97,20 +97,20 @@ def _let_go() -> None:
 
 
 class _Size:
-  """How large this process is. Counting thousands of mappings takes longer than most tests, so that it is done anew
-  only where their extent has changed by as much as 500 of the smallest take."""
+  """How large this process is. Counting thousands of mappings takes longer than most tests: it is done after the last
+  test of a module, and where the process's address space has changed by the size of 500 of the smallest mappings."""
 
   def __init__(self):
     self._extent, self._mappings = 0, 0  # kB, count
 
-  def __call__(self) -> tuple[int, float]:
+  def __call__(self, anew: bool = False) -> tuple[int, float]:
     """Memory mappings now (0 where the system does not say), and the most memory held so far, in GB."""
     status = pathlib.Path('/proc/self/status')
     if not status.is_file():
       return 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS gives bytes
     told = dict(line.split(':', 1) for line in status.read_text().splitlines())
     extent, peak = (int(told[key].split()[0]) for key in ('VmSize', 'VmHWM'))
-    if abs(extent - self._extent) > 500 * 4:
+    if anew or abs(extent - self._extent) > 500 * 4:
       with open('/proc/self/maps', 'rb') as file:
         self._extent, self._mappings = extent, file.read().count(b'\n')
     return self._mappings, peak * 1024 / 1e9
@@ -123,18 +123,24 @@ class _Guard:
     self._measure = _Size()
     self._size = self._measure()
     self._largest = {'mappings': (0, 'no test'), 'gigabytes': (0.0, 'no test')}
+    self._last_of_module = False
+
+  @pytest.hookimpl(tryfirst=True)
+  def pytest_runtest_teardown(self, item, nextitem):
+    self._last_of_module = nextitem is None or nextitem.path != item.path
 
   @pytest.hookimpl(wrapper=True)
   def pytest_runtest_makereport(self, item, call):
     report = yield
-    before, self._size = self._size, self._measure()
+    before, self._size = self._size, self._measure(call.when == 'teardown' and self._last_of_module)
     report.size = self._size
     if self._size[0] > MAPPINGS >= before[0] or self._size[1] > GIGABYTES >= before[1]:
-      report.outcome = 'failed'
-      report.longrepr = (
+      line = (
         f'{item.nodeid} ({call.when}): its process grew from {before[0]:,} to {self._size[0]:,} memory mappings, from '
         f'{before[1]:.2f} to {self._size[1]:.2f} GB; at most {MAPPINGS:,} and {GIGABYTES:g} GB; compile fewer programs'
       )
+      report.longrepr = f'{report.longrepr}\n{line}' if report.failed else line
+      report.outcome = 'failed'
     return report
 
   def pytest_runtest_logreport(self, report):

@@ -102,7 +102,8 @@ def test_the_test_that_takes_too_much_memory_fails(tmp_path):
   assert status == 1 and any('its process grew from' in line and ' to 3.' in line for line in lines)
 
 
-def test_the_death_of_a_process_ends_the_run_with_its_reason(tmp_path):
+def test_the_death_of_a_process_ends_the_run_with_its_reason(tmp_path, pytestconfig):
+  assert '--max-worker-restart=0' in pytestconfig.getini('addopts')
   files = {f'long{i}': LONG for i in range(4)}
   status, lines = run(tmp_path, '-n', '2', '--dist', 'loadfile', '--max-worker-restart=0', a=DYING, **files)
   text = '\n'.join(lines)

@@ -134,7 +134,6 @@ def test_a_lost_frame_is_noticed(monkeypatch):
     egemaps.describe(np.zeros(8000, np.float32))
 
 
-@pytest.mark.campaign(2)
 @pytest.mark.parametrize('workers', [1, 2])
 def test_a_damaged_wav_does_not_stop_the_others(tmp_path, workers):
   wavs = _wavs(tmp_path / 'wav')
@@ -172,8 +171,7 @@ if __name__ == '__main__':
 """
 
 
-@pytest.mark.campaign(2)
-@pytest.mark.parametrize('workers', [1, 2])
+@pytest.mark.parametrize('workers', [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_and_continued(tmp_path, workers):
   wavs = _wavs(tmp_path / 'wav')
   (tmp_path / 'killed.py').write_text(KILLED)

@@ -34,7 +34,6 @@ def command(run, source, support, output, *more) -> int:
   return label.main([f'--run={run}', f'--source={source}', f'--support={support}', f'--output={output}', *more])
 
 
-@pytest.mark.campaign(3)
 @pytest.mark.parametrize('fusion', network.FUSIONS)
 def test_folded_weights_give_the_network(fusion):
   variables = label_cells.variables(24, fusion)  # in full size

@@ -221,7 +221,6 @@ if __name__ == '__main__':
 """
 
 
-@pytest.mark.campaign(2)
 @pytest.mark.parametrize(('what', 'name', 'at'), [('egemaps', '_one', 5), ('folder.Streams', 'read', 8)])
 def test_killed_and_continued_is_the_same_as_uninterrupted(tmp_path, opensmile, monkeypatch, what, name, at):
   monkeypatch.setattr(shards, 'SHARD_EXAMPLES', 5)
@@ -239,7 +238,6 @@ def test_killed_and_continued_is_the_same_as_uninterrupted(tmp_path, opensmile, 
   assert json.loads((final / 'affectjax.json').read_text())['created']['form'] == 'features'
 
 
-@pytest.mark.campaign(2)
 @pytest.mark.parametrize('workers', [1, 2])
 def test_interrupted_by_hand(tmp_path, opensmile, monkeypatch, capsys, workers):
   source, real, count = miniature.sound(tmp_path / 'source'), prepare.Counted.__call__, []

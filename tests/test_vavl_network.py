@@ -20,7 +20,7 @@ SHEET = {
 TOTAL = 53_884_818
 # every network there is; rows that differ in losses or updates only have vavl's; LIGHT is vavl of light blocks
 LIGHT = 'vavl_light'
-QUICK, SLOW = (LIGHT, 'uavm'), ('vavl', 'audio_only', 'late_fusion', 'mult', 'auxformer', 'no_shared')
+QUICK, SLOW = ('vavl', LIGHT, 'uavm'), ('audio_only', 'late_fusion', 'mult', 'auxformer', 'no_shared')
 NETS = [*QUICK, *(pytest.param(row, marks=pytest.mark.slow) for row in SLOW)]
 CLIP, NO_VISUAL, NO_AUDIO = 2, 5, 6
 

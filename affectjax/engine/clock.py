@@ -1,6 +1,5 @@
 """Where a cell's time goes: how long JAX traced, lowered and compiled, told by JAX itself."""
 
-import functools
 import time
 
 import jax
@@ -9,28 +8,26 @@ import jax
 EVENTS = ('/jax/core/compile/jaxpr_to_mlir_module_duration', '/jax/core/compile/backend_compile_duration')
 
 
-@functools.lru_cache(maxsize=1)
-def _spent() -> dict[str, float]:
-  """Seconds by event since the first call, which starts to listen."""
-  spent = dict.fromkeys(EVENTS, 0.0)
+_SPENT = dict.fromkeys(EVENTS, 0.0)  # seconds since this module was imported
 
-  def listen(event: str, seconds: float, **_) -> None:
-    if event in spent:
-      spent[event] += seconds
 
-  jax.monitoring.register_event_duration_secs_listener(listen)
-  return spent
+def _listen(event: str, seconds: float, **_) -> None:
+  if event in _SPENT:
+    _SPENT[event] += seconds
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 class Clock:
   """Seconds since it was made, and how many of them went into lowering and compiling."""
 
   def __init__(self):
-    self._began, self._compiled = time.perf_counter(), sum(_spent().values())
+    self._began, self._compiled = time.perf_counter(), sum(_SPENT.values())
 
   def seconds(self) -> float:
     return time.perf_counter() - self._began
 
   def compiling(self) -> float:
     """A program found in the persistent cache counts with the time it took to load."""
-    return sum(_spent().values()) - self._compiled
+    return sum(_SPENT.values()) - self._compiled

@@ -59,7 +59,8 @@ def key(config: Mapping[str, Any]) -> tuple[tuple[str, str, Any], ...]:
   The types belong to it, for 1 and 1.0 are equal but are traced otherwise.
   """
   plain = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
-  return tuple((name, type(v).__name__, v) for name, v in sorted(plain.items()))
+  kind = lambda v: f'({", ".join(map(kind, v))})' if isinstance(v, tuple) else type(v).__name__
+  return tuple((name, kind(v), v) for name, v in sorted(plain.items()))
 
 
 def unkey(key: tuple[tuple[str, str, Any], ...]) -> dict[str, Any]:

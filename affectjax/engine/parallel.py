@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = 'batch'
-PROGRAMS = 16  # of each kind a process keeps: as many as a few rows take turns with; each holds memory mappings
+PROGRAMS = 16  # that each cache of them keeps: a few rows take turns with as many; each holds memory mappings
 
 
 @functools.lru_cache(maxsize=1)
