@@ -125,7 +125,7 @@ def _run():
   run.reference = dict(kind='', votes=(), by='')
   run.data = dict(
     modalities=('audio', 'text'), frames=False, max_frames=0, summary=('mean',), context=1, standardise=True,
-    split='values', by='session', folds=5, dev=0.1, seed=5, train_items=0,
+    split='values', by='session', folds=5, dev=0.1, seed=5, limit=0,
   )  # fmt: skip
   run.target = dict(
     votes=('votes',), names=FOUR, merge=dict(happy=('happy', 'excited')), rule='inside', least=1, levels=LEVELS,
@@ -349,7 +349,7 @@ def _knobs(c, rows):
   """Where the gain lies, by how many items are ambiguous in themselves and how many say two things."""
   c.title = "AmbER^2 on IEMOCAP's twin: the gain by ambiguous items and by modalities in conflict"
   c.folds = ('0', '1', '2')
-  c.run.data.train_items = 2000  # alike, though the label rule keeps more where raters agree
+  c.run.data.limit = 2000  # alike, though the label rule keeps more where raters agree
   names = ('ce_fusion', 'ce_tempered', 'rater_only', 'amber2_fixed')
   levels, grid = (0, 1, 2), tuple((a, k) for a in KNOBS for k in KNOBS)
   suffix = lambda a, k: f'_a{100 * a:.0f}_c{100 * k:.0f}'

@@ -47,7 +47,7 @@ REFERENCES = ('majority', 'neighbours', 'intended', 'crowd', 'rater')
 DROPS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 TWIN = dict(
   steps=70, eval_every=35, batch_size=32, eval_batch_size=256,
-  data=dict(buckets=1, train_clips=1000),
+  data=dict(buckets=1, limit=1000),
   model=dict(width=32, blocks=1, shared_blocks=1, heads=4, kernel=7, remat=False), optim=dict(lr=3e-3),
 )  # fmt: skip
 SECOND_HAND = 'arXiv 2305.07216, results table, as transcribed in abhaymettu/emotion-label-ceiling (sota.csv, row S6)'
@@ -65,7 +65,7 @@ def _run():
   run.warm_start, run.warm_modules = '', ()
   run.data = dict(
     modalities=('audio', 'visual'), pool=dict(audio=1, visual=1), context=1, max_frames=dict(audio=599, visual=0),
-    buckets=4, split='partitions', folds=5, seed=5, paired=1.0, unpaired='kept', train_clips=0,
+    buckets=4, split='partitions', folds=5, seed=5, paired=1.0, unpaired='kept', limit=0,
   )  # fmt: skip
   run.target = dict(kind='classification', names=EMOTIONS, label='consensus', soft=False, merge=dict())
   run.model = dict(

@@ -13,8 +13,10 @@ from affectjax.data.corpus import Ragged
 from affectjax.engine import parallel
 from affectjax.engine.types import TrainState
 from affectjax.errors import UserError
+from affectjax.examples.examples import Examples
+from affectjax.examples.streams import Memory
+from affectjax.examples.targets import Distributions
 from affectjax.systems.amber2 import experiment as experiments
-from affectjax.systems.amber2 import items as items_lib
 from affectjax.systems.amber2 import training
 from affectjax.tables import cells
 from tests.shared import ROOT
@@ -100,7 +102,7 @@ def batch(n: int = 16, seed: int = 0, frames: int = 1, widths=None, classes: int
     x = rng.normal(size=(n, frames, width)).astype(np.float32)
     out |= {m: np.where(mask[..., None], x, 0), f'{m}_mask': mask, f'{m}_present': np.ones(n, bool)}
   votes = rng.multinomial(raters, np.ones(classes) / classes, n).astype(np.float32)
-  told = items_lib.told(votes, np.zeros(n, np.int32))
+  told = Distributions.of(votes, np.zeros(n, np.int32))
   return {
     **out, 'votes': told.votes, 'shares': told.shares, 'emotion': told.emotion, 'first': told.first,
     'level': told.level, 'label': told.first,
@@ -210,16 +212,18 @@ def differ(first, second) -> bool:
 
 
 def utterances(n: int = 120, seed: int = 0, speakers: int = 20, classes=('neutral', 'happy', 'angry', 'sad'),
-               width: int = 3, **columns) -> items_lib.Items:  # fmt: skip
+               width: int = 3, **columns) -> Examples:  # fmt: skip
   """A corpus in memory: one frame each of audio and text, three votes, speakers in turn, sessions of two speakers."""
   rng = np.random.default_rng(seed)
   place = np.arange(n) % speakers
-  streams = {m: Ragged(rng.normal(size=(n, width)).astype(np.float32), np.arange(n + 1)) for m in ('audio', 'text')}
+  real = Ragged(np.ones(n, bool), np.arange(n + 1))
+  frames = lambda: Ragged(rng.normal(size=(n, width)).astype(np.float32), np.arange(n + 1))
+  streams = {m: Memory(frames(), real) for m in ('audio', 'text')}
   votes = rng.multinomial(3, np.ones(len(classes)) / len(classes), n).astype(np.float32)
   told = {'session': (place // 4).astype(np.int32), 'votes': votes, **columns}
-  return items_lib.Items(
-    'made', np.array([f'u{i}' for i in range(n)]), np.array([f's{p}' for p in place]), np.array(['d'] * n), streams,
-    {m: Ragged(np.ones(n, bool), np.arange(n + 1)) for m in streams}, told,
+  return Examples(
+    'made', np.array([f'u{i}' for i in range(n)]), np.array([f's{p}' for p in place]), np.array(['d'] * n),
+    np.full(n, 'all'), streams, {m: np.ones(n, bool) for m in streams}, told,
     {'emotions': list(classes), 'modalities': {m: width for m in streams}},
   )  # fmt: skip
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from affectjax.errors import UserError
+from affectjax.examples import targets
 from affectjax.objectives import distributions
 from affectjax.systems import amber2 as system
 from affectjax.systems.amber2 import experiment, references, training, views
@@ -101,7 +102,7 @@ def outputs(n=6, copies=0, seed=0, heads=('fusion', 'audio', 'text', 'fusion_aud
   """Predictions of all heads, for everybody; three votes each."""
   rng = np.random.default_rng(seed)
   draw = lambda: rng.dirichlet(np.ones(4), (n, copies) if copies else n).astype(np.float32)
-  told = items_lib.told(rng.multinomial(3, np.ones(4) / 4, n), rng.integers(0, 3, n))
+  told = targets.Distributions.of(rng.multinomial(3, np.ones(4) / 4, n), rng.integers(0, 3, n))
   return {
     **{f'share_{h}': draw() for h in heads}, 'shares': told.shares, 'emotion': told.emotion, 'first': told.first,
     'level': told.level, 'audio_present': np.ones(n, bool), 'text_present': np.ones(n, bool),
@@ -297,7 +298,7 @@ def test_a_rater_against_the_others(monkeypatch):
 def test_every_rater_has_the_same_chance():
   items = small.utterances(2, votes=np.array([[3, 1, 0, 0], [0, 1, 1, 2]], np.float32))
   target = dict(small.config()['target'], merge={})
-  labels = items_lib.label(items, target)
+  labels = targets.distributions(items, target)
   drawn = sum(references.rater(items, labels, {}, {'seed': seed})[0] for seed in range(2000)) / 2000
   np.testing.assert_allclose(drawn, [[0.75, 0.25, 0, 0], [0, 0.25, 0.25, 0.5]], atol=0.04)
 

@@ -214,8 +214,8 @@ def test_missing_modalities_from_corpus_to_scores(tmp_path, monkeypatch, row, op
   items = small.utterances(width=12)
   gone = {'audio': np.arange(120) % 6 == 0, 'text': np.arange(120) % 4 == 0}
   for m, rows in gone.items():
-    items.masks[m].values[rows] = False
-    items.streams[m].values[rows] = np.nan
+    items.streams[m].mask.values[rows] = False
+    items.streams[m].values.values[rows] = np.nan
   monkeypatch.setattr(items_lib, 'load', lambda *_, **__: items)
   result, out = trained(tmp_path, row, target=dict(merge={}), **options)
   assert all(line.get('finite', 1) for line in lines(tmp_path / 'metrics.jsonl'))

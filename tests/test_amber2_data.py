@@ -9,6 +9,9 @@ import pytest
 from affectjax.data import store
 from affectjax.data.corpus import Corpus, Ragged
 from affectjax.errors import UserError
+from affectjax.examples import examples as examples_lib
+from affectjax.examples import targets
+from affectjax.examples.streams import Memory
 from affectjax.systems.amber2 import experiment
 from affectjax.systems.amber2 import items as items_lib
 from tests import amber2_small as small
@@ -24,7 +27,7 @@ def config(split='values', fold='0', **data):
 
 def test_sessions_are_folds_with_the_next_one_for_dev():
   made = small.utterances()
-  labels = items_lib.label(made, TARGET)
+  labels = targets.distributions(made, TARGET)
   session = made.columns['session']
   for fold in range(5):
     rows = items_lib.sides(made, labels, config(fold=str(fold), by='session'))
@@ -39,14 +42,14 @@ def test_sessions_are_folds_with_the_next_one_for_dev():
 def test_utterances_without_a_label_are_on_no_side(split):
   made = small.utterances()
   made.columns['votes'][::7] = 0
-  labels = items_lib.label(made, TARGET)
+  labels = targets.distributions(made, TARGET)
   rows = np.concatenate(list(items_lib.sides(made, labels, config(split, by='session')).values()))
   assert sorted(rows.tolist()) == [i for i in range(120) if i % 7]
 
 
 def test_folds_of_speakers():
   made = small.utterances()
-  labels = items_lib.label(made, TARGET)
+  labels = targets.distributions(made, TARGET)
   tests = []
   for fold in range(5):
     rows = items_lib.sides(made, labels, config('folds', str(fold)))
@@ -58,7 +61,7 @@ def test_folds_of_speakers():
 
 def test_stratified_folds_are_balanced_in_level_and_class_and_share_speakers():
   made = small.utterances(331, seed=3)
-  labels = items_lib.label(made, TARGET)
+  labels = targets.distributions(made, TARGET)
   rows = [items_lib.sides(made, labels, config('stratified', str(f), dev=0.1)) for f in range(5)]
   tests = [r['test'] for r in rows]
   assert sorted(np.concatenate(tests).tolist()) == list(range(331)), 'every utterance is tested once'
@@ -83,14 +86,14 @@ def test_stratified_folds_are_balanced_in_level_and_class_and_share_speakers():
 
 def test_fewer_training_utterances_leave_the_other_sides_alone():
   made = small.utterances()
-  labels = items_lib.label(made, TARGET)
+  labels = targets.distributions(made, TARGET)
   whole = items_lib.sides(made, labels, config(by='session'))
-  few = items_lib.sides(made, labels, config(by='session', train_items=20))
+  few = items_lib.sides(made, labels, config(by='session', limit=20))
   assert len(few['train']) == 20 and set(few['train']) < set(whole['train']) and (np.diff(few['train']) > 0).all()
   assert all(np.array_equal(few[side], whole[side]) for side in ('dev', 'test'))
-  fewer = items_lib.sides(made, labels, config(by='session', train_items=10))
+  fewer = items_lib.sides(made, labels, config(by='session', limit=10))
   assert set(fewer['train']) < set(few['train']), 'a smaller set is part of a larger one'
-  more = items_lib.sides(made, labels, config(by='session', train_items=10**6))
+  more = items_lib.sides(made, labels, config(by='session', limit=10**6))
   np.testing.assert_array_equal(more['train'], whole['train'])
 
 
@@ -98,14 +101,14 @@ def test_official_sides_need_no_folds_and_leave_the_rest_out():
   official = np.repeat([0, 1, 2, 3], 30).astype(np.int8)
   made = small.utterances(official=official)
   made = dataclasses.replace(made, group=np.array([f's{o}-{i % 5}' for i, o in enumerate(official)]))
-  rows = items_lib.sides(made, items_lib.label(made, TARGET), config('official', 'all'))
+  rows = items_lib.sides(made, targets.distributions(made, TARGET), config('official', 'all'))
   assert {side: r.tolist() for side, r in rows.items()} == {
     'train': list(range(30)), 'dev': list(range(30, 60)), 'test': list(range(60, 90))}  # fmt: skip
 
 
 def test_leaks_are_refused():
   made = small.utterances(session=np.arange(120, dtype=np.int32) % 3)
-  labels = items_lib.label(made, TARGET)
+  labels = targets.distributions(made, TARGET)
   assert 'groups in both train and dev: s0, s1' in refused(items_lib.sides, made, labels, config(by='session'))
   official = small.utterances(official=np.arange(120) % 3)
   assert 'in both train and test' in refused(items_lib.sides, official, labels, config('official', 'all'))
@@ -116,30 +119,30 @@ def test_leaks_are_refused():
 
 
 @pytest.mark.parametrize(('split', 'fold', 'data', 'said'), [
-  ('random', '0', {}, "unknown run.data.split 'random'; there is: folds, official, stratified, values"),
+  ('random', '0', {}, "unknown run.data.split 'random'; there is: all, folds, official, official_dev"),
   ('values', 'all', {}, 'needs folds, but the row has run.per_fold False'),
   ('stratified', 'all', {}, 'needs folds, but the row has run.per_fold False'),
   ('values', '7', dict(by='session'), "unknown fold '7'; there is: 0, 1, 2, 3, 4"),
   ('folds', '5', {}, "unknown fold '5'"),
   ('stratified', '5', {}, "unknown fold '5'; there is: 0, 1, 2, 3, 4"),
   ('stratified', '0', dict(dev=0.9), 'run.data.dev is 0.9'), ('stratified', '0', dict(dev=0.0), 'run.data.dev is 0.0'),
-  ('values', '0', dict(by='session', train_items=-5), 'run.data.train_items is -5'),
+  ('values', '0', dict(by='session', limit=-5), 'run.data.limit is -5'),
   ('folds', '0', dict(folds=2), '2 folds leave nothing to train on'),
   ('folds', '0', dict(folds=30), '20 groups cannot fill 30 folds'),
   ('values', '0', dict(by='season'), "unknown column of made 'season'"),
-  ('official', '0', {}, "unknown column of made 'official'"),
+  ('official', '0', {}, "run.data.split 'official' needs the corpus's own split, with train and test"),
 ])  # fmt: skip
 def test_sides_that_cannot_be_made_are_refused(split, fold, data, said):
   made = small.utterances()
-  labels = items_lib.label(made, TARGET)
+  labels = targets.distributions(made, TARGET)
   assert said in refused(items_lib.sides, made, labels, config(split, fold, **data))
 
 
 def test_a_side_without_labels_is_refused():
   made = small.utterances(official=np.arange(120) // 4 % 5 % 3)
   made.columns['votes'][made.columns['official'] == 1] = 0
-  labels = items_lib.label(made, TARGET)
-  assert 'made: no dev utterance of fold all has a label' in refused(
+  labels = targets.distributions(made, TARGET)
+  assert "made: run.data.split 'official' leaves no dev example (fold all)" in refused(
     items_lib.sides, made, labels, config('official', 'all')
   )
 
@@ -154,16 +157,16 @@ def ragged(lengths, width=2, real=None):
 
 def test_frames_are_gathered_padded_and_cut():
   x, mask = ragged([1, 3, 2], real=[True, True, False, True, True, True])
-  values, real = items_lib.gather(x, mask, np.array([1, 0, 2]), 2)
+  values, real = Memory(x, mask).gather(np.array([1, 0, 2]), 2)
   assert real.tolist() == [[True, False], [True, False], [True, True]]
   assert values[..., 0].tolist() == [[2, 0], [1, 0], [3, 4]]
-  values, real = items_lib.gather(x, mask, np.array([1]), 5)
+  values, real = Memory(x, mask).gather(np.array([1]), 5)
   assert real.tolist() == [[True, False, True, False, False]] and values[0, :, 0].tolist() == [2, 0, 4, 0, 0]
 
 
 def test_as_many_frames_as_utterances_need_not_be_one_each():
   x, mask = ragged([2, 0, 1])
-  values, real = items_lib.gather(x, mask, np.array([0, 1, 2]), 2)
+  values, real = Memory(x, mask).gather(np.array([0, 1, 2]), 2)
   assert real.tolist() == [[True, True], [False, False], [True, False]]
   assert values[..., 0].tolist() == [[1, 2], [0, 0], [3, 0]]
 
@@ -171,24 +174,24 @@ def test_as_many_frames_as_utterances_need_not_be_one_each():
 def test_single_frames_that_are_not_real_are_zero():
   x, mask = ragged([1, 1, 1], real=[True, False, True])
   x.values[1] = np.nan
-  values, real = items_lib.gather(x, mask, np.array([2, 1]), 1)
+  values, real = Memory(x, mask).gather(np.array([2, 1]), 1)
   assert real.tolist() == [[True], [False]] and values[..., 0].tolist() == [[3], [0]]
-  whole, _ = items_lib.gather(x, mask, np.array([2, 0]), 1)
+  whole, _ = Memory(x, mask).gather(np.array([2, 0]), 1)
   assert whole[..., 0].tolist() == [[3], [1]]
 
 
 def test_standardisers_look_at_real_frames_of_training_alone():
   made = small.utterances(6)
   rows = np.array([0, 1, 3])
-  made.masks['audio'].values[3] = False
-  made.streams['audio'].values[[2, 3, 4, 5]] = 1e6
+  made.streams['audio'].mask.values[3] = False
+  made.streams['audio'].values.values[[2, 3, 4, 5]] = 1e6
   found = items_lib.standardisers(made, rows, True)
-  seen = made.streams['audio'].values[:2].astype(np.float64)
+  seen = made.streams['audio'].values.values[:2].astype(np.float64)
   np.testing.assert_allclose(found['audio']['mean'], seen.mean(0), rtol=1e-5)
   np.testing.assert_allclose(found['audio']['scale'], seen.std(0), rtol=1e-5)
   off = items_lib.standardisers(made, rows, False)
   assert not off['text']['mean'].any() and (off['text']['scale'] == 1).all()
-  made.masks['text'].values[rows] = False
+  made.streams['text'].mask.values[rows] = False
   assert 'no training utterance has text' in refused(items_lib.standardisers, made, rows, True)
 
 
@@ -208,13 +211,13 @@ def corpus(monkeypatch, **splits):
 
   made = Corpus('made', 'synthetic', '1', 'x', {s: len(v) for s, v in splits.items()}, meta, columns)
   monkeypatch.setattr(store, 'open_corpus', lambda *_, **__: made)
-  items_lib._load.cache_clear()
+  examples_lib._load.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def forget():
   yield
-  items_lib._load.cache_clear()
+  examples_lib._load.cache_clear()
 
 
 def load(**data):
@@ -225,15 +228,15 @@ def test_frames_are_summarised_unless_they_are_asked_for(monkeypatch):
   corpus(monkeypatch, all=[2, 1, 3])
   pooled = load(summary=('mean', 'max'))
   assert pooled.streams['audio'].lengths.tolist() == [1, 1, 1]
-  np.testing.assert_allclose(pooled.streams['audio'].values[:, [0, 2]], [[1.5, 2], [2, 2], [4, 5]])
-  assert pooled.streams['text'].values.shape == (3, 2), 'one frame each is left as it is'
+  np.testing.assert_allclose(pooled.streams['audio'].values.values[:, [0, 2]], [[1.5, 2], [2, 2], [4, 5]])
+  assert pooled.streams['text'].values.values.shape == (3, 2), 'one frame each is left as it is'
   framed = load(frames=True)
   assert framed.streams['audio'].lengths.tolist() == [2, 1, 3]
   context = load(context=2)
-  np.testing.assert_allclose(context.streams['audio'].values[:, 0], [1.5, (1 + 2 + 2) / 3, 4], rtol=1e-6)
+  np.testing.assert_allclose(context.streams['audio'].values.values[:, 0], [1.5, (1 + 2 + 2) / 3, 4], rtol=1e-6)
   corpus(monkeypatch, all=[0, 2, 1])
   gap = load()
-  assert gap.streams['audio'].lengths.tolist() == [1, 1, 1] and gap.masks['audio'].values.tolist() == [
+  assert gap.streams['audio'].lengths.tolist() == [1, 1, 1] and gap.streams['audio'].mask.values.tolist() == [
     False,
     True,
     True,
@@ -245,16 +248,16 @@ def test_splits_of_a_corpus_are_joined(monkeypatch):
   for made in (load(frames=True), load()):
     assert made.id.tolist() == ['a0', 'a1', 'b0', 'b1', 'b2'] and len(made) == 5
     assert set(made.columns) == {'votes'}, 'columns that all have'
-    assert len(made.streams['audio']) == len(made.masks['text']) == 5
-  np.testing.assert_allclose(made.streams['audio'].values[:, 0], [1.5, 2, 1, 3, 3.5])
+    assert len(made.streams['audio']) == len(made.streams['text']) == 5
+  np.testing.assert_allclose(made.streams['audio'].values.values[:, 0], [1.5, 2, 1, 3, 3.5])
 
 
 @pytest.mark.parametrize(('data', 'said'), [
   (dict(modalities=('audio', 'video')), "modality of made in run.data.modalities 'video'; there is: audio, text"),
-  (dict(modalities=()), 'expected one or more, none twice'),
-  (dict(modalities=('audio', 'audio')), 'expected one or more, none twice'),
+  (dict(modalities=()), 'expected one or more'),
+  (dict(modalities=('audio', 'audio')), 'expected each once'),
   (dict(context=0), 'run.data.context is 0'), (dict(summary=()), 'run.data.summary is empty'),
-  (dict(summary=('median',)), "unknown summary 'median'"),
+  (dict(summary=('median',)), "unknown summary in run.data.summary 'median'"),
 ])  # fmt: skip
 def test_embeddings_that_are_not_there_are_refused(monkeypatch, data, said):
   corpus(monkeypatch, all=[2, 1, 3])
@@ -288,7 +291,7 @@ def test_batches_hold_what_raters_said_and_only_utterances_that_are_kept():
   config = small.config()
   made = experiment.build(config, None)
   items = items_lib.load(config, None)
-  labels = items_lib.label(items, config['target'])
+  labels = targets.distributions(items, config['target'])
   assert 0.3 < labels.kept.mean() < 0.6, 'the rule inside leaves out more than half, as in the corpus'
   at = {name: i for i, name in enumerate(items.id.tolist())}
   found = {side: list(made.batches(side, 0)) for side in ('dev', 'test')}
@@ -296,7 +299,7 @@ def test_batches_hold_what_raters_said_and_only_utterances_that_are_kept():
     rows = np.array([at[i] for i in batch['id'].tolist()])
     np.testing.assert_array_equal(batch['shares'], labels.shares[rows])
     np.testing.assert_allclose(batch['shares'].sum(1), 1, rtol=1e-6)
-    np.testing.assert_array_equal(batch['audio'][:, 0], items.streams['audio'].values[rows])
+    np.testing.assert_array_equal(batch['audio'][:, 0], items.streams['audio'].values.values[rows])
     np.testing.assert_array_equal(batch['level'], labels.level[rows])
     assert batch['audio'].shape == (len(rows), 1, 12) and batch['audio_present'].all()
   ids = np.concatenate([b['id'][b['mask'] > 0] for b in found['test']])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from affectjax.systems.amber2 import items as items_lib
+from affectjax.examples import targets
 from tests import amber2_small as small
 from tests.amber2_small import TARGET, refused
 
@@ -11,7 +11,7 @@ from tests.amber2_small import TARGET, refused
 def told(votes, **target):
   """Labels of a corpus with these votes."""
   votes = np.asarray(votes, np.float32)
-  return items_lib.label(small.utterances(len(votes), votes=votes), {**TARGET, **target})
+  return targets.distributions(small.utterances(len(votes), votes=votes), {**TARGET, **target})
 
 
 def test_votes_become_shares_pluralities_and_levels():
@@ -47,14 +47,14 @@ def test_the_consensus_of_the_corpus_and_its_number_of_raters():
   votes = [[2, 2, 0, 0], [2, 1, 1, 0], [1, 1, 1, 1], [2, 1, 0, 0]]
   made = small.utterances(4, votes=np.array(votes, np.float32), voters=np.array([2, 3, 3, 4]),
                           consensus=np.array([0, 3, -1, 1]))  # fmt: skip
-  of = lambda **target: items_lib.label(made, {**TARGET, **target}).kept.tolist()
+  of = lambda **target: targets.distributions(made, {**TARGET, **target}).kept.tolist()
   assert of(rule='majority') == [True, True, False, False]
   made.columns['more'] = np.zeros((4, 4), np.float32)
   assert of(rule='majority', votes=('votes', 'more')) == [False, False, False, True], 'whose number is not known'
   assert of(rule='consensus') == [True, True, False, True]
   assert of(rule='consensus', names=('neutral', 'happy')) == [True, False, False, True]
   assert of(rule='consensus', names=('x', 'sad'), merge=dict(x=('neutral', 'angry'))) == [True, True, False, False]
-  assert 'consensus' in refused(items_lib.label, small.utterances(), {**TARGET, 'rule': 'consensus'})
+  assert 'consensus' in refused(targets.distributions, small.utterances(), {**TARGET, 'rule': 'consensus'})
 
 
 def test_what_a_twin_knows_is_told_of_whom_the_rule_keeps():
@@ -62,18 +62,21 @@ def test_what_a_twin_knows_is_told_of_whom_the_rule_keeps():
   made = small.utterances(3, votes=np.array([[3, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 2]], np.float32), truth=truth,
                           reason=np.array([0, 2, 3], np.int8))  # fmt: skip
   target = dict(TARGET, names=('neutral', 'happy'), merge=dict(happy=('happy', 'angry')), votes=('votes',))
-  found = items_lib.truth(made, items_lib.label(made, target), target)
+  found = targets.truth(made, targets.distributions(made, target), target)
   np.testing.assert_allclose(found['true_shares'][:2], [[0.5, 0.5], [1 / 3, 2 / 3]], rtol=1e-6)
   assert np.isnan(found['true_shares'][2]).all() and found['reason'].tolist() == [0, 2, -1]
-  assert items_lib.truth(small.utterances(), items_lib.label(small.utterances(), TARGET), TARGET) == {}
+  assert targets.truth(small.utterances(), targets.distributions(small.utterances(), TARGET), TARGET) == {}
 
 
 def test_votes_of_several_columns_are_added():
   first, second = (np.eye(4, dtype=np.float32)[i] for i in ([0, 1], [0, 2]))
   made = small.utterances(2, votes=first, more=second)
-  assert items_lib.label(made, {**TARGET, 'votes': ('votes', 'more')}).votes.tolist() == [[2, 0, 0, 0], [0, 1, 1, 0]]
+  assert targets.distributions(made, {**TARGET, 'votes': ('votes', 'more')}).votes.tolist() == [
+    [2, 0, 0, 0],
+    [0, 1, 1, 0],
+  ]
   made.meta['vote_classes'] = {'more': ['a', 'b', 'c', 'd']}
-  assert 'over different classes' in refused(items_lib.label, made, {**TARGET, 'votes': ('votes', 'more')})
+  assert 'over different classes' in refused(targets.distributions, made, {**TARGET, 'votes': ('votes', 'more')})
 
 
 @pytest.mark.parametrize(('target', 'said'), [
@@ -86,4 +89,4 @@ def test_votes_of_several_columns_are_added():
   (dict(levels=(1,)), 'expected'), (dict(levels=()), 'run.target.levels is (), '),
 ])  # fmt: skip
 def test_labels_that_cannot_be_made_are_refused(target, said):
-  assert said in refused(items_lib.label, small.utterances(), {**TARGET, **target})
+  assert said in refused(targets.distributions, small.utterances(), {**TARGET, **target})

@@ -53,7 +53,7 @@ from tests import shared, small, vavl_small
   (dict(model=dict(kind='uavm'), update=dict(kind='joint')), "run.model.kind 'uavm' has one update"),
   (dict(model=dict(kind='mult'), parity=dict(attend_across_batch=True)), "run.model.kind 'mult' has one update"),
   (dict(parity=dict(attend_across_batch=True), eval_batch_size=64), 'run.eval_batch_size is 64, trained are 8'),
-  (dict(data=dict(train_clips=-1)), 'run.data.train_clips is -1'),
+  (dict(data=dict(limit=-1)), 'run.data.limit is -1'),
   (dict(optim=dict(name='adamw')), "unknown optimizer 'adamw'"),
   (dict(corpora=('cremad',)), 'cremad'),
   (dict(stage='reference', reference='oracle'), "unknown run.reference 'oracle'"),

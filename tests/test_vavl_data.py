@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from affectjax import metrics
-from affectjax.data.corpus import Ragged, gather
+from affectjax.data.corpus import Ragged
 from affectjax.errors import UserError
+from affectjax.examples import splits
+from affectjax.examples.examples import SIDES, Examples
+from affectjax.examples.streams import Memory
 from affectjax.systems.vavl import clips as clips_lib
 from affectjax.systems.vavl import training, views
 
@@ -114,8 +117,8 @@ def clips(n=200, both=True, **columns):
   names = np.array([f'c{i:03}' for i in range(n)])
   there = {m: np.ones(n, bool) for m in (('audio', 'visual') if both else ('audio',))}
   group = np.array([f'g{i % 10}' for i in range(n)])
-  return clips_lib.Clips('made', names, group, names, dict.fromkeys(there, ragged), dict.fromkeys(there, mask), there,
-                         columns, {'emotions': list('abc')})  # fmt: skip
+  return Examples('made', names, group, names, np.full(n, 'all'), dict.fromkeys(there, Memory(ragged, mask)), there,
+                  columns, {'emotions': list('abc')})  # fmt: skip
 
 
 @pytest.mark.parametrize('unpaired', ['kept', 'left_out'])
@@ -157,22 +160,22 @@ def test_sides_refuse_leaks_and_missing_partitions():
   sides = np.zeros((200, 2), np.int8)
   sides[np.arange(200) % 10 == 8, 0], sides[np.arange(200) % 10 == 9, 0] = 1, 2
   config = dict(data=dict(split='partitions', folds=5, seed=5), fold='0')
-  rows = clips_lib.sides(clips(partitions=sides), config)
-  assert [len(rows[s]) for s in clips_lib.SIDES] == [160, 20, 20]
+  rows = splits.split(clips(partitions=sides), config)
+  assert [len(rows[s]) for s in SIDES] == [160, 20, 20]
   leaky = sides.copy()
   leaky[0, 0] = 2  # group g0, which trains
   with pytest.raises(UserError, match='1 group in both train and test: g0'):
-    clips_lib.sides(clips(partitions=leaky), config)
-  with pytest.raises(UserError, match='partition 2 has no dev clip'):
-    clips_lib.sides(clips(partitions=sides), {**config, 'fold': '1'})
+    splits.split(clips(partitions=leaky), config)
+  with pytest.raises(UserError, match=r"made: run.data.split 'partitions' leaves no dev example \(fold 1\)"):
+    splits.split(clips(partitions=sides), {**config, 'fold': '1'})
   for split in ('folds', 'values'):
-    rows = clips_lib.sides(clips(), dict(data=dict(split=split, folds=5, seed=5), fold='2'))
+    rows = splits.split(clips(), dict(data=dict(split=split, folds=5, seed=5), fold='2'))
     assert sorted(np.concatenate(list(rows.values())).tolist()) == list(range(200))
 
 
 def test_gathered_frames_are_cut_padded_and_masked():
   made = clips(8)
-  x, mask = gather(made.streams['audio'], made.masks['audio'], np.array([3, 1, 7]), 3)
+  x, mask = made.streams['audio'].gather(np.array([3, 1, 7]), 3)
   assert mask.tolist() == [[True] * 3, [True, True, False], [True] * 3]
   np.testing.assert_array_equal(x[..., 0], [[3, 3, 3], [1, 1, 0], [7, 7, 7]])
 

@@ -6,6 +6,7 @@ import pytest
 
 from affectjax.data import store
 from affectjax.errors import UserError
+from affectjax.examples import splits
 from affectjax.systems import vavl
 from affectjax.systems.vavl import clips as clips_lib
 from affectjax.systems.vavl import network, views
@@ -45,7 +46,7 @@ def test_a_unimodal_row_is_given_the_clips_that_the_others_have(share):
   for row in ('vavl', 'audio_only', 'visual_only'):
     config = vavl_small.config(row, data=dict(paired=share))
     clips = clips_lib.load(config, None)
-    rows = clips_lib.sides(clips, config)['train']
+    rows = splits.split(clips, config)['train']
     given[row] = {m: there[rows] for m, there in clips_lib.presence(clips, rows, config['data']).items()}
   assert set(given['audio_only']) == {'audio'} and set(given['visual_only']) == {'visual'}
   for m in ('audio', 'visual'):
@@ -55,12 +56,12 @@ def test_a_unimodal_row_is_given_the_clips_that_the_others_have(share):
 
 def test_training_clips_are_limited_by_lot_and_in_order():
   rows = np.arange(100, 200)
-  some = clips_lib.limited(rows, dict(train_clips=30, seed=1))
+  some = splits.limited(rows, 30, 1)
   assert len(some) == 30 and (np.diff(some) > 0).all() and np.isin(some, rows).all()
-  np.testing.assert_array_equal(clips_lib.limited(rows, dict(train_clips=0, seed=1)), rows)
-  assert set(clips_lib.limited(rows, dict(train_clips=10, seed=1))) < set(some), 'fewer are some of the more'
-  with pytest.raises(UserError, match='train_clips is -1'):
-    clips_lib.limited(rows, dict(train_clips=-1, seed=1))
+  np.testing.assert_array_equal(splits.limited(rows, 0, 1), rows)
+  assert set(splits.limited(rows, 10, 1)) < set(some), 'fewer are some of the more'
+  with pytest.raises(UserError, match='limit is -1'):
+    splits.limited(rows, -1, 1)
 
 
 def test_late_fusion_of_very_sure_networks_stays_finite():

@@ -40,6 +40,12 @@ class TrainState:
     return cls(zero, params, tx.init(params), key, {} if extra is None else extra, zero.copy())
 
 
+def passed_on(state: TrainState, batch: Batch) -> dict[str, Any]:
+  """For `Experiment.predict` of what takes no training: a batch's numbers as they are, `mask` left out."""
+  del state
+  return {k: v for k, v in batch.items() if k != 'mask'}
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
   """All the loop knows of a paper. `step` and `predict` are traced, the others run on the host.

@@ -12,10 +12,12 @@ from affectjax.data import pipeline
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment
 from affectjax.errors import UserError, unknown
+from affectjax.examples import targets
+from affectjax.examples.examples import Examples
+from affectjax.examples.targets import Distributions
 from affectjax.objectives import ambiguity, dirichlet, distributions
 from affectjax.systems.amber2 import items as items_lib
 from affectjax.systems.amber2 import network, training, views
-from affectjax.systems.amber2.items import Items, Labels
 
 CHOICES = {
   'loss': {
@@ -138,9 +140,9 @@ def _numbers(config: Mapping[str, Any], cell: training.Spec, labels: np.ndarray)
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell."""
   items = items_lib.load(config, data_dir)
-  widths = {m: items.streams[m].values.shape[1] for m in config['data']['modalities']}
+  widths = {m: items.streams[m].width for m in config['data']['modalities']}
   cell = spec(config, widths)
-  labels = items_lib.label(items, config['target'])
+  labels = targets.distributions(items, config['target'])
   sides = items_lib.sides(items, labels, config)
   # before ties are left out: what starts from a row sees embeddings as that row did, whatever its loss
   standard = items_lib.standardisers(items, sides['train'], config['data']['standardise'])
@@ -154,8 +156,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   extra = {'input': standard, 'numbers': numbers}
   batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
   steps = config['steps'] or math.ceil(config['epochs'] * len(train) / batch_size)
-  known = items_lib.truth(items, labels, config['target'])
-  gather = functools.partial(_gather, items, labels, hard, known, _frames(items, config['data']['max_frames']))
+  known = targets.truth(items, labels, config['target'])
+  gather = functools.partial(_gather, items, labels, hard, known, frames_of(items, config['data']['max_frames']))
   modalities, tried = tuple(widths), settings(config)
 
   def batches(side, seed):
@@ -187,17 +189,19 @@ def _finish(student: str, modalities: tuple[str, ...], temper: bool, outputs):
   return {side: views.add(student, modalities, out) for side, out in found.items()}
 
 
-def _frames(items: Items, limit: int) -> dict[str, int]:
-  """Frames a batch has per modality: the longest utterance's, or `limit` if that is less."""
+def frames_of(items: Examples, limit: int) -> dict[str, int]:
+  """Frames that a batch has per modality: the longest utterance's, or `limit` if that is less."""
   longest = {m: int(x.lengths.max()) for m, x in items.streams.items()}
   return {m: min(n, limit) if limit else n for m, n in longest.items()}
 
 
-def _gather(items: Items, labels: Labels, hard: np.ndarray, known, frames: Mapping[str, int], rows: np.ndarray):
+def _gather(
+  items: Examples, labels: Distributions, hard: np.ndarray, known, frames: Mapping[str, int], rows: np.ndarray
+):
   """A batch: ids, embeddings and masks per modality, what raters said."""
   out = {'id': items.id[rows], 'group': items.group[rows], 'item': items.item[rows]}
   for m, x in items.streams.items():
-    out[m], out[f'{m}_mask'] = items_lib.gather(x, items.masks[m], rows, frames[m])
+    out[m], out[f'{m}_mask'] = x.gather(rows, frames[m])
     out[f'{m}_present'] = out[f'{m}_mask'].any(1)
   told = {'votes': labels.votes, 'shares': labels.shares, 'emotion': labels.emotion, 'first': labels.first}
   return {**out, **{k: v[rows] for k, v in told.items()}, 'level': labels.level[rows], 'label': hard[rows],

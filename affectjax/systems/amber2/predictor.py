@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from affectjax.data import pipeline, unlabelled
+from affectjax.data import pipeline
 from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
+from affectjax.examples import examples as examples_lib
+from affectjax.examples.examples import Examples
 from affectjax.systems.amber2 import experiment, training, views
 from affectjax.systems.amber2 import items as items_lib
 
@@ -24,16 +26,15 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   """The label distribution per utterance, of the setting and with the temper that dev chose."""
   config, names, final = cell.config, inputs(cell), cell.final()
   data, student, classes = config['data'], config['student'], config['target']['names']
-  items = items_lib._split(corpus, unlabelled.SPLIT, names, None if data['frames'] else data['summary'],
-                           data['context'])  # fmt: skip
-  present = {m: np.array([items.masks[m][i].any() for i in range(len(items))]) for m in names}
+  items = items_lib.shaped(examples_lib.of(corpus, names), data)
+  present = {m: x.present for m, x in items.streams.items()}
   if student in names:
     shared.refuse_without(cell, items.id, present[student], student)
   standard = {m: final['extra']['input'][m] for m in names}
-  real = {m: items.streams[m].values[items.masks[m].values] for m in names}
+  real = {m: x.frames() for m, x in items.streams.items()}
   shared.refuse_widths(cell, real, standard)
-  spec = experiment.spec(config, {m: items.streams[m].values.shape[1] for m in names})
-  frames = experiment._frames(items, data['max_frames'])
+  spec = experiment.spec(config, {m: items.streams[m].width for m in names})
+  frames = experiment.frames_of(items, data['max_frames'])
   size = shared.batch_size(config['eval_batch_size'], len(items))
   best, power = _by_dev(cell, student, names)
 
@@ -41,7 +42,7 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
     out = {k: np.zeros(len(rows), dtype) for k, dtype in _LABELS}
     out |= {k: np.zeros((len(rows), len(classes)), np.float32) for k in ('votes', 'shares')}
     for m, x in items.streams.items():
-      out[m], out[f'{m}_mask'] = items_lib.gather(x, items.masks[m], rows, frames[m])
+      out[m], out[f'{m}_mask'] = x.gather(rows, frames[m])
       out[f'{m}_present'] = out[f'{m}_mask'].any(1)
     return out
 
@@ -77,7 +78,7 @@ def _tempered(shares: np.ndarray, power: float) -> np.ndarray:
   return shared.softmax(logs)
 
 
-def _notes(items: items_lib.Items, frames) -> tuple[str, ...]:
+def _notes(items: Examples, frames) -> tuple[str, ...]:
   notes = []
   for m, x in items.streams.items():
     if (x.lengths > frames[m]).any():

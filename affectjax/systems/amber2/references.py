@@ -10,31 +10,34 @@ import optax
 from affectjax import raters
 from affectjax.data import pipeline
 from affectjax.engine import parallel
-from affectjax.engine.types import Experiment, TrainState
+from affectjax.engine.types import Experiment, TrainState, passed_on
 from affectjax.errors import UserError, unknown
+from affectjax.examples import targets
+from affectjax.examples.examples import Examples
+from affectjax.examples.targets import Distributions
 from affectjax.systems.amber2 import items as items_lib
 from affectjax.systems.amber2 import views
-from affectjax.systems.amber2.items import Items, Labels
 
 HEAD = 'raters'
 
 
-def prior(items: Items, labels: Labels, sides, config) -> tuple[np.ndarray, Labels]:
+def prior(items: Examples, labels: Distributions, sides, config) -> tuple[np.ndarray, Distributions]:
   """The mean label distribution of the training side, for everybody."""
   del items, config
   mean = labels.shares[sides['train']].mean(0, dtype=np.float64)
   return np.repeat(mean[None], len(labels.first), 0), labels
 
 
-def condition(items: Items, labels: Labels, sides, config) -> tuple[np.ndarray, Labels]:
+def condition(items: Examples, labels: Distributions, sides, config) -> tuple[np.ndarray, Distributions]:
   """The shares of the votes in `run.reference.votes`: of those who only heard, say, against those who only saw."""
   del sides
-  votes, _ = items_lib.votes_of(items, config['target'], tuple(config['reference']['votes']))
+  target = config['target']
+  votes, _ = targets.votes(items, tuple(config['reference']['votes']), target['names'], target['merge'])
   there = votes.sum(1) > 0
   return np.where(there[:, None], raters.soft_label(votes), np.nan), _where(labels, there)
 
 
-def rater(items: Items, labels: Labels, sides, config) -> tuple[np.ndarray, Labels]:
+def rater(items: Examples, labels: Distributions, sides, config) -> tuple[np.ndarray, Distributions]:
   """One rater, drawn by lot from those who made the label, against the others' shares."""
   del items, sides
   lot, classes = np.random.default_rng((config['seed'], 41)), labels.votes.shape[1]
@@ -42,18 +45,18 @@ def rater(items: Items, labels: Labels, sides, config) -> tuple[np.ndarray, Labe
   place = lot.random(len(total)) * total
   one = np.eye(classes)[(np.cumsum(labels.votes, 1) <= place[:, None]).sum(1).clip(max=classes - 1)]
   votes = np.where(total[:, None] >= 2, labels.votes - one, 0.0)  # of one rater nobody is left
-  told = items_lib.told(votes, labels.level)
+  told = Distributions.of(votes, labels.level)
   return one, told
 
 
-METHODS: Mapping[str, Callable[..., tuple[np.ndarray, Labels]]] = {
+METHODS: Mapping[str, Callable[..., tuple[np.ndarray, Distributions]]] = {
   'prior': prior, 'condition': condition, 'rater': rater,
 }  # fmt: skip
 
 
-def _where(labels: Labels, there: np.ndarray) -> Labels:
+def _where(labels: Distributions, there: np.ndarray) -> Distributions:
   """Labels of those who are `there` [N] bool, and none of the others."""
-  return items_lib.told(np.where(there[:, None], labels.votes, 0.0), labels.level)
+  return Distributions.of(np.where(there[:, None], labels.votes, 0.0), labels.level)
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
@@ -64,7 +67,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   if bool(told['votes']) != (told['kind'] == 'condition'):
     raise UserError(f'run.reference.votes {told["votes"]}, kind {told["kind"]!r}; votes are for condition, and only it')
   items = items_lib.load(config, data_dir, embedded=False)
-  labels = items_lib.label(items, config['target'])
+  labels = targets.distributions(items, config['target'])
   if str(config['fold']).isdigit():
     sides = items_lib.sides(items, labels, config)
   elif told['kind'] == 'prior':
@@ -87,18 +90,18 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     batches=lambda side, seed: pipeline.ordered(sides[side], gather, size),
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
-    predict=_passed_on,
+    predict=passed_on,
     score=functools.partial(views.score, HEAD, (HEAD,), (HEAD,), (('', 0.0, 0.0),)),
     finish=functools.partial(_finish, tuple(config['target']['names'])),
   )
 
 
-def _classes(items: Items, labels: Labels, config: Mapping[str, Any]) -> np.ndarray:
+def _classes(items: Examples, labels: Distributions, config: Mapping[str, Any]) -> np.ndarray:
   """[N] int32 the class by which results are told apart: of the column `run.reference.by`, or the raters' plurality."""
   by = config['reference']['by']
   if not by:
     return labels.emotion
-  if tuple(items_lib.classes_of(items, 'votes')) != tuple(config['target']['names']):
+  if tuple(targets.classes_of(items, 'votes')) != tuple(config['target']['names']):
     raise UserError(f'run.reference.by {by!r} counts over the classes of {items.name}; run.target.names has others')
   return items.column(by).astype(np.int32)
 
@@ -113,9 +116,3 @@ def _finish(names: tuple[str, ...], outputs):
       who = there & (np.asarray(out['class']) == k)
       done[side] |= views.entries(f'{views.EMOTION}_of_{name}', out, np.asarray(out[f'share_{HEAD}']), who)
   return done
-
-
-def _passed_on(state, batch):
-  """Numbers of the batch as they are."""
-  del state
-  return {k: v for k, v in batch.items() if k != 'mask'}

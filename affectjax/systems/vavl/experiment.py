@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from affectjax.data import buckets, pipeline
-from affectjax.data.corpus import gather
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
+from affectjax.examples import splits, targets
+from affectjax.examples.examples import Examples
 from affectjax.layers.dense import COMPUTE
 from affectjax.systems.vavl import baselines, network, training, views
 from affectjax.systems.vavl import clips as clips_lib
-from affectjax.systems.vavl.clips import Clips
 
 TARGETS = ('classification', 'regression')
 KINDS = ('vavl', *baselines.KINDS)
@@ -95,17 +95,17 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   clips = clips_lib.load(config, data_dir)
   told = clips_lib.labels(clips, config)
   sides = labelled(clips, told['label'], config)
-  sides['train'] = clips_lib.limited(sides['train'], config['data'])
   data, parity = config['data'], config['parity']
+  sides['train'] = splits.limited(sides['train'], data['limit'], data['seed'])
   given = clips_lib.presence(clips, sides['train'], data)
   lengths = {m: x.lengths for m, x in clips.streams.items()}
   sizes = buckets.Buckets(lengths, data['buckets'], data['max_frames'])
-  cell = spec(config, {m: x.values.shape[1] for m, x in clips.streams.items()})
+  cell = spec(config, {m: x.width for m, x in clips.streams.items()})
   batch_size = parallel.global_batch(config['batch_size'])
   eval_size = parallel.global_batch(config['eval_batch_size'])
   steps = config['steps'] or math.ceil(config['epochs'] * len(sides['train']) / batch_size)
-  train = functools.partial(_gather, clips, told, given)
-  test = functools.partial(_gather, clips, {'label': told['label'], **clips_lib.group_parts(clips)}, clips.present)
+  train = functools.partial(gather, clips, told, given)
+  test = functools.partial(gather, clips, {'label': told['label'], **clips_lib.group_parts(clips)}, clips.present)
   standard = clips_lib.standardisers(clips, sides['train'], given)
 
   def batches(side, seed):
@@ -125,17 +125,17 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     batches=batches,
     init=functools.partial(_init, cell, training.optimiser(config['optim'], steps), standard),
     step=training.make_step(cell, config['optim'], steps),
-    predict=_predict(cell),
+    predict=predict(cell),
     score=functools.partial(views.score, cell.target),
     steps=steps,
     finish=lambda outputs: {side: views.add(cell.target, out) for side, out in outputs.items()},
   )
 
 
-def labelled(clips: Clips, label: np.ndarray, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def labelled(clips: Examples, label: np.ndarray, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
   """Rows of the sides that have a label, [N] or [N, A]; a side that is left with none is refused."""
-  known = label >= 0 if label.ndim == 1 else np.isfinite(label).any(1)
-  rows = {side: at[known[at]] for side, at in clips_lib.sides(clips, config).items()}
+  known = targets.known(label)
+  rows = {side: at[known[at]] for side, at in splits.split(clips, config).items()}
   for side, at in rows.items():
     if not len(at):
       raise UserError(f'{clips.name}: no {side} clip of fold {config["fold"]} has a label '
@@ -143,12 +143,12 @@ def labelled(clips: Clips, label: np.ndarray, config: Mapping[str, Any]) -> dict
   return rows
 
 
-def _gather(clips: Clips, told, present, rows: np.ndarray, frames: Mapping[str, int]) -> dict[str, np.ndarray]:
+def gather(clips: Examples, told, present, rows: np.ndarray, frames: Mapping[str, int]) -> dict[str, np.ndarray]:
   """A batch: ids, frames and masks per modality, who has it, and what is told of each clip."""
   out = {'id': clips.id[rows], 'group': clips.group[rows], 'item': clips.item[rows]}
   for m, x in clips.streams.items():
     there = present[m][rows]
-    values, mask = gather(x, clips.masks[m], rows, frames[m])
+    values, mask = x.gather(rows, frames[m])
     out[m], out[f'{m}_mask'], out[f'{m}_present'] = values, mask & there[:, None], there
   return {**out, **{k: v[rows] for k, v in told.items()}}
 
@@ -171,12 +171,14 @@ def _initialiser(net):
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
-def _predict(cell: training.Spec):
-  def predict(state, batch):
+def predict(cell: training.Spec):
+  """(state, batch) -> outputs per view and what is scored with them, of the network of `cell`."""
+
+  def outputs(state, batch):
     x = training.inputs(cell, state.extra, batch)
     variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}
     out = {f'output_{view}': y for view, y in cell.net.apply(variables, x).items()}
     kept = ('label', 'audio_present', 'visual_present', *views.PARTS)
     return {**out, **{k: batch[k] for k in kept if k in batch}}
 
-  return predict
+  return outputs

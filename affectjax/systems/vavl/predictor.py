@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from affectjax.data import buckets, pipeline, unlabelled
+from affectjax.data import buckets, pipeline
 from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
+from affectjax.examples import examples as examples_lib
 from affectjax.systems.vavl import clips as clips_lib
 from affectjax.systems.vavl import experiment, views
 
@@ -19,21 +20,20 @@ def inputs(cell: Cell) -> tuple[str, ...]:
   if config['parity']['attend_across_batch']:
     raise cell.can_not('with run.parity.attend_across_batch a prediction depends on which clips share a batch; use a '
                        'row without it')  # fmt: skip
-  return tuple(m for m in clips_lib.STREAMS if m in config['data']['modalities'])
+  return tuple(m for m in clips_lib.MODALITIES if m in config['data']['modalities'])
 
 
 def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   """Class probabilities or attributes per clip, from all that it has."""
   config, names, final = cell.config, inputs(cell), cell.final()
   data, target = config['data'], experiment.target_of(config)
-  pool = tuple((m, data['pool'].get(m, 1)) for m in names)
-  clips = clips_lib._split(corpus, unlabelled.SPLIT, pool, data['context'])
+  clips = clips_lib.shaped(examples_lib.of(corpus, names), data)
   if len(names) == 1:
     shared.refuse_without(cell, clips.id, clips.present[names[0]], names[0])
   standard = {m: final['extra']['input'][m] for m in names}
-  real = {m: clips.streams[m].values[clips.masks[m].values] for m in names}
+  real = {m: x.frames() for m, x in clips.streams.items()}
   shared.refuse_widths(cell, real, standard)
-  spec = experiment.spec(config, {m: x.values.shape[1] for m, x in clips.streams.items()})
+  spec = experiment.spec(config, {m: x.width for m, x in clips.streams.items()})
   lengths = {m: x.lengths for m, x in clips.streams.items()}
   sizes = buckets.Buckets(lengths, data['buckets'], data['max_frames'])
   rows = np.argsort(sizes.of, kind='stable')  # of like length together
@@ -42,15 +42,15 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   def table(out):
     found = {k: v[np.argsort(rows)] for k, v in out.items() if k.startswith('output_')}
     nobody = np.zeros(len(clips), bool)
-    chosen, _ = views._chosen(found, *(clips.present.get(m, nobody) for m in clips_lib.STREAMS))
+    chosen, _ = views.chosen(found, *(clips.present.get(m, nobody) for m in clips_lib.MODALITIES))
     if target.kind == 'classification':
       return {'id': clips.id, **shared.classes(target.names, shared.softmax(chosen))}
     return {'id': clips.id, **{name: chosen[:, i] for i, name in enumerate(target.names)}}
 
   return Predictor(
     final['params'], {**final['extra'], 'batch_stats': final['extra'].get('batch_stats') or {}}, real, standard,
-    lambda: pipeline.ordered(rows, lambda at: experiment._gather(clips, {}, clips.present, at, sizes.needed(at)), size),
-    -(-len(rows) // size), experiment._predict(spec), table, _notes(lengths, data['max_frames']),
+    lambda: pipeline.ordered(rows, lambda at: experiment.gather(clips, {}, clips.present, at, sizes.needed(at)), size),
+    -(-len(rows) // size), experiment.predict(spec), table, _notes(lengths, data['max_frames']),
   )  # fmt: skip
 
 

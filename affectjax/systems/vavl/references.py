@@ -13,11 +13,11 @@ import optax
 
 from affectjax.data import pipeline
 from affectjax.engine import parallel
-from affectjax.engine.types import Experiment, TrainState
+from affectjax.engine.types import Experiment, TrainState, passed_on
 from affectjax.errors import UserError, unknown
+from affectjax.examples.examples import Examples
 from affectjax.systems.vavl import clips as clips_lib
 from affectjax.systems.vavl import views
-from affectjax.systems.vavl.clips import Clips
 from affectjax.systems.vavl.experiment import labelled, target_of
 
 VOTES = {'audio': 'votes_audio', 'visual': 'votes_visual', 'both': 'votes'}
@@ -33,7 +33,7 @@ def _every_view(scores: np.ndarray) -> Scores:
   return dict.fromkeys(VOTES, scores)
 
 
-def majority(clips: Clips, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
+def majority(clips: Examples, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
   """The training side's most frequent class, or the mean of its labels."""
   del seed
   train = label[sides['train']]
@@ -42,7 +42,7 @@ def majority(clips: Clips, label: np.ndarray, sides, classes: int, seed: int) ->
   return _every_view(np.repeat(_one_hot(np.bincount(train).argmax()[None], classes), len(label), 0))
 
 
-def neighbours(clips: Clips, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
+def neighbours(clips: Examples, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
   """Looked up by the TRUE labels of the two clips before and after in file order, the clip itself never seen.
 
   Each side is a list in file order; the table counts training labels, what it does not know is the majority.
@@ -65,13 +65,13 @@ def neighbours(clips: Clips, label: np.ndarray, sides, classes: int, seed: int) 
   return _every_view(out)
 
 
-def intended(clips: Clips, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
+def intended(clips: Examples, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
   """The emotion that the actor was asked for."""
   del label, sides, seed
   return _every_view(_one_hot(clips.column('intended'), classes))
 
 
-def crowd(clips: Clips, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
+def crowd(clips: Examples, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
   """The plurality of those who only heard, or only saw the clip; a tie is decided by lot."""
   del label, sides, classes
   lot = np.random.default_rng((seed, 31))
@@ -79,7 +79,7 @@ def crowd(clips: Clips, label: np.ndarray, sides, classes: int, seed: int) -> Sc
   return {view: (v + 0.5 * lot.random(v.shape)).astype(np.float32) for view, v in scores.items()}
 
 
-def rater(clips: Clips, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
+def rater(clips: Examples, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
   """One person, drawn from those who heard, saw, or heard and saw it; the last is one of those who made the label."""
   del label, sides
   lot, out = np.random.default_rng((seed, 32)), {}
@@ -104,8 +104,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     raise UserError(
       f'run.reference {method!r} predicts classes; with run.target.kind regression there is majority only'
     )
-  config = {**config, 'data': {**config['data'], 'modalities': (), 'pool': {}, 'context': 1}}
-  clips = clips_lib.load(config, data_dir)
+  clips = clips_lib.load(config, data_dir, features=False)
   label = clips_lib.labels(clips, config)['label']
   sides = labelled(clips, label, config)
   scores = METHODS[method](clips, label, sides, len(target.names), config['seed'])
@@ -120,13 +119,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     batches=lambda side, seed: pipeline.ordered(sides[side], gather, size),
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
-    predict=_passed_on,
+    predict=passed_on,
     score=functools.partial(views.score, target),
     finish=lambda outputs: {side: views.add(target, out) for side, out in outputs.items()},
   )
-
-
-def _passed_on(state, batch):
-  """Numbers of the batch as they are."""
-  del state
-  return {k: v for k, v in batch.items() if k != 'mask'}

@@ -16,7 +16,7 @@ PARTS = ('gender', 'age')
 Outputs = Mapping[str, np.ndarray]
 
 
-def _chosen(out: Outputs, audio: np.ndarray, visual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def chosen(out: Outputs, audio: np.ndarray, visual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """The outputs [N, K] for who has which modality [N] bool, and of whom the network says something at all [N] bool."""
   known = {'both': audio & visual, 'audio': audio & ~visual, 'visual': visual & ~audio}
   there = {view: who for view, who in known.items() if f'output_{view}' in out}
@@ -53,11 +53,11 @@ def add(target: Target, out: Outputs) -> dict[str, np.ndarray]:
   """
   found = dict(out)
   audio, visual = _present(out)
-  chosen, answered = _chosen(out, audio, visual)
+  values, answered = chosen(out, audio, visual)
   if answered.any():
-    found |= _entries(target, '', out, chosen, answered)
+    found |= _entries(target, '', out, values, answered)
     for part in (part for part in PARTS if part in out):
-      found |= _entries(target, f'_{part}', out, chosen, answered)
+      found |= _entries(target, f'_{part}', out, values, answered)
       code = out[part] if target.kind == 'classification' else np.where(out[part] < 0, np.nan, out[part])
       found |= {f'{name}_{part}_part': code for name in subjects(target)}
   for m, who in (('audio', audio), ('visual', visual)):
@@ -67,7 +67,7 @@ def add(target: Target, out: Outputs) -> dict[str, np.ndarray]:
     number, is_audio = clips_lib.drop_draws(out['id'])
     for share in DROPS:
       lost = (number < share / 100) & audio & visual
-      left, heard = _chosen(out, audio & ~(lost & is_audio), visual & ~(lost & ~is_audio))
+      left, heard = chosen(out, audio & ~(lost & is_audio), visual & ~(lost & ~is_audio))
       found |= _entries(target, f'_drop{share}', out, left, heard)
   return found
 
@@ -95,9 +95,9 @@ def score(target: Target, out: Outputs) -> dict[str, float]:
   """Named metrics, and the loss that selects: of the prediction from all a clip has (sheet, section 6)."""
   found = add(target, out)
   scores = {name: metrics.compute(name, found) for name in names(target) if metrics.available(name, found)}
-  chosen, answered = _chosen(out, *_present(out))
+  values, answered = chosen(out, *_present(out))
   if answered.any():
-    scores['loss'] = loss(target, chosen[answered].astype(np.float64), np.asarray(out['label'])[answered])
+    scores['loss'] = loss(target, values[answered].astype(np.float64), np.asarray(out['label'])[answered])
   return scores
 
 

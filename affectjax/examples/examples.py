@@ -1,0 +1,124 @@
+"""A corpus as what can be learned from: who an example is, its modalities, and whatever else is known of it."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from affectjax.data import store
+from affectjax.data.corpus import Column, Corpus, Ragged
+from affectjax.errors import UserError, unknown
+from affectjax.examples.streams import Memory, Stream
+
+SIDES = ('train', 'dev', 'test')
+GIGABYTE = 1e9
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+  """All N examples of a corpus, in its own order.
+
+  Attributes:
+    name: of the corpus.
+    id, group, item: [N] str; `item` is the video, dialogue or recording, `group` the speaker (or whatever else must not
+      be on two sides of a split).
+    part: [N] str, the part of the corpus (its split on disk) that an example is stored in.
+    streams: modality -> its frames, of those that were asked for.
+    present: modality -> [N] bool, whether an example has it; of all modalities of the corpus.
+    columns: whatever else the corpus says of an example: [N, ...] each, or ragged in time.
+    meta: of the corpus, see `affectjax.data.corpus.Corpus`.
+  """
+
+  name: str
+  id: np.ndarray
+  group: np.ndarray
+  item: np.ndarray
+  part: np.ndarray
+  streams: Mapping[str, Stream]
+  present: Mapping[str, np.ndarray]
+  columns: Mapping[str, Column]
+  meta: Mapping[str, Any]
+
+  def __len__(self) -> int:
+    return len(self.id)
+
+  def column(self, key: str) -> np.ndarray:
+    """A column [N, ...] by name; one that is not there, or has time, is refused with those there are."""
+    plain = {k: v for k, v in self.columns.items() if not isinstance(v, Ragged)}
+    if key not in plain:
+      raise unknown(f'column of {self.name}', key, plain)
+    return plain[key]
+
+  def series(self, key: str) -> Ragged:
+    """A column with time, [T, ...] per example, by name; one that is not there is refused with those there are."""
+    ragged = {k: v for k, v in self.columns.items() if isinstance(v, Ragged)}
+    if key not in ragged:
+      raise unknown(f'column with time of {self.name}', key, ragged)
+    return ragged[key]
+
+
+def load(
+  config: Mapping[str, Any], data_dir: str | None, modalities: tuple[str, ...], corpus: str | None = None
+) -> Examples:
+  """The examples of a config's corpus; kept, for a table's cells share them.
+
+  Args:
+    config: `corpora` (the first is read), `twins` (knobs by corpus), `data`.
+    data_dir: of prepared corpora; None for the synthetic twins.
+    modalities: whose frames are wanted; () where labels alone are.
+    corpus: another one than the first of `corpora`.
+
+  Raises:
+    UserError: the corpus is not there, or has not these modalities.
+  """
+  name = corpus or config['corpora'][0]
+  if len(set(modalities)) < len(modalities):
+    raise UserError(f'run.data.modalities is {tuple(modalities)}; expected each once')
+  knobs = {} if data_dir else dict(config['twins'].get(name, {}))
+  return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(modalities))
+
+
+@functools.lru_cache(maxsize=4)
+def _load(name: str, data_dir: str | None, knobs: str, modalities: tuple[str, ...]) -> Examples:
+  return of(store.open_corpus(name, data_dir, **json.loads(knobs)), modalities)
+
+
+def of(corpus: Corpus, modalities: Sequence[str]) -> Examples:
+  """The examples of an open corpus, with the frames of these modalities."""
+  name, known = corpus.name, corpus.meta['modalities']
+  for m in modalities:
+    if m not in known:
+      raise unknown(f'modality of {name} in run.data.modalities', m, known)
+  parts = {split: corpus.columns(split) for split in corpus.counts}
+  columns = _joined(parts)
+  masks = {m: columns[f'{m}_mask'] for m in known if f'{m}_mask' in columns}
+  taken = {'id', 'group', 'item', *(f'{m}{end}' for m in known for end in ('', '_mask', '_present'))}
+  return Examples(
+    name, columns['id'], columns['group'], columns['item'], _parts(corpus),
+    {m: Memory(columns[m], masks[m]) for m in modalities},
+    {m: np.array([mask[i].any() for i in range(len(mask))], bool) for m, mask in masks.items()},
+    {k: v for k, v in columns.items() if k not in taken}, corpus.meta,
+  )  # fmt: skip
+
+
+def _parts(corpus: Corpus) -> np.ndarray:
+  return np.repeat(list(corpus.counts), list(corpus.counts.values()))
+
+
+def _joined(parts: Mapping[str, Mapping[str, Column]]) -> dict[str, Column]:
+  """The parts of a corpus one after the other; a column that not all of them have is left out."""
+  tables = list(parts.values())
+  if len(tables) == 1:
+    return dict(tables[0])
+  shared = [k for k in tables[0] if all(k in t for t in tables)]
+  return {k: _concatenated([t[k] for t in tables]) for k in shared}
+
+
+def _concatenated(columns: list[Column]) -> Column:
+  if not isinstance(columns[0], Ragged):
+    return np.concatenate(columns)
+  lengths = np.concatenate([c.lengths for c in columns])
+  return Ragged(np.concatenate([c.values for c in columns]), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))

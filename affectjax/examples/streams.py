@@ -1,0 +1,112 @@
+"""The frames of one modality for all examples of a corpus, in memory or on disk, with the same calls and values.
+
+Axes: N examples, T frames of an example, D features, B examples of a batch.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from affectjax.data.corpus import Ragged
+
+CHUNK = 2**22  # values (D times frames) that a pass over a stream looks at together
+
+
+class Stream(abc.ABC):
+  """Frames of N examples; the mask is always in memory, the features may not be.
+
+  Attributes:
+    mask: of each example [T] bool, its real frames.
+  """
+
+  mask: Ragged
+
+  @property
+  @abc.abstractmethod
+  def width(self) -> int:
+    """D."""
+
+  @abc.abstractmethod
+  def read(self, index: np.ndarray) -> Ragged:
+    """The frames of the examples at `index` [B], in that order."""
+
+  @property
+  def lengths(self) -> np.ndarray:
+    """Frames of each example, [N]."""
+    return self.mask.lengths
+
+  @property
+  def present(self) -> np.ndarray:
+    """Whether an example has a real frame, [N] bool."""
+    return np.array([self.mask[i].any() for i in range(len(self))], bool)
+
+  def __len__(self) -> int:
+    return len(self.mask)
+
+  def frames(self) -> np.ndarray:
+    """The real frames of all examples, [M, D]; for few examples."""
+    return np.concatenate([x.values[self.mask.take(part).values] for part, x in self.chunks()])
+
+  def gather(self, index: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """A padded batch: features [B, frames, D] float32, zeros where no frame is real, and the mask [B, frames] bool.
+
+    An example with more frames than that is cut at its end.
+    """
+    return padded(self.read(index), self.mask.take(index), frames)
+
+  def chunks(self, index: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Ragged]]:
+    """(positions in `index`, their frames), some examples at a time, in order; `index` [M] is of all by default."""
+    index = np.arange(len(self)) if index is None else index
+    ends = np.cumsum(self.lengths[index] * self.width)
+    for part in np.split(np.arange(len(index)), np.flatnonzero(np.diff(ends // CHUNK)) + 1 if len(index) else []):
+      if len(part):
+        yield part, self.read(index[part])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Memory(Stream):
+  """Features in memory.
+
+  Attributes:
+    values: of each example [T, D] float32.
+    mask: of each example [T] bool.
+  """
+
+  values: Ragged
+  mask: Ragged
+
+  @property
+  def width(self) -> int:
+    return self.values.values.shape[1]
+
+  def read(self, index: np.ndarray) -> Ragged:
+    if len(index) and (np.diff(index) == 1).all():  # examples in a row: a view
+      first, end = self.values.offsets[index[0]], self.values.offsets[index[-1] + 1]
+      offsets = self.values.offsets[index[0] : index[-1] + 2] - first
+      return Ragged(self.values.values[first:end], offsets)
+    return self.values.take(index)
+
+  def gather(self, index: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    values, offsets = self.values.values, self.values.offsets
+    if len(values) == len(self) and frames == 1 and (self.lengths == 1).all():
+      real = self.mask.values[index]
+      x = values[index]
+      return (x if real.all() else np.where(real[:, None], x, np.float32(0)))[:, None], real[:, None]
+    at = offsets[index][:, None] + np.arange(frames)
+    inside = at < offsets[index + 1][:, None]
+    at = np.where(inside, at, 0)
+    real = inside & self.mask.values[at]
+    return np.where(real[..., None], values[at], np.float32(0)), real
+
+
+def padded(values: Ragged, mask: Ragged, frames: int) -> tuple[np.ndarray, np.ndarray]:
+  """Zero-padded features [B, frames, D] and mask [B, frames] of `values` and `mask`; cut at the end if longer."""
+  x = np.zeros((len(values), frames, values.values.shape[1]), np.float32)
+  real = np.zeros((len(values), frames), bool)
+  for i in range(len(values)):
+    good = mask[i][:frames]
+    real[i, : len(good)] = good
+    x[i, : len(good)] = np.where(good[:, None], values[i][:frames], np.float32(0))
+  return x, real
