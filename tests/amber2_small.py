@@ -216,9 +216,9 @@ def utterances(n: int = 120, seed: int = 0, speakers: int = 20, classes=('neutra
   """A corpus in memory: one frame each of audio and text, three votes, speakers in turn, sessions of two speakers."""
   rng = np.random.default_rng(seed)
   place = np.arange(n) % speakers
-  real = Ragged(np.ones(n, bool), np.arange(n + 1))
+  real = lambda: Ragged(np.ones(n, bool), np.arange(n + 1))
   frames = lambda: Ragged(rng.normal(size=(n, width)).astype(np.float32), np.arange(n + 1))
-  streams = {m: Memory(frames(), real) for m in ('audio', 'text')}
+  streams = {m: Memory(frames(), real()) for m in ('audio', 'text')}
   votes = rng.multinomial(3, np.ones(len(classes)) / len(classes), n).astype(np.float32)
   told = {'session': (place // 4).astype(np.int32), 'votes': votes, **columns}
   return Examples(

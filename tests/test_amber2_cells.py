@@ -7,8 +7,10 @@ import jax
 import numpy as np
 import pytest
 
+from affectjax.data.corpus import Ragged
 from affectjax.engine import train
 from affectjax.errors import UserError
+from affectjax.examples.streams import Memory
 from affectjax.systems.amber2 import experiment
 from affectjax.systems.amber2 import items as items_lib
 from tests import amber2_small as small
@@ -236,11 +238,11 @@ def test_frames_train_as_their_means_do(tmp_path, monkeypatch):
   rng, framed, pooled = np.random.default_rng(0), {}, {}
   for m in BOTH:
     parts = [rng.normal(size=(n, 12)).astype(np.float32) for n in rng.integers(1, 5, 120)]
-    framed[m], pooled[m] = items_lib.Ragged.stack(parts), items_lib.Ragged.stack([p.mean(0)[None] for p in parts])
+    framed[m], pooled[m] = Ragged.stack(parts), Ragged.stack([p.mean(0)[None] for p in parts])
   found = []
-  for name, streams in (('framed', framed), ('pooled', pooled)):
-    masks = {m: items_lib.Ragged(np.ones(len(x.values), bool), x.offsets) for m, x in streams.items()}
-    whole_ = dataclasses.replace(items, streams=streams, masks=masks)
+  for name, of in (('framed', framed), ('pooled', pooled)):
+    streams = {m: Memory(x, Ragged(np.ones(len(x.values), bool), x.offsets)) for m, x in of.items()}
+    whole_ = dataclasses.replace(items, streams=streams)
     monkeypatch.setattr(items_lib, 'load', lambda *_, whole_=whole_, **__: whole_)
     found.append(trained(tmp_path / name, target=dict(merge={}), data=dict(standardise=False))[1])
   np.testing.assert_allclose(found[0]['emotion_shares_hat'], found[1]['emotion_shares_hat'], atol=1e-5)
