@@ -104,30 +104,30 @@ def _mtclar(config, data_dir):
 
 
 def _vavl(config, data_dir):
+  from affectjax.examples import splits
   from affectjax.systems.vavl import clips as clips_lib
   from affectjax.systems.vavl import experiment
 
-  if config['stage'] == 'reference':
-    config = {**config, 'data': {**config['data'], 'modalities': (), 'pool': {}, 'context': 1}}
-  clips = clips_lib.load(config, data_dir)
-  told = clips_lib.labels(clips, config)
-  rows = experiment.labelled(clips, told['label'], config)
-  rows['train'] = clips_lib.limited(rows['train'], config['data'])
-  labels = {f'{side}/{k}': digest(v[at]) for side, at in rows.items() for k, v in told.items()}
+  clips = clips_lib.load(config, data_dir, features=config['stage'] != 'reference')
+  found = clips_lib.labels(clips, config)
+  rows = experiment.labelled(clips, found['label'], config)
+  rows['train'] = splits.limited(rows['train'], config['data']['limit'], config['data']['seed'])
+  labels = {f'{side}/{k}': digest(v[at]) for side, at in rows.items() for k, v in found.items()}
   return {side: clips.id[at] for side, at in rows.items()}, labels
 
 
 def _amber2(config, data_dir):
+  from affectjax.examples import targets
   from affectjax.systems.amber2 import items as items_lib
 
   items = items_lib.load(config, data_dir, embedded=config['stage'] != 'reference')
-  told = items_lib.label(items, config['target'])
+  found = targets.distributions(items, config['target'])
   if str(config['fold']).isdigit() or config['data']['split'] == 'official':
-    rows = items_lib.sides(items, told, config)
+    rows = items_lib.sides(items, found, config)
   else:
-    rows = {'test': np.flatnonzero(told.kept)}
+    rows = {'test': np.flatnonzero(found.kept)}
   labels = {
-    f'{side}/{name}': digest(getattr(told, name)[at])
+    f'{side}/{name}': digest(getattr(found, name)[at])
     for side, at in rows.items()
     for name in ('votes', 'shares', 'emotion', 'first', 'level')
   }

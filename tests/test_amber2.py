@@ -69,7 +69,7 @@ SETTINGS = (('lambda_0.3.kappa_2', 0.3, 2.0), ('lambda_0.7.kappa_2', 0.7, 2.0))
   ('amber2', dict(steps=-1), 'run.steps -1'), ('amber2', dict(steps=0, epochs=0), 'run.epochs 0'),
   ('amber2', dict(data=dict(max_frames=-1)), 'run.data.max_frames -1'),
   ('amber2', dict(data=dict(modalities=('audio', 'face'))), "'face'; there is: audio, text"),
-  ('amber2', dict(data=dict(split='official')), "unknown column of iemocap 'official'"),
+  ('amber2', dict(data=dict(split='official')), "iemocap: run.data.split 'official' needs the corpus's own split"),
   ('amber2', dict(corpora=('iemocaps',)), "'iemocaps'"),
   ('prior', dict(reference=dict(kind='oracle')), "unknown run.reference.kind 'oracle'; there is: condition, prior"),
   ('prior', dict(reference=dict(votes=('votes',))), 'votes are for condition, and only it'),

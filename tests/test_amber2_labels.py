@@ -85,7 +85,7 @@ def test_votes_of_several_columns_are_added():
   (dict(names=('neutral', 'furious')), "'furious'; there is: angry"),
   (dict(merge=dict(calm=('neutral',))), "unknown class in merge 'calm'"),
   (dict(merge=dict(happy=('sad',))), "class 'sad' of the corpus is part of 'happy' and of 'sad'"),
-  (dict(least=9), "the rule 'inside' (run.target) keeps no utterance of 120"),
+  (dict(least=9), "the rule 'inside' (run.target) keeps no example of 120"),
   (dict(levels=(1,)), 'expected'), (dict(levels=()), 'run.target.levels is (), '),
 ])  # fmt: skip
 def test_labels_that_cannot_be_made_are_refused(target, said):

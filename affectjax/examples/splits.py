@@ -96,13 +96,13 @@ def official(examples: Examples) -> np.ndarray:
 
 
 def _official(examples: Examples, index: np.ndarray, data: Mapping[str, Any], fold: int) -> Rows:
-  side = official(examples)[index]
-  rows = {name: index[side == name] for name in SIDES}
-  if not (len(rows['train']) and len(rows['test'])):
-    found = ', '.join(sorted(set(examples.part.tolist())))
+  side = official(examples)
+  if not {'train', 'test'} <= set(side.tolist()):
+    parts = ', '.join(sorted(set(examples.part.tolist())))
     raise UserError(f"{examples.name}: run.data.split 'official' needs the corpus's own split, with train and test; "
-                    f'there is no column official, and the parts are: {found}')  # fmt: skip
-  if len(rows['dev']):
+                    f'there is no column official, and the parts are: {parts}')  # fmt: skip
+  rows = {name: index[side[index] == name] for name in SIDES}
+  if 'dev' in side or not len(rows['train']):
     return rows
   return {**rows, **_held_out(examples, rows['train'], setting(data, 'dev'), data['seed'])}
 
