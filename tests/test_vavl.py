@@ -41,7 +41,7 @@ from tests import shared, small, vavl_small
   (dict(data=dict(modalities=('audio', 'text'))), "unknown modality in run.data.modalities 'text'"),
   (dict(data=dict(modalities=())), 'run.data.modalities is ()'),
   (dict(model=dict(kind='mult'), data=dict(modalities=('audio',))), 'mult needs both audio and visual'),
-  (dict(data=dict(split='random')), "unknown run.data.split 'random'; there is: all, folds, official, official_dev, partitions"),
+  (dict(data=dict(split='random')), "unknown run.data.split 'random'; there is: all, folds, official"),
   (dict(data=dict(paired=1.5)), 'run.data.paired is 1.5'),
   (dict(data=dict(paired=0.5, unpaired='dropped')), "unknown run.data.unpaired 'dropped'"),
   (dict(data=dict(paired=0.0, unpaired='left_out')), 'no training clip has audio'),
