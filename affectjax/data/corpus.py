@@ -2,11 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affectjax.errors import unknown
+
+if TYPE_CHECKING:
+  from affectjax.data.records import Stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Corpus:
     meta: `modalities` {name: width}, `rate_hz` {name: float or None}, `attributes` (names along A of `ratings`),
       `emotions` (class names), `labels` (how labels were aggregated), `licence`, and whatever else is said of it.
     columns: split -> its columns, read whole into memory.
+    stored: the same on disk; None for a twin, which is made in memory.
   """
 
   name: str
@@ -104,6 +108,7 @@ class Corpus:
   counts: Mapping[str, int]
   meta: Mapping[str, Any]
   columns: Callable[[str], Columns]
+  stored: 'Stored | None' = None
 
   def describe(self) -> dict[str, Any]:
     """What a record says of its data."""

@@ -2,7 +2,7 @@
 
 import bisect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +47,25 @@ def read_fields(info: Mapping[str, Any]) -> schema.Fields:
   return {key: (dtype, tuple(shape)) for key, (dtype, shape) in info['fields'].items()}
 
 
-def read_examples(where: Path, info: Mapping[str, Any], split: str) -> Iterator[tuple[bytes, schema.Example]]:
-  """The stored bytes and the example of each record of a split, in order."""
+def read_examples(
+  where: Path, info: Mapping[str, Any], split: str, keys: Collection[str] | None = None
+) -> Iterator[tuple[bytes, schema.Example]]:
+  """The stored bytes and the example (of these keys, or all) of each record of a split, in order."""
   fields = read_fields(info)
   for shard in info['splits'][split]['shards']:
     for record in read_shard(where / shard['file']):
-      yield record, _decode(record, fields, where / shard['file'])
+      yield record, _decode(record, fields, where / shard['file'], keys)
 
 
-def read_columns(where: Path, info: Mapping[str, Any], split: str) -> Columns:
-  """A whole split in memory.
+def read_columns(where: Path, info: Mapping[str, Any], split: str, keys: Collection[str] | None = None) -> Columns:
+  """A whole split in memory, of these keys, or all.
 
   Returns:
     Strings and arrays of fixed shape [N, ...], and Ragged for those whose first axis is time.
   """
   fields, stats = read_fields(info), info['splits'][split]
-  n, steps = stats['examples'], stats['steps']
+  fields = fields if keys is None else {k: v for k, v in fields.items() if k in keys}
+  n, steps = stats['examples'], {k: v for k, v in stats['steps'].items() if k in fields}
   texts = {k: [] for k, (dtype, _) in fields.items() if dtype == 'str'}
   flat = {  # of known size, so that nothing is ever held twice
     k: np.empty((steps[k], *shape[1:]) if k in steps else (n, *shape), dtype)
@@ -71,7 +74,7 @@ def read_columns(where: Path, info: Mapping[str, Any], split: str) -> Columns:
   }
   offsets = {k: np.zeros(n + 1, np.int64) for k in steps}
   rows = -1
-  for rows, (_, example) in enumerate(read_examples(where, info, split)):
+  for rows, (_, example) in enumerate(read_examples(where, info, split, tuple(fields))):
     if rows >= n:
       break
     for key, x in example.items():
@@ -89,6 +92,34 @@ def read_columns(where: Path, info: Mapping[str, Any], split: str) -> Columns:
     raise errors.UserError(f'{where}: {split} does not hold the {n} examples that {MANIFEST} says; prepare it again')
   out = {k: Ragged(x, offsets[k]) if k in offsets else x for k, x in flat.items()}
   return {k: out[k] if k in out else np.array(texts[k], np.str_) for k in fields}
+
+
+class Stored:
+  """A prepared corpus on disk, of which parts are read.
+
+  Attributes:
+    where: `<data_dir>/<corpus>/<version>`.
+    info: what affectjax.json says.
+  """
+
+  def __init__(self, where: Path, info: Mapping[str, Any]):
+    self.where, self.info = where, info
+
+  def gigabytes(self, key: str) -> float:
+    """What a column with time takes in memory, all splits together."""
+    dtype, shape = read_fields(self.info)[key]
+    steps = sum(split['steps'][key] for split in self.info['splits'].values())
+    return steps * int(np.prod(shape[1:])) * np.dtype(dtype).itemsize / 1e9
+
+  def columns(self, split: str, without: Collection[str] = ()) -> Columns:
+    """A split's columns, read into memory, but those named."""
+    if split not in self.info['splits']:
+      raise errors.unknown(f'split of {self.info["name"]}', split, self.info['splits'])
+    return read_columns(self.where, self.info, split, [k for k in self.info['fields'] if k not in without])
+
+  def source(self, split: str) -> 'RecordSource':
+    """Random access to a split."""
+    return RecordSource(self.where, split)
 
 
 class RecordSource:
@@ -117,7 +148,7 @@ class RecordSource:
     return self._ends[-1]
 
   def __getitem__(self, index: int) -> schema.Example:
-    return self._read([index])[0]
+    return self.read([index])[0]
 
   def gather(self, indices: Sequence[int], max_frames: int | None = None, crop: bool = False) -> dict[str, np.ndarray]:
     """A batch of examples in the order of `indices` [B].
@@ -133,7 +164,7 @@ class RecordSource:
     Returns:
       key -> [B, ...] array, [B, T, ...] for what has time.
     """
-    examples = self._read(indices)
+    examples = self.read(indices)
     out = {}
     for key, (dtype, shape) in self._fields.items():
       values = [e[key] for e in examples]
@@ -151,8 +182,8 @@ class RecordSource:
         x[row, : len(value)] = value[:length]
     return out
 
-  def _read(self, indices: Sequence[int]) -> list[schema.Example]:
-    """The examples at `indices`, one call per shard."""
+  def read(self, indices: Sequence[int], keys: Collection[str] | None = None) -> list[schema.Example]:
+    """The examples at `indices`, in that order, of these keys, or all; one call per shard."""
     wanted: dict[int, list[tuple[int, int]]] = {}  # shard -> (position in it, position in the batch)
     for at, index in enumerate(indices):
       if not 0 <= index < len(self):
@@ -170,13 +201,13 @@ class RecordSource:
       except Exception as e:
         raise _damaged(path, e) from e
       for (_, at), record in zip(places, records, strict=True):
-        out[at] = _decode(record, self._fields, path)
+        out[at] = _decode(record, self._fields, path, keys)
     return out
 
 
-def _decode(record: bytes, fields: schema.Fields, path: Path) -> schema.Example:
+def _decode(record: bytes, fields: schema.Fields, path: Path, keys: Collection[str] | None) -> schema.Example:
   try:
-    return wire.decode(record, fields)
+    return wire.decode(record, fields, keys)
   except ValueError as e:
     raise _damaged(path, e) from e
 

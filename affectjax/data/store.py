@@ -74,13 +74,8 @@ def open_corpus(name: str, data_dir: Path | None = None, **knobs: Any) -> Corpus
   where = folder(name, data_dir)
   info = manifest(name, data_dir)
   counts = {split: s['examples'] for split, s in info['splits'].items()}
-
-  def columns(split: str):
-    if split not in counts:
-      raise errors.unknown(f'split of {name}', split, counts)
-    return records.read_columns(where, info, split)
-
-  return Corpus(name, 'prepared', info['version'], info['sha256'], counts, info['meta'], columns)
+  stored = records.Stored(where, info)
+  return Corpus(name, 'prepared', info['version'], info['sha256'], counts, info['meta'], stored.columns, stored)
 
 
 def folder(name: str, data_dir: Path) -> Path:

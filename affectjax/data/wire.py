@@ -12,7 +12,7 @@ The grammar, from the message's public definition (field number, wire type 2 = l
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -41,12 +41,15 @@ def encode(example: Example) -> bytes:
   return b''.join([_head(0x0A, sum(map(len, entries))), *entries])
 
 
-def decode(record: bytes, fields: Mapping[str, tuple[str, tuple[int | None, ...]]]) -> dict[str, np.ndarray | str]:
+def decode(
+  record: bytes, fields: Mapping[str, tuple[str, tuple[int | None, ...]]], keys: Collection[str] | None = None
+) -> dict[str, np.ndarray | str]:
   """Reads an example back.
 
   Args:
     record: as written by `encode`, or by TFDS.
     fields: key -> (dtype name or 'str', shape with None for the axis that varies).
+    keys: which of them are wanted; all by default.
 
   Returns:
     Strings and arrays; float arrays are read-only views into `record`.
@@ -64,14 +67,16 @@ def decode(record: bytes, fields: Mapping[str, tuple[str, tuple[int | None, ...]
       i, _ = _open(record, i, 0x12)
       kind = record[i]
       i, _ = _open(record, i, kind)
-      if i < stop:
-        i, _ = _open(record, i, 0x0A)
-      out[key] = _value(record, i, stop, kind, *fields[key])
+      if keys is None or key in keys:
+        if i < stop:
+          i, _ = _open(record, i, 0x0A)
+        out[key] = _value(record, i, stop, kind, *fields[key])
       i = stop
   except (IndexError, KeyError, UnicodeDecodeError) as e:
     raise ValueError(f'not an example of this corpus: {type(e).__name__} {e}') from e
-  if len(out) != len(fields):
-    raise ValueError(f'an example without {sorted(set(fields) - set(out))}')
+  wanted = set(fields) if keys is None else set(keys)
+  if len(out) != len(wanted):
+    raise ValueError(f'an example without {sorted(wanted - set(out))}')
   return out
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from affectjax.data import store
 from affectjax.data.corpus import Column, Corpus, Ragged
 from affectjax.errors import UserError, unknown
-from affectjax.examples.streams import Memory, Stream
+from affectjax.examples.streams import Disk, Memory, Stream
 
 SIDES = ('train', 'dev', 'test')
-GIGABYTE = 1e9
+MEMORY_GB = 8.0  # a modality that takes more stays on disk, where `run.data.memory_gb` does not say otherwise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,27 +78,40 @@ def load(
   if len(set(modalities)) < len(modalities):
     raise UserError(f'run.data.modalities is {tuple(modalities)}; expected each once')
   knobs = {} if data_dir else dict(config['twins'].get(name, {}))
-  return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(modalities))
+  limit = float(config['data'].get('memory_gb', MEMORY_GB))
+  if limit < 0:
+    raise UserError(f'run.data.memory_gb is {limit:g}; expected 0 or more')
+  return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(modalities), limit)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(name: str, data_dir: str | None, knobs: str, modalities: tuple[str, ...]) -> Examples:
-  return of(store.open_corpus(name, data_dir, **json.loads(knobs)), modalities)
+def _load(name: str, data_dir: str | None, knobs: str, modalities: tuple[str, ...], limit: float) -> Examples:
+  return of(store.open_corpus(name, data_dir, **json.loads(knobs)), modalities, limit)
 
 
-def of(corpus: Corpus, modalities: Sequence[str]) -> Examples:
-  """The examples of an open corpus, with the frames of these modalities."""
+def of(corpus: Corpus, modalities: Sequence[str], memory_gb: float = MEMORY_GB) -> Examples:
+  """The examples of an open corpus, with the frames of these modalities; those larger than `memory_gb` stay on disk."""
   name, known = corpus.name, corpus.meta['modalities']
   for m in modalities:
     if m not in known:
       raise unknown(f'modality of {name} in run.data.modalities', m, known)
-  parts = {split: corpus.columns(split) for split in corpus.counts}
-  columns = _joined(parts)
+  stored = corpus.stored
+  on_disk = {m for m in modalities if stored is not None and stored.gigabytes(m) > memory_gb}
+  if stored is None:
+    columns = _joined({split: corpus.columns(split) for split in corpus.counts})
+  else:  # what stays on disk, or is not wanted, is not read
+    without = on_disk | (set(known) - set(modalities))
+    columns = _joined({split: stored.columns(split, without) for split in corpus.counts})
   masks = {m: columns[f'{m}_mask'] for m in known if f'{m}_mask' in columns}
+  streams: dict[str, Stream] = {}
+  for m in modalities:
+    if m in on_disk:
+      streams[m] = Disk(m, int(known[m]), [stored.source(split) for split in corpus.counts], masks[m])
+    else:
+      streams[m] = Memory(columns[m], masks[m])
   taken = {'id', 'group', 'item', *(f'{m}{end}' for m in known for end in ('', '_mask', '_present'))}
   return Examples(
-    name, columns['id'], columns['group'], columns['item'], _parts(corpus),
-    {m: Memory(columns[m], masks[m]) for m in modalities},
+    name, columns['id'], columns['group'], columns['item'], _parts(corpus), streams,
     {m: np.array([mask[i].any() for i in range(len(mask))], bool) for m, mask in masks.items()},
     {k: v for k, v in columns.items() if k not in taken}, corpus.meta,
   )  # fmt: skip

@@ -5,11 +5,12 @@ Axes: N examples, T frames of an example, D features, B examples of a batch.
 
 import abc
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from affectjax.data.corpus import Ragged
+from affectjax.data.records import RecordSource
 
 CHUNK = 2**22  # values (D times frames) that a pass over a stream looks at together
 
@@ -99,6 +100,40 @@ class Memory(Stream):
     at = np.where(inside, at, 0)
     real = inside & self.mask.values[at]
     return np.where(real[..., None], values[at], np.float32(0)), real
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Disk(Stream):
+  """Features that stay on disk, in the shards of a prepared corpus.
+
+  Attributes:
+    key: the modality.
+    features: D.
+    sources: of the corpus's splits, whose examples follow one another.
+    mask: of each example [T] bool.
+  """
+
+  key: str
+  features: int
+  sources: Sequence[RecordSource]
+  mask: Ragged
+
+  @property
+  def width(self) -> int:
+    return self.features
+
+  def read(self, index: np.ndarray) -> Ragged:
+    ends = np.cumsum([len(s) for s in self.sources])
+    number = np.searchsorted(ends, index, side='right')
+    frames: list[np.ndarray] = [np.zeros((0, self.features), np.float32)] * len(index)
+    for k in np.unique(number):
+      own = np.flatnonzero(number == k)
+      first = ends[k] - len(self.sources[k])
+      for at, example in zip(own, self.sources[k].read((index[own] - first).tolist(), (self.key,)), strict=True):
+        frames[at] = example[self.key]
+    lengths = np.array([len(x) for x in frames], np.int64)
+    values = np.concatenate(frames) if frames else np.zeros((0, self.features), np.float32)
+    return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]))
 
 
 def padded(values: Ragged, mask: Ragged, frames: int) -> tuple[np.ndarray, np.ndarray]:
