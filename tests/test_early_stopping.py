@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from affectjax.data import pipeline
-from affectjax.engine import checkpoint, steps, train
+from affectjax.engine import cell, checkpoint, steps, train
 from affectjax.engine.clock import Clock
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError
@@ -295,18 +295,18 @@ def test_killed_at_any_step_it_ends_the_same(run, tmp_path, kill):
   same(tmp_path / 'torn', tmp_path / 'whole', run(tmp_path / 'torn'), whole)
 
 
-@pytest.mark.parametrize('where', ['_is_over', 'store_predictions'])
+@pytest.mark.parametrize('where', [(train, '_is_over'), (cell.Folder, 'store')], ids=['_is_over', 'store'])
 def test_killed_after_the_last_evaluation_it_trains_no_more(run, tmp_path, monkeypatch, where):
   whole = run(tmp_path / 'whole')
-  kept = getattr(train, where)
+  kept = getattr(*where)
 
   def stopping(*args):
-    if where == 'store_predictions' or args[1] == 8:
+    if where[1] == 'store' or args[1] == 8:
       raise Stop
     return kept(*args)
 
   with monkeypatch.context() as patch:
-    patch.setattr(train, where, stopping)
+    patch.setattr(*where, stopping)
     with pytest.raises(Stop):
       run(tmp_path / 'torn')
   assert evaluated(tmp_path / 'torn') == [2, 4, 6, 8]

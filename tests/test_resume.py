@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.tree import leaves
 
-from affectjax.engine import train
+from affectjax.engine import cell, train
 from affectjax.systems import mtclar
 from tests import small
 from tests.test_parallel import equal
@@ -110,7 +110,7 @@ def test_stopped_after_training_predicts_without_training_again(built, tmp_path,
   whole, wanted, _ = run(built, tmp_path / 'whole', monkeypatch, eval_every=6)
   with pytest.MonkeyPatch.context() as patch:
     stopping = lambda *_: (_ for _ in ()).throw(Stop)
-    patch.setattr(train, 'store_predictions', stopping)
+    patch.setattr(cell.Folder, 'store', stopping)
     nothing, _, _ = run(built, tmp_path / 'torn', monkeypatch, eval_every=6)
   assert nothing is None
   resumed, got, ids = run(built, tmp_path / 'torn', monkeypatch, eval_every=6)

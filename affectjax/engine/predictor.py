@@ -9,7 +9,6 @@ A system that can predict has a module `predictor` in its package, found by name
 import dataclasses
 import importlib
 import importlib.util
-import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,12 +18,12 @@ import jax
 import numpy as np
 
 from affectjax.engine import checkpoint, parallel, train
+from affectjax.engine.cell import AGAIN, Folder
 from affectjax.engine.types import Batch, Experiment, TrainState
 from affectjax.errors import UserError
 
 EMOTION = 'emotion'
 Columns = dict[str, np.ndarray]  # name -> [N] numbers (NaN: none) or strings ('': none)
-AGAIN = 'remove its folder and run it again'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +57,10 @@ class Cell:
 
   def stored(self, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Arrays of predictions.npz, '<split>/<name>', those of `names` that are there."""
-    path = self.folder / 'predictions.npz'
     try:
-      with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in names if name in file.files}
-    except Exception as error:  # numpy and zipfile tell of damage by errors of many kinds
-      raise UserError(f'{path}: cannot be read (damaged?): {type(error).__name__}: {error}; {AGAIN}') from error
+      return Folder(self.folder).predictions(names)
+    except ValueError as error:
+      raise UserError(f'{self.folder}: {error}; {AGAIN}') from error
 
   def can_not(self, why: str) -> UserError:
     """The refusal of a cell of which no predictions can be had."""
@@ -121,20 +118,7 @@ def load(folder: pathlib.Path) -> Cell:
     UserError: no cell, unfinished, failed, damaged, or of a version that did not say what it was trained on.
   """
   folder = pathlib.Path(folder)
-  path = folder / 'config.json'
-  if not path.is_file():
-    what = 'not a cell, there is no config.json' if folder.is_dir() else 'no such folder'
-    raise UserError(f'{folder}: {what}; expected WORKDIR/cells/<row>/<fold>-<seed>-<fingerprint>')
-  try:
-    document = json.loads(path.read_text('utf-8'))
-    if not isinstance(document['config']['system'], str):
-      raise TypeError('system is no name')
-  except (ValueError, KeyError, TypeError, OSError) as error:
-    raise UserError(f'{path}: cannot be read as the config of a cell: {error!r}; {AGAIN}') from error
-  if (folder / 'FAILED').is_file():
-    raise UserError(f'{folder}: this cell failed, see its file FAILED; run it to its end first')
-  if not (folder / 'predictions.npz').is_file():
-    raise UserError(f'{folder}: this cell is not finished, there is no predictions.npz; run it to its end first')
+  path, document = folder / 'config.json', Folder(folder).document()
   if not isinstance(document.get('features'), dict) or not isinstance(document.get('labels'), dict):
     raise UserError(f'{path}: says no width and rate of the training features (an earlier version ran it); {AGAIN}')
   document = _plain(document, path)

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from affectjax.engine import checkpoint, optim, parallel
+from affectjax.engine.cell import Folder
 from affectjax.engine.clock import Clock
 from affectjax.engine.feed import Feed, Turn
 from affectjax.engine.types import Experiment, TrainState
@@ -100,7 +101,7 @@ def run(
   outputs = experiment.finish(outputs)
   scores = {split: _scored(experiment, out) for split, out in outputs.items()}
   if jax.process_index() == 0:
-    store_predictions(folder / 'predictions.npz', outputs)
+    Folder(folder).store(outputs)
   if experiment.steps:
     checkpoint.save_final(folder, state)
   marks.append(clock.seconds())
@@ -227,14 +228,6 @@ def _scored(experiment: Experiment, outputs: Mapping[str, np.ndarray]) -> dict[s
   return {k: float(v) for k, v in experiment.score(outputs).items()}
 
 
-def store_predictions(path: pathlib.Path, outputs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-  """`<split>/<name>` arrays, compressed, written whole or not at all."""
-  temporary = path.with_name(path.name + '.tmp')
-  with open(temporary, 'wb') as file:
-    np.savez_compressed(file, **{f'{s}/{k}': v for s, out in outputs.items() for k, v in out.items()})
-  temporary.replace(path)
-
-
 def _add_line(path: pathlib.Path, line: Mapping[str, Any]) -> None:
   """Flushed to disk; numbers that are not finite have no JSON and become null."""
   line = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
@@ -249,8 +242,7 @@ class _Log:
 
   def __init__(self, folder: pathlib.Path, every: int):
     self._host = jax.process_index()
-    self._path = folder / 'metrics.jsonl'
-    self._nonfinite = folder / (f'nonfinite-{self._host}.jsonl' if self._host else 'nonfinite.jsonl')
+    self._path, self._nonfinite = Folder(folder).metrics, Folder(folder).nonfinite(self._host)
     self._every = every
     self.evaluations: list[tuple[int, dict[str, float]]] = []  # step and dev scores
     self._examples, self._waited, self._since = 0, 0.0, time.perf_counter()

@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from affectjax import files
 from affectjax.data import store
+from affectjax.engine.cell import Folder
 from affectjax.errors import UserError, unknown
 from affectjax.tables import claims, figures, flags, matrix, records
 
@@ -201,7 +201,7 @@ def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
 def done(workdir: pathlib.Path, cells: Iterable[Cell]) -> set[tuple]:
   """The cells whose record and predictions are there."""
   known = records.load(workdir)
-  return {c.key for c in cells if c.key in known and (workdir / c.folder / 'predictions.npz').is_file()}
+  return {c.key for c in cells if c.key in known and Folder(workdir / c.folder).finished}
 
 
 def run_cell(table: Table, cell: Cell, workdir: pathlib.Path, watch, first_host: bool) -> str | None:
@@ -209,13 +209,12 @@ def run_cell(table: Table, cell: Cell, workdir: pathlib.Path, watch, first_host:
   from affectjax.engine import checkpoint, train  # JAX starts only when something is to be trained
 
   folder, began = workdir / cell.folder, time.time()
-  if cell.warm is not None and (workdir / cell.warm.folder / 'FAILED').is_file():
+  if cell.warm is not None and Folder(workdir / cell.warm.folder).failure:
     return _failed(folder, f'UserError: not run: row {cell.warm.row!r}, from which it starts, failed', first_host)
   folder.mkdir(parents=True, exist_ok=True)
   try:
     if first_host:
-      (folder / 'FAILED').unlink(missing_ok=True)
-      files.write_json(folder / 'config.json', {
+      Folder(folder).begin({
         'config': cell.config, 'fingerprint': cell.fingerprint, 'row': cell.row, 'kind': table.kind,
         'warm_start': cell.warm.folder if cell.warm else None, **_trained_on(table, cell),
       })  # fmt: skip
@@ -245,8 +244,7 @@ def _trained_on(table: Table, cell: Cell) -> dict[str, Any]:
 
 def _failed(folder: pathlib.Path, text: str, first_host: bool) -> str:
   if first_host:
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write_text(folder / 'FAILED', text)
+    Folder(folder).fail(text)
   return text.strip().splitlines()[-1]
 
 

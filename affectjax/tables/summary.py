@@ -4,13 +4,13 @@ import dataclasses
 import functools
 import json
 import pathlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from affectjax import metrics
+from affectjax.engine.cell import Folder
 from affectjax.errors import UserError
 from affectjax.tables import bootstrap, claims, flags, matrix, records, ttest
 
@@ -91,12 +91,12 @@ def read_table(workdir: pathlib.Path) -> dict[str, Any]:
   return table
 
 
-def _read_test(path: pathlib.Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-  """The arrays of predictions.npz under `test/` that these metrics read, and `group`."""
-  with np.load(path, allow_pickle=False) as file:
-    keys = {key.removeprefix('test/') for key in file.files if key.startswith('test/')}
-    wanted = {'group'}.union(*(metrics.needs(name) for name in names if metrics.available(name, keys)))
-    out = {key: file[f'test/{key}'] for key in sorted(wanted)}
+def _read_test(folder: Folder, names: Sequence[str]) -> dict[str, np.ndarray]:
+  """A finished cell's predictions of the test split that these metrics read, and `group`; ValueError if unreadable."""
+  keys = {key.removeprefix('test/') for key in folder.stored() if key.startswith('test/')}
+  wanted = {'group'}.union(*(metrics.needs(name) for name in names if metrics.available(name, keys)))
+  read = folder.predictions([f'test/{key}' for key in sorted(wanted)])
+  out = {key.removeprefix('test/'): column for key, column in read.items()}
   lengths = {key: len(column) for key, column in out.items()}
   if len(set(lengths.values())) > 1:
     raise ValueError(f'columns differ in length: {lengths}')
@@ -105,23 +105,12 @@ def _read_test(path: pathlib.Path, names: Sequence[str]) -> dict[str, np.ndarray
 
 def _reduce(workdir: pathlib.Path, cell: Mapping[str, Any], names: Sequence[str]) -> dict[str, bootstrap.Sums]:
   """A finished cell's metrics as sums per group; the metrics it can be scored by. Raises ValueError if unreadable."""
-  path = workdir / cell['dir'] / 'predictions.npz'
-  try:
-    predictions = _read_test(path, names)
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else error  # the table holds no paths
-    raise ValueError(f'predictions.npz cannot be read: {why}') from error
+  folder = Folder(workdir / cell['dir'])
+  predictions = _read_test(folder, names)
   try:
     return bootstrap.reduce([n for n in names if metrics.available(n, predictions)], predictions)
   except UserError as error:
-    raise UserError(f'{path}: {error}') from error
-
-
-def _why(workdir: pathlib.Path, cell: Mapping[str, Any]) -> str:
-  """The last line of a failed cell's traceback; '' if it did not fail."""
-  path = workdir / cell['dir'] / 'FAILED'
-  lines = path.read_text(errors='replace').split('\n') if path.is_file() else []
-  return next((line.strip() for line in reversed(lines) if line.strip()), 'FAILED' if lines else '')
+    raise UserError(f'{folder.path}/predictions.npz: {error}') from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +151,7 @@ def _load(workdir: pathlib.Path, table: Mapping[str, Any], names: Sequence[str])
     record = known.get((row, cell['fold'], cell['seed'], cell['fingerprint']))
     expected[row] += 1
     if record is None:
-      failure = _why(workdir, cell)
+      failure = Folder(workdir / cell['dir']).failure
       reasons[row] += [f'{where} failed: {failure}'] if failure else []
       continue
     try:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import pathlib
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from affectjax import metrics
+from affectjax.engine.cell import Folder
 from affectjax.errors import UserError
 from affectjax.tables import bootstrap
 from affectjax.tables.summary import Summary
@@ -44,12 +44,12 @@ class Run:
 
   def arrays(self, cell: Cell, keys: Iterable[str]) -> dict[str, np.ndarray]:
     """The test split's arrays of these keys, as far as the cell predicted them."""
-    path = self.workdir / cell['dir'] / 'predictions.npz'
+    folder = Folder(self.workdir / cell['dir'])
     try:
-      with np.load(path, allow_pickle=False) as file:
-        return {key: file[f'test/{key}'] for key in keys if f'test/{key}' in file.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-      raise Lacks(f'{path} cannot be read: {error}') from error
+      read = folder.predictions([f'test/{key}' for key in keys])
+    except ValueError as error:
+      raise Lacks(f'{folder.path}: {error}') from error
+    return {key.removeprefix('test/'): value for key, value in read.items()}
 
   def interval(self, row: str, metric: str) -> bootstrap.Interval | None:
     """The row's metric, without interval where some cell lacks; None where all do."""
