@@ -5,14 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import optax
 
 from affectjax import raters
-from affectjax.data import pipeline
-from affectjax.engine import parallel
-from affectjax.engine.types import Experiment, TrainState, passed_on
+from affectjax.engine.types import Experiment
 from affectjax.errors import UserError, unknown
-from affectjax.examples import targets
+from affectjax.examples import targets, trivial
 from affectjax.examples.examples import Examples
 from affectjax.examples.targets import Distributions
 from affectjax.systems.amber2 import items as items_lib
@@ -76,24 +73,16 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     sides = dict.fromkeys(('dev', 'test'), np.flatnonzero(labels.kept))
   found, labels = METHODS[told['kind']](items, labels, sides, config)
   classes = _classes(items, labels, config)
-  size = parallel.global_batch(config['eval_batch_size'])
   columns = {
     f'share_{HEAD}': found.astype(np.float32), 'shares': labels.shares, 'emotion': labels.emotion,
     'first': labels.first, 'level': labels.level, f'{HEAD}_present': np.isfinite(found).all(1), 'class': classes,
   }  # fmt: skip
 
-  def gather(rows):
-    names = {'id': items.id[rows], 'group': items.group[rows], 'item': items.item[rows]}
-    return {**names, **{k: v[rows] for k, v in columns.items()}}
-
-  return Experiment(
-    batches=lambda side, seed: pipeline.ordered(sides[side], gather, size),
-    init=lambda key, batch: TrainState.create({}, optax.identity(), key),
-    step=None,
-    predict=passed_on,
-    score=functools.partial(views.score, HEAD, (HEAD,), (HEAD,), (('', 0.0, 0.0),)),
-    finish=functools.partial(_finish, tuple(config['target']['names'])),
-  )
+  return trivial.fixed(
+    items, sides, columns, config['eval_batch_size'],
+    functools.partial(views.score, HEAD, (HEAD,), (HEAD,), (('', 0.0, 0.0),)),
+    functools.partial(_finish, tuple(config['target']['names'])),
+  )  # fmt: skip
 
 
 def _classes(items: Examples, labels: Distributions, config: Mapping[str, Any]) -> np.ndarray:

@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import optax
 
-from affectjax.data import pipeline
-from affectjax.engine import parallel
-from affectjax.engine.types import Experiment, TrainState, passed_on
+from affectjax.engine.types import Experiment
 from affectjax.errors import UserError, unknown
+from affectjax.examples import trivial
 from affectjax.examples.examples import Examples
 from affectjax.systems.vavl import clips as clips_lib
 from affectjax.systems.vavl import views
@@ -37,9 +35,8 @@ def majority(clips: Examples, label: np.ndarray, sides, classes: int, seed: int)
   """The training side's most frequent class, or the mean of its labels."""
   del seed
   train = label[sides['train']]
-  if label.ndim > 1:
-    return _every_view(np.repeat(np.nanmean(train, 0, dtype=np.float64)[None].astype(np.float32), len(label), 0))
-  return _every_view(np.repeat(_one_hot(np.bincount(train).argmax()[None], classes), len(label), 0))
+  constant = trivial.mean(train) if label.ndim > 1 else trivial.majority(train, classes)
+  return _every_view(np.repeat(constant[None], len(label), 0))
 
 
 def neighbours(clips: Examples, label: np.ndarray, sides, classes: int, seed: int) -> Scores:
@@ -109,17 +106,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   sides = labelled(clips, label, config)
   scores = METHODS[method](clips, label, sides, len(target.names), config['seed'])
   told = {'label': label, **clips_lib.group_parts(clips), **{f'output_{view}': s for view, s in scores.items()}}
-  size = parallel.global_batch(config['eval_batch_size'])
-
-  def gather(rows):
-    names = {'id': clips.id[rows], 'group': clips.group[rows], 'item': clips.item[rows]}
-    return {**names, **{k: v[rows] for k, v in told.items()}}
-
-  return Experiment(
-    batches=lambda side, seed: pipeline.ordered(sides[side], gather, size),
-    init=lambda key, batch: TrainState.create({}, optax.identity(), key),
-    step=None,
-    predict=passed_on,
-    score=functools.partial(views.score, target),
-    finish=lambda outputs: {side: views.add(target, out) for side, out in outputs.items()},
-  )
+  return trivial.fixed(
+    clips, sides, told, config['eval_batch_size'], functools.partial(views.score, target),
+    lambda outputs: {side: views.add(target, out) for side, out in outputs.items()},
+  )  # fmt: skip

@@ -1,0 +1,60 @@
+"""Rows that need no training: outputs that are known beforehand, and the best constants."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import optax
+
+from affectjax.data import pipeline
+from affectjax.engine import parallel
+from affectjax.engine.types import Experiment, TrainState, passed_on
+from affectjax.examples.examples import Examples
+
+
+def fixed(
+  examples: Examples,
+  rows: Mapping[str, np.ndarray],
+  columns: Mapping[str, np.ndarray],
+  batch_size: int,
+  score: Callable[[Mapping[str, np.ndarray]], Mapping[str, float]],
+  finish: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+) -> Experiment:
+  """The experiment of outputs that are known for every example.
+
+  Args:
+    examples: N of them.
+    rows: index of the examples on each side.
+    columns: labels and outputs, [N, ...] each.
+    batch_size: of evaluation.
+    score, finish: as in `Experiment`.
+  """
+  size = parallel.global_batch(batch_size)
+
+  def gather(index: np.ndarray) -> dict[str, np.ndarray]:
+    names = {'id': examples.id[index], 'group': examples.group[index], 'item': examples.item[index]}
+    return {**names, **{k: v[index] for k, v in columns.items()}}
+
+  return Experiment(
+    batches=lambda side, seed: pipeline.ordered(rows[side], gather, size),
+    init=lambda key, batch: TrainState.create({}, optax.identity(), key),
+    step=None,
+    predict=passed_on,
+    score=score,
+    finish=finish,
+  )
+
+
+def majority(label: np.ndarray, classes: int) -> np.ndarray:
+  """One-hot [K] float32 of the most frequent class of `label` [M], the first of equals."""
+  return np.eye(classes, dtype=np.float32)[np.bincount(label, minlength=classes).argmax()]
+
+
+def mean(label: np.ndarray) -> np.ndarray:
+  """Mean [A] float32 of `label` [M, A], NaN left out: the constant of the squared error, or of label distributions."""
+  return np.nanmean(label, 0, dtype=np.float64).astype(np.float32)
+
+
+def median(label: np.ndarray) -> np.ndarray:
+  """Median [A] float32 of `label` [M, A], NaN left out: the constant of the absolute error."""
+  return np.nanmedian(label, 0).astype(np.float32)
