@@ -18,6 +18,7 @@ FLOORS = (
   {'metrics'},
   {'engine'},
   {'data'},
+  {'examples'},
   {'systems'},
   {'tables'},
 )  # the commands, and what they share, stand above
