@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import files
 from affectjax.errors import UserError
+from affectjax.files import write_json, write_text
 
 AGAIN = 'remove its folder and run it again'
 # What numpy and zipfile raise for a damaged archive.
@@ -43,12 +43,12 @@ class Folder:
     """Before training: what config.json says; an earlier failure is forgotten."""
     self.path.mkdir(parents=True, exist_ok=True)
     self._failure.unlink(missing_ok=True)
-    files.write_json(self._config, document)
+    write_json(self._config, document)
 
   def fail(self, text: str) -> None:
     """Notes a failure."""
     self.path.mkdir(parents=True, exist_ok=True)
-    files.write_text(self._failure, text)
+    write_text(self._failure, text)
 
   def store(self, outputs: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Predictions by split and name, compressed, written whole or not at all."""
