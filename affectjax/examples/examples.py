@@ -61,7 +61,11 @@ class Examples:
 
 
 def load(
-  config: Mapping[str, Any], data_dir: str | None, modalities: tuple[str, ...], corpus: str | None = None
+  config: Mapping[str, Any],
+  data_dir: str | None,
+  modalities: tuple[str, ...],
+  corpus: str | None = None,
+  setting: str = 'run.data.modalities',
 ) -> Examples:
   """The examples of a config's corpus; kept, for a table's cells share them.
 
@@ -70,28 +74,29 @@ def load(
     data_dir: of prepared corpora; None for the synthetic twins.
     modalities: whose frames are wanted; () where labels alone are.
     corpus: another one than the first of `corpora`.
+    setting: which names the modalities, for a refusal.
 
   Raises:
     UserError: the corpus is not there, or has not these modalities.
   """
   name = corpus or config['corpora'][0]
   if len(set(modalities)) < len(modalities):
-    raise UserError(f'run.data.modalities is {tuple(modalities)}; expected each once')
+    raise UserError(f'{setting} is {tuple(modalities)}; expected each once')
   knobs = {} if data_dir else dict(config['twins'].get(name, {}))
-  return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(modalities))
+  return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(modalities), setting)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(name: str, data_dir: str | None, knobs: str, modalities: tuple[str, ...]) -> Examples:
-  return of(store.open_corpus(name, data_dir, **json.loads(knobs)), modalities)
+def _load(name: str, data_dir: str | None, knobs: str, modalities: tuple[str, ...], setting: str) -> Examples:
+  return of(store.open_corpus(name, data_dir, **json.loads(knobs)), modalities, setting)
 
 
-def of(corpus: Corpus, modalities: Sequence[str]) -> Examples:
-  """The examples of an open corpus, with the frames of these modalities."""
+def of(corpus: Corpus, modalities: Sequence[str], setting: str = 'run.data.modalities') -> Examples:
+  """The examples of an open corpus, with the frames of these modalities, which `setting` names."""
   name, known = corpus.name, corpus.meta['modalities']
   for m in modalities:
     if m not in known:
-      raise unknown(f'modality of {name} in run.data.modalities', m, known)
+      raise unknown(f'modality of {name} in {setting}', m, known)
   parts = {split: corpus.columns(split) for split in corpus.counts}
   columns = _joined(parts)
   masks = {m: columns[f'{m}_mask'] for m in known if f'{m}_mask' in columns}
