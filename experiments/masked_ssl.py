@@ -61,7 +61,7 @@ NOTES = (
   'network from nothing; it and ssl choose the encoder learning rate (1e-3, 1e-4) on dev, the head has 1e-3.',
   'Intensities are means of raters in [0, 3]; acc4 rounds both sides to 0 .. 3 (halves up). zero and median are the '
   'constants; skill is 1 - MAE / MAE of the median of all training labels. Without a budget for dev, dev is whole '
-  '(run.data.dev). Fine-tuning takes 600 steps at least, more than 100 epochs of few labels.',
+  '(run.data.limit_dev). Fine-tuning takes 600 steps at least, more than 100 epochs of few labels.',
   'One draw of labels: how much another draw would change is not in the intervals (--seeds=0,1,2,3,4).',
 )
 
@@ -88,8 +88,8 @@ def _run():
     unassigned=False,  # to pretraining also what the split leaves out (399 segments of MOSEI)
     folds=4,
     seed=5,
-    budget=0,
-    dev='full',
+    limit=0,  # labels to train on; 0: all
+    limit_dev=False,  # to select by a quarter as many
   )
   run.target = dict(kind='intensity', label='intensity', names=EMOTIONS)
   run.model = dict(kind='transformer', width=128, blocks=4, heads=4, hidden=512, dropout=0.1)
@@ -139,7 +139,7 @@ def _named(name, budget):
 
 def _few(budget):
   """So many labels, 0 for all; evaluated every 20 steps or so: an epoch of 50 is two."""
-  return dict(data=dict(budget=budget), **(dict(eval_epochs=max(1.0, 500 / budget)) if budget else {}))
+  return dict(data=dict(limit=budget), **(dict(eval_epochs=max(1.0, 500 / budget)) if budget else {}))
 
 
 def _tuned(c, rows, budgets, names=tuple(TUNED)):
@@ -267,7 +267,7 @@ REAL_NOTES = (
   'Features: 25 eGeMAPS descriptors, averaged over 200 ms (about a word, as in the default table), the first 5.2 s. '
   'Width 64, two blocks. Pretraining: 100 epochs without labels. Fine-tuning: 30 epochs, 400 steps at least, '
   'unless recall on dev no longer rises, which also selects the step and the encoder learning rate; dev is whole, so '
-  'more labels than a small budget (run.data.dev).',
+  'more labels than a small budget (run.data.limit_dev).',
   'The spread over draws of labels and seeds is in the sd of a row, not in the intervals, which are over speakers.',
   *NOTES[:1],
 )

@@ -135,17 +135,15 @@ def _amber2(config, data_dir):
 
 
 def _masked_ssl(config, data_dir):
-  from affectjax.systems.masked_ssl import experiment, views
-  from affectjax.systems.masked_ssl import sequences as sequences_lib
+  from affectjax.systems.masked_ssl import experiment, sequences, views
 
-  sequences = sequences_lib.load(config, data_dir)
-  rows = sequences_lib.sides(sequences, config)
+  examples, rows = experiment.prepared(config, data_dir)
   if config['stage'] == 'pretrain':
-    rows = {**rows, 'train': sequences_lib.pool(sequences, config)}
-    return {side: sequences.id[at] for side, at in rows.items()}, {}
-  label, _ = views.labels(sequences, config)
-  rows = experiment.limited(sequences, rows, label, config)
-  return ({side: sequences.id[at] for side, at in rows.items()},
+    rows = {**rows, 'train': sequences.pool(examples, rows, config)}
+    return {side: examples.id[at] for side, at in rows.items()}, {}
+  label, _ = views.labels(examples, config)
+  rows = experiment.limited(examples, rows, label, config)
+  return ({side: examples.id[at] for side, at in rows.items()},
           {f'{side}/label': digest(label[at]) for side, at in rows.items()})  # fmt: skip
 
 

@@ -8,12 +8,14 @@ import jax
 import numpy as np
 import pytest
 
+from affectjax.data.corpus import Ragged
 from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import TrainState
 from affectjax.errors import UserError
+from affectjax.examples.examples import Examples
+from affectjax.examples.streams import Memory
 from affectjax.systems.masked_ssl import experiment as experiments
 from affectjax.systems.masked_ssl import training
-from affectjax.systems.masked_ssl.sequences import Sequences
 from affectjax.tables import cells
 from tests.shared import ROOT
 
@@ -48,7 +50,7 @@ def config(*parts, seed: int = 0, fold: str = 'all') -> dict[str, Any]:
   return {**run, 'fold': fold, 'seed': seed}
 
 
-def sequences(n: int = 96, seed: int = 0, videos: int = 24, left: bool = False) -> Sequences:
+def sequences(n: int = 96, seed: int = 0, videos: int = 24, left: bool = False) -> Examples:
   """A corpus in memory: videos of four segments in turn, half of them for training; intensities in thirds."""
   rng = np.random.default_rng(seed)
   x, real = features(n, seed)
@@ -58,8 +60,9 @@ def sequences(n: int = 96, seed: int = 0, videos: int = 24, left: bool = False) 
   intensity = np.round(3 * np.clip(rng.normal(0.3, 0.7, (n, 6)), 0, 3)) / 3
   official = np.array([0, 1, 0, 2])[video % 4].astype(np.int8)
   names = np.array([f'v{v:02}' for v in video])
-  return Sequences(
-    'made', np.array([f'u{i:04}' for i in range(n)]), names, names.copy(), x, real,
+  return Examples(
+    'made', np.array([f'u{i:04}' for i in range(n)]), names, names.copy(), np.full(n, 'all'),
+    {'audio': memory(x, real)}, {'audio': real.any(1)},
     {'intensity': intensity.astype(np.float32), 'official': official, 'emotion': rng.integers(0, 6, n),
      'sentiment': rng.normal(size=n).astype(np.float32)},
     {'emotions': list(experiment()['run']['target']['names']), 'column_groups': GROUPS},
@@ -71,6 +74,12 @@ def features(n: int, seed: int = 0, frames: int = FRAMES, width: int = WIDTH) ->
   rng = np.random.default_rng(seed)
   real = np.arange(frames) < (1 + np.arange(n) % frames)[:, None]
   return np.where(real[..., None], rng.normal(size=(n, frames, width)), 0).astype(np.float32), real
+
+
+def memory(x: np.ndarray, real: np.ndarray) -> Memory:
+  """Examples x [N, T, D] of one length, real [N, T], as a stream of views."""
+  offsets = np.arange(len(x) + 1) * x.shape[1]
+  return Memory(Ragged(x.reshape(-1, x.shape[2]), offsets), Ragged(real.reshape(-1), offsets))
 
 
 def shifted(x: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

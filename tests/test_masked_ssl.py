@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from affectjax.data.corpus import Ragged
+from affectjax.engine.types import passed_on
 from affectjax.systems import masked_ssl as system
-from affectjax.systems.masked_ssl import experiment, references, training, views
+from affectjax.systems.masked_ssl import experiment, training, views
 from affectjax.systems.masked_ssl import sequences as sequences_lib
 from affectjax.tables import cells, claims
 from tests import masked_ssl_small as small
@@ -45,15 +45,14 @@ REFUSED = [
   (dict(tune=dict(loss='cross_entropy')), "run.tune.loss 'cross_entropy' with run.target.kind 'intensity'"),
   (dict(CLASSES, tune=dict(loss='l1')), "run.tune.loss 'l1' with run.target.kind 'class'"),
   (dict(target=dict(kind='rank')), "unknown run.target.kind 'rank'; there is: class, intensity"),
-  (dict(target=dict(names=('happy', 'calm'))), "unknown emotion of made in run.target.names 'calm'"),
+  (dict(target=dict(names=('happy', 'calm'))), "unknown class of made in run.target.names 'calm'"),
   (dict(target=dict(label='ratings')), "unknown column of made 'ratings'; there is: emotion, intensity"),
-  (dict(target=dict(label='sentiment')), "run.target.label 'sentiment' is float32 of shape [] per example; expected"),
-  (dict(CLASSES, target=dict(kind='class', label='intensity', names=())), "for run.target.kind 'class' an integer"),
-  (dict(data=dict(split='random')), "unknown run.data.split 'random'; there is: all, folds, official"),
+  (dict(target=dict(label='sentiment')), "made: column 'sentiment' is float32 [] per example; expected float32 [6]"),
+  (dict(CLASSES, target=dict(kind='class', label='intensity', names=())), 'expected one integer, a class'),
+  (dict(data=dict(split='random')), "unknown run.data.split 'random'; there is: all, folds, official, official_dev"),
   (dict(data=dict(split='all')), "run.data.split 'all' leaves nothing unseen to test on"),
   (dict(data=dict(split='folds')), "run.data.split 'folds' needs folds, but the row has run.per_fold False"),
-  (dict(data=dict(budget=-5)), 'run.data.budget is -5; expected a number of labels, or 0 for all'),
-  (dict(data=dict(dev='none')), "unknown run.data.dev 'none'; there is: budget, full"),
+  (dict(data=dict(limit=-5)), 'run.data.limit is -5; expected a number of training examples, or 0 for all'),
   (dict(optim=dict(name='adagrad')), "unknown optimizer 'adagrad'"),
   (dict(optim=dict(schedule='linear')), "unknown schedule 'linear'"),
   (dict(optim=dict(schedule='plateau')), 'run.optim.schedule plateau is not for fine-tuning'),
@@ -84,7 +83,8 @@ def test_what_cannot_be_is_refused_in_one_line(made, change, said):
 
 
 @pytest.mark.parametrize(('change', 'said'), [
-  (dict(corpora=('cmu_moseis',)), "'cmu_moseis'"), (dict(data=dict(modality='text')), "run.data.modality 'text'"),
+  (dict(corpora=('cmu_moseis',)), "'cmu_moseis'"),
+  (dict(data=dict(modality='text')), "unknown modality of cmu_mosei in run.data.modality 'text'; there is: audio"),
   (dict(data=dict(frames=0)), 'run.data.frames 0, pool 1'), (dict(data=dict(pool=0)), 'pool 0; expected whole numbers'),
   (dict(data=dict(keep='middle')), "unknown run.data.keep 'middle'; there is: first, last"),
   (dict(data=dict(pad='both')), "unknown run.data.pad 'both'; there is: left, right"),
@@ -108,7 +108,7 @@ def test_weights_of_groups_need_groups():
 def test_sides_without_examples_or_labels_are_refused(monkeypatch):
   official, label = small.sequences().columns['official'], small.sequences().columns['intensity']
   for column, value, said in (
-    ('official', np.where(official == 2, -1, official), 'no example on the side test'),
+    ('official', np.where(official == 2, -1, official), "run.data.split 'official' leaves no test example (fold all)"),
     ('intensity', np.where((official == 1)[:, None], np.nan, label), 'no example on the side dev has a label'),
   ):
     changed = small.sequences()
@@ -117,39 +117,27 @@ def test_sides_without_examples_or_labels_are_refused(monkeypatch):
     assert f'made: {said}; look at it with affectjax.doctor' in refused(system.build, small.config(), None)
 
 
-# Sequences
+# Sides
 
 
-def test_frames_are_pooled_cut_and_padded_by_hand():
-  stream = Ragged.stack([np.arange(7.0)[:, None] * [1, 10], np.arange(2.0)[:, None] * [1, 10]])
-  mask = Ragged.stack([np.array([1, 1, 0, 1, 0, 0, 1], bool), np.array([1, 1], bool)])
-  x, real = sequences_lib._shaped(stream, mask, 3, 2, 'first', 'right')  # means of (0, 1), (3), nothing, (6)
-  np.testing.assert_array_equal(real, [[1, 1, 0], [1, 0, 0]])
-  np.testing.assert_allclose(x[0, :2], [[0.5, 5], [3, 30]])
-  np.testing.assert_allclose(x[1], [[0.5, 5], [0, 0], [0, 0]])
-  x, real = sequences_lib._shaped(stream, mask, 3, 2, 'last', 'left')
-  np.testing.assert_array_equal(real, [[1, 0, 1], [0, 0, 1]])
-  np.testing.assert_allclose(x[0, [0, 2]], [[3, 30], [6, 60]])
-  np.testing.assert_allclose(x[1, 2], [0.5, 5])
-  x, real = sequences_lib._shaped(stream, mask, 8, 1, 'last', 'left')
-  np.testing.assert_array_equal(x[0, 1:, 0], np.arange(7.0))
-  np.testing.assert_array_equal(real[0], [0, 1, 1, 0, 1, 0, 0, 1])
+def sides_of(config) -> dict[str, np.ndarray]:
+  return experiment.prepared(config, None)[1]
 
 
 @pytest.mark.parametrize('parts', [[], [FOLDS]], ids=['official', 'folds'])
 def test_no_group_lies_on_two_sides(made, parts):
-  sides = sequences_lib.sides(made, small.config(*parts, fold='1'))
+  sides = sides_of(small.config(*parts, fold='1'))
   groups = [set(made.group[rows]) for rows in sides.values()]
   assert sum(map(len, groups)) == len(set.union(*groups)) == 24 and sum(map(len, sides.values())) == 96
 
 
 def test_a_leak_is_refused(made):
   made.group[made.columns['official'] == 2] = made.group[0]
-  assert 'in both train and test' in refused(sequences_lib.sides, made, small.config())
+  assert 'in both train and test' in refused(sides_of, small.config())
 
 
 def test_pretraining_on_a_whole_corpus_holds_out_a_tenth_to_select_by(made):
-  sides = sequences_lib.sides(made, small.config(PRETRAIN, dict(data=dict(split='all'))))
+  sides = sides_of(small.config(PRETRAIN, dict(data=dict(split='all'))))
   np.testing.assert_array_equal(sides['dev'], sides['test'])
   assert not set(made.group[sides['train']]) & set(made.group[sides['dev']])
   assert len(sides['train']) + len(sides['dev']) == 96 and 8 <= len(sides['dev']) <= 12
@@ -159,44 +147,29 @@ def test_what_no_side_has_may_be_pretrained_on(made):
   free = {v for v in made.item if v.endswith('3')}
   made.columns['official'][np.isin(made.item, list(free))] = -1
   plain, more = (small.config(PRETRAIN, dict(data=dict(unassigned=u))) for u in (False, True))
-  known = sequences_lib.sides(made, plain)
-  same(sequences_lib.pool(made, plain), known['train'])
-  found = sequences_lib.pool(made, more)
+  known = sides_of(plain)
+  same(sequences_lib.pool(made, known, plain), known['train'])
+  found = sequences_lib.pool(made, known, more)
   same(found, np.sort(np.concatenate([known['train'], np.flatnonzero(made.columns['official'] == -1)])))
   seen = {str(i) for b in range(12) for i in next(system.build(more, None).batches('train', b))['id']}
   assert seen & {str(i) for i in made.id[made.columns['official'] == -1]}
   same(rows_of(made, 0, 0, dict(data=dict(unassigned=True)))['train'], known['train'])
   test = np.flatnonzero(made.columns['official'] == 2)[0]
   made.group[np.flatnonzero(made.columns['official'] == -1)[0]] = made.group[test]
-  assert 'in both unassigned and test' in refused(sequences_lib.pool, made, more)
+  assert 'in both unassigned and test' in refused(sequences_lib.pool, made, known, more)
   folds = small.config(PRETRAIN, FOLDS, dict(data=dict(unassigned=True)), fold='1')
-  assert "run.data.unassigned is for run.data.split 'official'" in refused(sequences_lib.pool, made, folds)
-
-
-def test_features_by_group_lose_what_is_the_groups_own():
-  rng = np.random.default_rng(0)
-  group, real = np.repeat(['a', 'b', 'c'], 4), rng.random((12, 6)) < 0.7
-  real[8:] = False  # nothing of c
-  x = (rng.normal(size=(12, 6, 3)) * 2 + np.repeat([5.0, -7.0, 0.0], 4)[:, None, None]).astype(np.float32)
-  x[..., 2] = 4
-  found = sequences_lib._by_group(x, real, group)
-  for g in 'ab':
-    values = found[group == g][real[group == g]]
-    np.testing.assert_allclose(values.mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(values.std(0), [1, 1, 0], atol=1e-5)
-  np.testing.assert_array_equal(found[8:], x[8:])
-  np.testing.assert_array_equal(found[~real], x[~real])
-  scaled = sequences_lib._by_group(x * 3 + 1, real, group)
-  np.testing.assert_allclose(scaled[real], found[real], atol=1e-5)
+  assert "run.data.unassigned is for run.data.split 'official'" in refused(
+    sequences_lib.pool, made, sides_of(folds), folds
+  )
 
 
 # Budgets
 
 
-def rows_of(made, budget: int, seed: int = 0, *parts) -> dict[str, np.ndarray]:
-  config = small.config(dict(data=dict(budget=budget)), *parts, seed=seed)
+def rows_of(made, limit: int, seed: int = 0, *parts) -> dict[str, np.ndarray]:
+  config = small.config(dict(data=dict(limit=limit)), *parts, seed=seed)
   label, _ = views.labels(made, config)
-  return experiment.limited(made, sequences_lib.sides(made, config), label, config)
+  return experiment.limited(made, sides_of(config), label, config)
 
 
 def test_budgets_are_nested_and_by_video(made):
@@ -217,7 +190,7 @@ def test_budgets_are_the_same_for_everybody(made):
   for kind in kinds:
     same(plain, rows_of(made, 10, 3, kind))
   same(rows_of(made, 10, 3)['dev'], rows_of(made, 0, 3)['dev'])
-  reference, few = dict(stage='reference', reference='median'), dict(data=dict(budget=10))
+  reference, few = dict(stage='reference', reference='median'), dict(data=dict(limit=10))
   first = lambda kind: next(iter(system.build(small.config(few, kind, seed=3), None).batches('train', 0)))
   seen = [set(first(kind)['id']) for kind in (SSL, {})]
   assert seen[0] == seen[1] == set(made.id[plain['train']])
@@ -225,11 +198,11 @@ def test_budgets_are_the_same_for_everybody(made):
 
 
 def test_dev_may_be_of_the_budget_too(made):
-  budget = dict(data=dict(dev='budget'))
+  dev = dict(data=dict(limit_dev=True))
   for n in (1, 4, 16, 40):
-    found = rows_of(made, n, 0, budget)
+    found = rows_of(made, n, 0, dev)
     assert len(found['dev']) == max(1, n // 4) and set(found['dev']) <= set(rows_of(made, n)['dev'])
-  same(rows_of(made, 0, 0, budget), rows_of(made, 0))
+  same(rows_of(made, 0, 0, dev), rows_of(made, 0))
 
 
 def test_what_has_no_label_is_for_pretraining_only(made):
@@ -246,16 +219,17 @@ def test_what_has_no_label_is_for_pretraining_only(made):
 
 def test_features_are_scaled_by_the_whole_training_side_whatever_the_budget(made, monkeypatch):
   monkeypatch.setattr(training, 'initialise', lambda *_: {'head_out': np.zeros((2, 1), np.float32)})
-  made.x[:, :, 6] = 3.0
+  x, real = sequences_lib.stream(made).dense()
+  x[:, :, 6] = 3.0
   pool = np.flatnonzero(made.columns['official'] == 0)
-  frames = made.x[pool][made.real[pool]].astype(np.float64)
-  for parts in ([PRETRAIN], [], [dict(data=dict(budget=4))]):
+  frames = x[pool][real[pool]].astype(np.float64)
+  for parts in ([PRETRAIN], [], [dict(data=dict(limit=4))]):
     built = system.build(small.config(*parts), None)
     found = built.init(jax.random.key(0), next(iter(built.batches('train', 0)))).extra['input']
     np.testing.assert_allclose(found['mean'], frames.mean(0), atol=1e-5)
     np.testing.assert_allclose(np.where(found['on'], found['scale'], 0), frames.std(0), atol=1e-5)
     assert found['on'].tolist() == [i != 6 for i in range(10)]
-  batch = {'x': made.x[:4] * 100, 'real': made.real[:4], 'mask': np.array([1, 1, 1, 0], np.float32)}
+  batch = {'x': x[:4] * 100, 'real': real[:4], 'mask': np.array([1, 1, 1, 0], np.float32)}
   x, real = training.inputs({'input': found}, batch)
   assert np.abs(x).max() == 5 and not np.any(x[..., 6]) and not np.any(x[3]) and not np.any(real[3])
 
@@ -269,7 +243,7 @@ def whole(change, *parts):
   real = lambda b: {k: v[b['mask'] > 0] for k, v in b.items()}
   pieces = {side: [real(b) for b in built.batches(side, 0)] for side in ('dev', 'test')}
   outputs = {side: {k: np.concatenate([b[k] for b in p]) for k in p[0]} for side, p in pieces.items()}
-  found = built.finish({side: references._passed_on(None, out) for side, out in outputs.items()})
+  found = built.finish({side: passed_on(None, out) for side, out in outputs.items()})
   assert built.steps == 0 and built.step is None
   return found['test'], built.score(found['test'])
 
@@ -285,7 +259,7 @@ def test_zero_and_median_by_hand(made):
     assert scores['acc4.intensity'] == pytest.approx((level(truth) == level(constant.astype(np.float32))).mean())
     skill = 1 - np.abs(truth - constant).mean() / np.abs(truth - median).mean()
     assert scores['skill.intensity'] == pytest.approx(skill, abs=1e-5)
-  few, _ = whole(dict(reference='median'), dict(data=dict(budget=5)))
+  few, _ = whole(dict(reference='median'), dict(data=dict(limit=5)))
   rows = rows_of(made, 5)['train']
   np.testing.assert_allclose(few['happy_hat'], np.full(24, np.median(label[rows, 0])), rtol=1e-6)
   np.testing.assert_allclose(few['fear_median'], median[5], err_msg='skill is against one median, whatever the budget')

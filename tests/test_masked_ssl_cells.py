@@ -6,9 +6,9 @@ import pytest
 
 from affectjax.data import store
 from affectjax.engine import checkpoint, train
+from affectjax.examples.examples import Examples
 from affectjax.systems.masked_ssl import experiment
 from affectjax.systems.masked_ssl import sequences as sequences_lib
-from affectjax.systems.masked_ssl.sequences import Sequences
 from tests import masked_ssl_small as small
 from tests.masked_ssl_small import PRETRAIN, same
 from tests.test_resume import Stop
@@ -63,25 +63,26 @@ def test_resumed_equals_uninterrupted(made, tmp_path, parts):
 
 
 def test_the_twin_is_read_as_it_is():
-  few = dict(twins=dict(cmu_mosei=dict(seed=0, scale=0.01)), data=dict(frames=20, budget=20))
+  few = dict(twins=dict(cmu_mosei=dict(seed=0, scale=0.01)), data=dict(frames=20, limit=20))
   config = small.config(few)
   corpus = store.open_corpus('cmu_mosei', seed=0, scale=0.01)
   columns = corpus.columns('all')
   found = sequences_lib.load(config, None)
+  x, real = sequences_lib.stream(found).dense()
   i = int(np.argmax(columns['audio'].lengths > 20))
-  np.testing.assert_array_equal(found.x[i], columns['audio'][i][-20:])
-  np.testing.assert_array_equal(found.real[i], columns['audio_mask'][i][-20:])
+  np.testing.assert_array_equal(x[i], columns['audio'][i][-20:])
+  np.testing.assert_array_equal(real[i], columns['audio_mask'][i][-20:])
   j = int(np.argmax(columns['audio'].lengths < 20))
   n = columns['audio'].lengths[j]
-  assert not found.real[j, :-n].any()
-  np.testing.assert_array_equal(found.x[j, -n:], columns['audio'][j])
+  assert not real[j, :-n].any()
+  np.testing.assert_array_equal(x[j, -n:], columns['audio'][j])
   cell = experiment.pretraining(small.config(PRETRAIN, few), 74, found.meta)
   assert cell.masking.groups == ((0, 11), (11, 36), (36, 61), (61, 74))
 
 
 @pytest.mark.slow
 def test_a_cell_of_the_twin(tmp_path):
-  few = dict(twins=dict(cmu_mosei=dict(seed=0, scale=0.01)), data=dict(frames=20, budget=20))
+  few = dict(twins=dict(cmu_mosei=dict(seed=0, scale=0.01)), data=dict(frames=20, limit=20))
   result = train.run(small.config(few, dict(steps=1, eval_every=0, select='last')), tmp_path)
   assert {'mae.pooled.intensity', 'acc4.intensity', 'skill.intensity', 'loss'} <= set(result.scores)
 
@@ -89,7 +90,7 @@ def test_a_cell_of_the_twin(tmp_path):
 # Claims
 
 
-def latent(rank: int, width: int, clutter: tuple[int, float], n: int = 2400, frames: int = 24) -> Sequences:
+def latent(rank: int, width: int, clutter: tuple[int, float], n: int = 2400, frames: int = 24) -> Examples:
   """AR(1) paths of dimension `rank` behind features with clutter (dimension, sd) that changes at every step.
 
   Intensities are of the paths' means.
@@ -108,7 +109,8 @@ def latent(rank: int, width: int, clutter: tuple[int, float], n: int = 2400, fra
   columns = {'intensity': intensity.astype(np.float32), 'official': np.array([0, 0, 0, 0, 0, 0, 1, 2])[video % 8]}
   meta = {'emotions': list(small.experiment()['run']['target']['names'])}
   ids = np.array([f'u{i:04}' for i in range(n)])
-  return Sequences('latent', ids, names, names, x.astype(np.float32), np.ones((n, frames), bool), columns, meta)
+  streams = {'audio': small.memory(x.astype(np.float32), np.ones((n, frames), bool))}
+  return Examples('latent', ids, names, names, np.full(n, 'all'), streams, {'audio': np.ones(n, bool)}, columns, meta)
 
 
 PRE = dict(stage='pretrain', steps=400, eval_every=100, batch_size=64,

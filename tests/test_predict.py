@@ -9,9 +9,9 @@ import pytest
 
 from affectjax import predict
 from affectjax.data import store
+from affectjax.examples import examples as examples_lib
 from affectjax.systems.amber2 import views as amber2_views
 from affectjax.systems.label_uncertainty import windows
-from affectjax.systems.masked_ssl import sequences
 from affectjax.systems.vavl import views as vavl_views
 from tests import amber2_small, lu_small, masked_ssl_small, predict_cells, small, vavl_small
 
@@ -221,7 +221,7 @@ def with_classes(monkeypatch):
 @pytest.mark.parametrize('kind', [slow('intensity'), 'class'])
 def test_masked_ssl(tmp_path, monkeypatch, capsys, kind):
   with_classes(monkeypatch)
-  sequences._load.cache_clear()
+  examples_lib._load.cache_clear()
   part = masked_ssl_small.CLASSES if kind == 'class' else dict(optim=dict(lr=0.01))
   config = masked_ssl_small.config(part, MOSEI)
   run = predict_cells.train(tmp_path, config)

@@ -61,7 +61,11 @@ class Examples:
 
 
 def load(
-  config: Mapping[str, Any], data_dir: str | None, modalities: tuple[str, ...], corpus: str | None = None
+  config: Mapping[str, Any],
+  data_dir: str | None,
+  modalities: tuple[str, ...],
+  corpus: str | None = None,
+  setting: str = 'run.data.modalities',
 ) -> Examples:
   """The examples of a config's corpus; kept, for a table's cells share them.
 
@@ -70,31 +74,39 @@ def load(
     data_dir: of prepared corpora; None for the synthetic twins.
     modalities: whose frames are wanted; () where labels alone are.
     corpus: another one than the first of `corpora`.
+    setting: which names the modalities, for a refusal.
 
   Raises:
     UserError: the corpus is not there, or has not these modalities.
   """
   name = corpus or config['corpora'][0]
   if len(set(modalities)) < len(modalities):
-    raise UserError(f'run.data.modalities is {tuple(modalities)}; expected each once')
+    raise UserError(f'{setting} is {tuple(modalities)}; expected each once')
   knobs = {} if data_dir else dict(config['twins'].get(name, {}))
   limit = float(config['data'].get('memory_gb', MEMORY_GB))
   if limit < 0:
     raise UserError(f'run.data.memory_gb is {limit:g}; expected 0 or more')
-  return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(modalities), limit)
+  return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(modalities), limit, setting)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(name: str, data_dir: str | None, knobs: str, modalities: tuple[str, ...], limit: float) -> Examples:
-  return of(store.open_corpus(name, data_dir, **json.loads(knobs)), modalities, limit)
+def _load(
+  name: str, data_dir: str | None, knobs: str, modalities: tuple[str, ...], limit: float, setting: str
+) -> Examples:
+  return of(store.open_corpus(name, data_dir, **json.loads(knobs)), modalities, limit, setting)
 
 
-def of(corpus: Corpus, modalities: Sequence[str], memory_gb: float = MEMORY_GB) -> Examples:
-  """The examples of an open corpus, with the frames of these modalities; those larger than `memory_gb` stay on disk."""
+def of(
+  corpus: Corpus, modalities: Sequence[str], memory_gb: float = MEMORY_GB, setting: str = 'run.data.modalities'
+) -> Examples:
+  """The examples of an open corpus, with the frames of these modalities (which `setting` names).
+
+  A modality that would take more than `memory_gb` stays on disk.
+  """
   name, known = corpus.name, corpus.meta['modalities']
   for m in modalities:
     if m not in known:
-      raise unknown(f'modality of {name} in run.data.modalities', m, known)
+      raise unknown(f'modality of {name} in {setting}', m, known)
   stored = corpus.stored
   on_disk = {m for m in modalities if stored is not None and stored.gigabytes(m) > memory_gb}
   if stored is None:

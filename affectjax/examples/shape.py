@@ -123,15 +123,18 @@ def unchanged(width: int) -> dict[str, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=4)
-def padded(stream: Stream, frames: int, pool: int, keep: str, pad: str) -> tuple[np.ndarray, np.ndarray]:
-  """[N, frames, D] float32 and the mask [N, frames]: `pool` real frames in a row averaged, the first or last kept.
+def padded(stream: Stream, frames: int, pool: int, keep: str, pad: str) -> Memory:
+  """Examples of `frames` frames each: `pool` real frames in a row averaged, the first or last kept.
 
   Args:
     stream: of N examples.
-    frames: of the result.
+    frames: of every example of the result.
     pool: frames that are averaged to one.
     keep: 'first' or 'last', of what is longer.
     pad: 'right' or 'left', where padding goes.
+
+  Returns:
+    Padding is zeros and masked; see `Memory.dense`.
   """
   x = np.zeros((len(stream), frames, stream.width), np.float32)
   real = np.zeros((len(stream), frames), bool)
@@ -142,16 +145,24 @@ def padded(stream: Stream, frames: int, pool: int, keep: str, pad: str) -> tuple
     values, good = values[cut], good[cut]
     place = slice(0, len(values)) if pad == 'right' else slice(frames - len(values), frames)
     x[i, place], real[i, place] = values, good
-  return x, real
+  offsets = np.arange(len(stream) + 1) * frames
+  return Memory(Ragged(x.reshape(-1, stream.width), offsets), Ragged(real.reshape(-1), offsets))
 
 
-def by_group(x: np.ndarray, real: np.ndarray, group: np.ndarray) -> np.ndarray:
-  """x [N, T, D] standardised by each group's own real frames (`real` [N, T]): what is a speaker's own goes."""
-  out = x.copy()
-  for name in np.unique(group):
-    rows = np.flatnonzero(group == name)
-    values = x[rows][real[rows]]
-    if len(values):
-      found = features.standardiser(values)
-      out[rows] = np.where(real[rows][..., None], (x[rows] - found['mean']) / found['scale'], x[rows])
-  return out
+@functools.lru_cache(maxsize=4)
+def by_group(stream: Memory, group: tuple[str, ...]) -> Memory:
+  """Real frames standardised by those of the example's whole group: what is a speaker's own goes.
+
+  Args:
+    stream: of N examples.
+    group: N names.
+  """
+  names, of = np.unique(np.array(group, str), return_inverse=True)
+  values, real = stream.values.values.copy(), np.flatnonzero(stream.mask.values)
+  owner = of[stream.mask.owners()[real]]
+  ends = np.cumsum(np.bincount(owner, minlength=len(names)))
+  for at in np.split(real[np.argsort(owner, kind='stable')], ends[:-1]):
+    if len(at):
+      own = features.standardiser(values[at])
+      values[at] = (values[at] - own['mean']) / own['scale']
+  return Memory(Ragged(values, stream.values.offsets), stream.mask)

@@ -101,6 +101,13 @@ class Memory(Stream):
     real = inside & self.mask.values[at]
     return np.where(real[..., None], values[at], np.float32(0)), real
 
+  def dense(self) -> tuple[np.ndarray, np.ndarray]:
+    """Features [N, T, D] and mask [N, T] of examples that all have T frames; views, not copies."""
+    n, frames = len(self), int(self.lengths.max(initial=0))
+    if (self.lengths != frames).any():
+      raise ValueError(f'examples of {self.lengths.min()} to {frames} frames; expected as many of each')
+    return self.values.values.reshape(n, frames, self.width), self.mask.values.reshape(n, frames)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Disk(Stream):

@@ -8,6 +8,7 @@ Sizes: 'full', B = 256 sequences of 50 x 74, four blocks of width 128; 'small', 
 frames and a batch of 32, where the host weighs most.
 """
 
+import dataclasses
 import os
 import pathlib
 import statistics
@@ -24,7 +25,6 @@ from affectjax.engine import feed, parallel, train
 from affectjax.engine.feed import Feed
 from affectjax.main import _keep_memory
 from affectjax.systems.masked_ssl import experiment as experiments
-from affectjax.systems.masked_ssl import sequences as sequences_lib
 from tests import masked_ssl_small as small
 
 SIZES = {
@@ -44,11 +44,10 @@ def built(size: str, dispatch: int):
     run = small.cells.merge(run, part, 'benchmark')
   frames = SIZES[size]['data']['frames']
   x, real = small.features(ROWS, 0, frames, FEATURES)
-  made = small.sequences(ROWS)
-  made = sequences_lib.Sequences('made', made.id, made.group, made.item, x, real, made.columns, made.meta)
+  made = dataclasses.replace(small.sequences(ROWS), streams={'audio': small.memory(x, real)})
   sides = {side: np.arange(ROWS) for side in ('train', 'dev', 'test')}
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(experiments, '_prepared', lambda *_: (made, sides))
+    patch.setattr(experiments, 'prepared', lambda *_: (made, sides))
     return experiments.pretrain({**run, 'fold': 'all', 'patience': 0}, None), {**run, 'fold': 'all', 'patience': 0}
 
 

@@ -12,11 +12,11 @@ from affectjax.data import pipeline
 from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
+from affectjax.examples import splits, targets
+from affectjax.examples.examples import Examples
+from affectjax.examples.splits import Rows
 from affectjax.systems.masked_ssl import backbone, masks, network, training, views
 from affectjax.systems.masked_ssl import sequences as sequences_lib
-from affectjax.systems.masked_ssl.sequences import Sequences
-
-DEV = ('full', 'budget')
 
 
 def _encoder(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,10 +32,12 @@ def _encoder(config: Mapping[str, Any]) -> dict[str, Any]:
   return {k: model[k] for k in ('kind', 'width', 'blocks', 'heads', 'hidden', 'dropout')}
 
 
-def _prepared(config: Mapping[str, Any], data_dir: str | None) -> tuple[Sequences, dict[str, np.ndarray]]:
-  """The corpus and its sides."""
-  sequences = sequences_lib.load(config, data_dir)
-  return sequences, sequences_lib.sides(sequences, config)
+def prepared(config: Mapping[str, Any], data_dir: str | None) -> tuple[Examples, Rows]:
+  """The sequences, and the index of those on each side."""
+  if config['data']['split'] == 'all' and config['stage'] != 'pretrain':
+    raise UserError("run.data.split 'all' leaves nothing unseen to test on; it is for run.stage 'pretrain' only")
+  examples = sequences_lib.load(config, data_dir)
+  return examples, splits.split(examples, config)
 
 
 def _length(config: Mapping[str, Any], rows: int, batch_size: int) -> tuple[int, int]:
@@ -60,10 +62,10 @@ def _batches(table: Mapping[str, np.ndarray], sides, batch_size: int, eval_size:
   return batches
 
 
-def _table(sequences: Sequences, told: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _table(examples: Examples, more: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """What batches are rows of."""
-  names = {'id': sequences.id, 'group': sequences.group, 'item': sequences.item}
-  return {**names, 'x': sequences.x, 'real': sequences.real, **told}
+  x, real = sequences_lib.stream(examples).dense()
+  return {'id': examples.id, 'group': examples.group, 'item': examples.item, 'x': x, 'real': real, **more}
 
 
 # Pretraining
@@ -108,13 +110,13 @@ def pretraining(config: Mapping[str, Any], features: int, meta: Mapping[str, Any
 
 def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of a pretraining cell: labels are not looked at."""
-  sequences, sides = _prepared(config, data_dir)
-  sides = {**sides, 'train': sequences_lib.pool(sequences, config)}
-  cell = pretraining(config, sequences.x.shape[2], sequences.meta)
+  examples, sides = prepared(config, data_dir)
+  sides = {**sides, 'train': sequences_lib.pool(examples, sides, config)}
+  cell = pretraining(config, sequences_lib.stream(examples).width, examples.meta)
   batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
   length, epoch = _length(config, len(sides['train']), batch_size)
-  standard = sequences_lib.standardiser(sequences, sides['train'])
-  table = _table(sequences, {'row': np.arange(len(sequences), dtype=np.int32)})
+  standard = sequences_lib.standardiser(examples, sides['train'])
+  table = _table(examples, {'row': np.arange(len(examples), dtype=np.int32)})
   return Experiment(
     batches=_batches(table, sides, batch_size, eval_size),
     init=functools.partial(_init_pretraining, cell, optim.make(config['optim'], length), standard),
@@ -177,16 +179,16 @@ def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
 
 def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of a cell with labels: from a pretrained encoder (`warm_start`), or from nothing."""
-  sequences, sides = _prepared(config, data_dir)
-  label, names = views.labels(sequences, config)
+  examples, sides = prepared(config, data_dir)
+  label, names = views.labels(examples, config)
   median = views.medians(label, sides['train'])  # of all labels, so that skill means the same at every budget
-  sides = limited(sequences, sides, label, config)
+  pool = sequences_lib.pool(examples, sides, config)  # features need no label: as in pretraining
+  sides = limited(examples, sides, label, config)
   cell = finetuning(config, len(names))
   batch_size = parallel.global_batch(min(config['batch_size'], len(sides['train'])))
   length, epoch = _length(config, len(sides['train']), batch_size)
-  pool = sequences_lib.pool(sequences, config)  # features need no label: as in pretraining
-  extra = {'input': sequences_lib.standardiser(sequences, pool), **training.statistics(cell)}
-  table = _table(sequences, {'label': label, 'median': median})
+  extra = {'input': sequences_lib.standardiser(examples, pool), **training.statistics(cell)}
+  table = _table(examples, {'label': label, 'median': median})
   rates, select = tuple(float(lr) for lr in config['tune']['encoder_lr']), views.selection(config)
 
   def init(key, batch):
@@ -197,7 +199,7 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   return Experiment(
     batches=_batches(table, sides, batch_size, parallel.global_batch(config['eval_batch_size'])),
     init=init,
-    step=_task_step(cell, optim.key(config['optim']), length, rates, sequences.x.shape[1:]),
+    step=_task_step(cell, optim.key(config['optim']), length, rates, table['x'].shape[1:]),
     predict=training.finetune_predict(cell),
     score=functools.partial(views.score, names, rates, select),
     steps=length,
@@ -219,18 +221,18 @@ def _task_step(cell: training.Finetuning, config: tuple, length: int, rates: tup
   )
 
 
-def limited(sequences: Sequences, sides, label: np.ndarray, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-  """Sides with labels, training cut to the budget, and dev with it if `data.dev` is 'budget' (a quarter of it)."""
-  data = config['data']
-  if data['dev'] not in DEV:
-    raise unknown('run.data.dev', data['dev'], DEV)
-  known = label >= 0 if label.ndim == 1 else np.isfinite(label).any(1)
-  found = {side: rows[known[rows]] for side, rows in sides.items()}
-  for side, rows in found.items():
-    if not len(rows):
-      raise UserError(f'{sequences.name}: no example on the side {side} has a label; look at it with affectjax.doctor')
-  budget = data['budget']
-  found['train'] = sequences_lib.budgeted(sequences, found['train'], budget, config['seed'])
-  if data['dev'] == 'budget' and budget:
-    found['dev'] = sequences_lib.budgeted(sequences, found['dev'], max(1, budget // 4), config['seed'])
-  return found
+def limited(examples: Examples, rows: Rows, label: np.ndarray, config: Mapping[str, Any]) -> Rows:
+  """The sides' labelled examples, training cut to `data.limit`, and dev to a quarter of it with `data.limit_dev`.
+
+  Whole items (videos, recordings) are drawn, by the cell's seed.
+  """
+  data, known = config['data'], targets.known(label)
+  labelled = {side: at[known[at]] for side, at in rows.items()}
+  for side, at in labelled.items():
+    if not len(at):
+      raise UserError(f'{examples.name}: no example on the side {side} has a label; look at it with affectjax.doctor')
+  limit = data['limit']
+  labelled['train'] = splits.limited(labelled['train'], limit, config['seed'], examples.item)
+  if data['limit_dev'] and limit:
+    labelled['dev'] = splits.limited(labelled['dev'], max(1, limit // 4), config['seed'], examples.item)
+  return labelled

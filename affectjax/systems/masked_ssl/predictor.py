@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from affectjax.data import pipeline, unlabelled
+from affectjax.data import pipeline
 from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
+from affectjax.examples import examples as examples_lib
 from affectjax.systems.masked_ssl import experiment, training, views
 from affectjax.systems.masked_ssl import sequences as sequences_lib
 
@@ -29,11 +30,9 @@ def inputs(cell: Cell) -> tuple[str, ...]:
 def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   """Predictions of the learning rate that dev chose, per sequence."""
   config, (name,), final = cell.config, inputs(cell), cell.final()
-  data, columns = config['data'], corpus.columns(unlabelled.SPLIT)
-  stream, ids = columns[name], columns['id']
-  x, real = sequences_lib._shaped(
-    stream, columns[f'{name}_mask'], *(data[k] for k in ('frames', 'pool', 'keep', 'pad'))
-  )
+  data, examples = config['data'], examples_lib.of(corpus, (name,))
+  ids = examples.id
+  x, real = sequences_lib.stream(sequences_lib.shaped(examples, data)).dense()
   standard = {name: final['extra']['input']}
   shared.refuse_widths(cell, {name: x[real]}, standard)
   names = config['target']['names'] or cell.labels['emotions']
@@ -55,7 +54,7 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   return Predictor(
     final['params'], final['extra'], {name: x[real]}, standard,
     lambda: pipeline.ordered(np.arange(len(ids)), gather, size), -(-len(ids) // size),
-    training.finetune_predict(spec), table, _notes(stream.lengths, data),
+    training.finetune_predict(spec), table, _notes(examples.streams[name].lengths, data),
   )  # fmt: skip
 
 

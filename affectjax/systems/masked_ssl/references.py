@@ -9,11 +9,9 @@ import optax
 
 from affectjax.data import pipeline
 from affectjax.engine import parallel
-from affectjax.engine.types import Experiment, TrainState
+from affectjax.engine.types import Experiment, TrainState, passed_on
 from affectjax.errors import UserError, unknown
-from affectjax.systems.masked_ssl import sequences as sequences_lib
-from affectjax.systems.masked_ssl import views
-from affectjax.systems.masked_ssl.experiment import limited
+from affectjax.systems.masked_ssl import experiment, views
 
 
 def zero(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
@@ -42,33 +40,26 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   name = config['reference']
   if name not in METHODS:
     raise unknown('run.reference', name, METHODS)
-  sequences = sequences_lib.load(config, data_dir)
-  label, names = views.labels(sequences, config)
+  examples, whole = experiment.prepared(config, data_dir)
+  label, names = views.labels(examples, config)
   if (label.ndim == 1) != (name == 'majority'):
     raise UserError(f'run.reference {name!r} with run.target.kind {config["target"]["kind"]!r}; majority is for class, '
                     'zero and median for intensity')  # fmt: skip
-  whole = sequences_lib.sides(sequences, config)
-  sides = limited(sequences, whole, label, config)
+  sides = experiment.limited(examples, whole, label, config)
   output = METHODS[name](label, sides['train'], len(names))[:, None]
-  told = {'label': label, 'median': views.medians(label, whole['train']), 'output': output}
+  columns = {'label': label, 'median': views.medians(label, whole['train']), 'output': output}
   select = views.selection(config)
   size = parallel.global_batch(config['eval_batch_size'])
 
   def gather(rows):
-    strings = {'id': sequences.id[rows], 'group': sequences.group[rows], 'item': sequences.item[rows]}
-    return {**strings, **{k: v[rows] for k, v in told.items()}}
+    strings = {'id': examples.id[rows], 'group': examples.group[rows], 'item': examples.item[rows]}
+    return {**strings, **{k: v[rows] for k, v in columns.items()}}
 
   return Experiment(
     batches=lambda side, seed: pipeline.ordered(sides[side], gather, size),
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
-    predict=_passed_on,
+    predict=passed_on,
     score=functools.partial(views.score, names, (0.0,), select),
     finish=functools.partial(views.finish, names, select),
   )
-
-
-def _passed_on(state, batch):
-  """Numbers of the batch as they are."""
-  del state
-  return {k: v for k, v in batch.items() if k != 'mask'}

@@ -7,9 +7,10 @@ import numpy as np
 
 from affectjax import metrics
 from affectjax.errors import UserError, unknown
-from affectjax.systems.masked_ssl.sequences import Sequences
+from affectjax.examples import targets
+from affectjax.examples.examples import Examples
 
-KINDS = ('intensity', 'class')
+KINDS = {'intensity': targets.intensities, 'class': targets.classes}
 EMOTION, INTENSITY = 'emotion', 'intensity'
 SCORES = {'class': ('uar', 'acc', 'f1.macro'), 'intensity': ('mae.pooled', 'acc4', 'skill')}
 Outputs = Mapping[str, np.ndarray]
@@ -43,27 +44,13 @@ def scored(classes: bool) -> tuple[str, ...]:
   return tuple(f'{m}.{EMOTION if classes else INTENSITY}' for m in SCORES['class' if classes else 'intensity'])
 
 
-def labels(sequences: Sequences, config: Mapping[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
+def labels(examples: Examples, config: Mapping[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
   """[N, E] float32 intensities, NaN for none, or [N] int32 classes, -1 for none; and the emotions' names."""
   target = config['target']
   if target['kind'] not in KINDS:
     raise unknown('run.target.kind', target['kind'], KINDS)
-  own = tuple(sequences.meta['emotions'])
-  names = tuple(target['names']) or own
-  for name in names:
-    if name not in own:
-      raise unknown(f'emotion of {sequences.name} in run.target.names', name, own)
-  at = [own.index(name) for name in names]
-  told, wanted = sequences.column(target['label']), (len(own),) if target['kind'] == 'intensity' else ()
-  if told.shape[1:] != wanted or (told.dtype.kind == 'f') != bool(wanted):
-    raise UserError(f'{sequences.name}: run.target.label {target["label"]!r} is {told.dtype} of shape '
-                    f'{list(told.shape[1:])} per example; expected for run.target.kind {target["kind"]!r} '
-                    f'{"float of shape " + str([len(own)]) if wanted else "an integer"}')  # fmt: skip
-  if wanted:
-    return told[:, at].astype(np.float32), names
-  code = np.full(len(own) + 1, -1)  # the last, of -1, stays -1
-  code[at] = np.arange(len(at))
-  return code[told].astype(np.int32), names
+  names = tuple(target['names']) or tuple(examples.meta['emotions'])
+  return KINDS[target['kind']](examples, target['label'], names), names
 
 
 def medians(label: np.ndarray, rows: np.ndarray) -> np.ndarray:
