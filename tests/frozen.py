@@ -91,10 +91,11 @@ def frozen(config: Mapping[str, Any], data_dir: str | None) -> list[str]:
 
 
 def _mtclar(config, data_dir):
+  from affectjax.examples import splits
   from affectjax.systems.mtclar import frames as frames_lib
 
   frames = frames_lib.load(config, data_dir)
-  rows = frames_lib.split_rows(frames, config)
+  rows = splits.split(frames.examples, config)
   labels = {
     f'{side}/{name}': digest(getattr(frames, name)[at])
     for side, at in rows.items()

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from affectjax.engine import checkpoint
+from affectjax.examples import splits
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network
 from affectjax.tables import cells
@@ -43,7 +44,7 @@ def scored(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, np.nd
   """What a labelling cell scored on test, and the features of its videos."""
   config = json.loads((folder / 'config.json').read_text())['config']
   frames = frames_lib.load(config, None)
-  rows = np.sort(frames_lib.split_rows(frames, config)['test'])
+  rows = np.sort(splits.split(frames.examples, config)['test'])
   with np.load(folder / 'predictions.npz') as stored:
     out = {k.removeprefix('test/'): stored[k] for k in stored.files if k.startswith('test/')}
   assert list(out['id']) == list(frames.id[rows])

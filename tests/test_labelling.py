@@ -9,6 +9,7 @@ import pytest
 from affectjax import metrics
 from affectjax.engine import parallel, train
 from affectjax.errors import UserError
+from affectjax.examples.examples import Examples
 from affectjax.systems.mtclar import labelling, siamese
 from affectjax.systems.mtclar.frames import Frames
 from tests import small
@@ -34,10 +35,12 @@ def frames_of(lengths, labels=None, present=None, seed=0) -> Frames:
   ids = np.char.add(np.char.add(name, '/'), np.char.zfill(np.arange(n).astype(str), 4))
   present = np.ones(n, bool) if present is None else present
   actor = np.char.add('actor', (video // 2).astype(str))
-  return Frames(x, present, labels.astype(np.float32), np.full(n, -1, np.int32), ids, actor, name, np.full(n, 'all'))
+  emotion = np.full(n, -1, np.int32)
+  rows = Examples('made', ids, actor, name, np.full(n, 'all'), {}, {}, {'emotion': emotion}, {})
+  return Frames(x, present, labels.astype(np.float32), emotion, rows)
 
 
-def thirds(frames: Frames) -> dict[str, np.ndarray]:
+def thirds(frames: Frames | Examples) -> dict[str, np.ndarray]:
   """The first third of the videos is train, then dev, then test."""
   video = np.unique(frames.item, return_inverse=True)[1]
   part = video * 3 // (video.max() + 1)
@@ -48,7 +51,7 @@ def thirds(frames: Frames) -> dict[str, np.ndarray]:
 def label(monkeypatch):
   """(frames, seed=0, **label options) -> predictions of dev and test, network weights as drawn from key 3."""
   small.shrink(monkeypatch.setattr)
-  monkeypatch.setattr(labelling.frames_lib, 'split_rows', lambda frames, config: thirds(frames))
+  monkeypatch.setattr(labelling.splits, 'split', lambda examples, config: thirds(examples))
 
   def run(frames, split='test', seed=0, **options):
     monkeypatch.setattr(labelling.frames_lib, 'load', lambda *_: frames)

@@ -16,6 +16,7 @@ from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
+from affectjax.examples import splits
 from affectjax.objectives import regression
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network, ridge, siamese
@@ -34,7 +35,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     raise unknown('head method', head['method'], METHODS)
   frames = frames_lib.load(config, data_dir)
   usable = frames.present & (frames.labelled if head['target'] == 'va' else frames.emotion >= 0)
-  rows = {k: v[usable[v]] for k, v in frames_lib.split_rows(frames, config).items()}
+  rows = {k: v[usable[v]] for k, v in splits.split(frames.examples, config).items()}
   for split, kept in rows.items():
     if not len(kept):
       raise UserError(
@@ -61,7 +62,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   net = module(config)
   init = functools.partial(_init, net, tx, features.standardiser(frames.x[rows['train']]), head)
   step = _step(net, head['target'], optim.key(config['optim']), config['loss']['exponent'], config['epochs'], steps)
-  return Experiment(batches, init, step, _predict(net, head['target']), score, steps)
+  return Experiment(batches, init, step, predict(net, head['target']), score, steps)
 
 
 def _steps(config, rows, batch_size: int) -> int:
@@ -131,12 +132,14 @@ def _outputs(target: str, batch, out) -> dict[str, jax.Array]:
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
-def _predict(net, target: str):
-  def predict(state, batch):
+def predict(net: network.Supervised, target: str):
+  """The prediction of a network, the same function for all cells that share it: (state, batch) -> outputs."""
+
+  def outputs(state, batch):
     variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}
     return _outputs(target, batch, net.apply(variables, siamese.normalise(state.extra, batch['x'])))
 
-  return predict
+  return outputs
 
 
 def _fit(frames, rows, target: str, classes: int, key, batch) -> TrainState:

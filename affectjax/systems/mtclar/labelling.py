@@ -17,6 +17,7 @@ from affectjax.data import features, pipeline
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
+from affectjax.examples import splits
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network, siamese, supports
 from affectjax.systems.mtclar.ridge import ridge_by_dev
@@ -42,7 +43,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
       'zero already: set one of them'
     )
   frames = frames_lib.load(config, data_dir)
-  rows = frames_lib.split_rows(frames, config)
+  rows = splits.split(frames.examples, config)
   plans = _plans(frames, rows, label, config['seed'])
   uses_network = label['method'] == 'mtclar'
 

@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 
-from affectjax.data import pipeline, unlabelled
-from affectjax.data.corpus import Corpus, Ragged
+from affectjax.data import pipeline
+from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
+from affectjax.examples import examples as examples_lib
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import heads
 
@@ -29,33 +30,32 @@ def inputs(cell: Cell) -> tuple[str, ...]:
 def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   """A row per frame, or per example where training summarised them; of frames that are missing nothing is said."""
   config, names = cell.config, inputs(cell)
-  data, columns, final = config['data'], corpus.columns(unlabelled.SPLIT), cell.final()
+  data, final = config['data'], cell.final()
+  examples = examples_lib.of(corpus, names)
   for m in names:
-    there = np.array([columns[f'{m}_mask'][i].any() for i in range(len(columns['id']))])
-    shared.refuse_without(cell, columns['id'], there, m)
+    shared.refuse_without(cell, examples.id, examples.present[m], m)
   per_frame = _per_frame(cell)
-  frames = frames_lib._split(_with_labels(corpus, names[0], per_frame), unlabelled.SPLIT, names, data['summary'],
-                             data['context'])  # fmt: skip
+  x, present, owner = frames_lib.features(examples, per_frame, tuple(data['summary']), data['context'])
   name, standard = '+'.join(names), final['extra']['input']
-  shared.refuse_widths(cell, {name: frames.x}, {name: standard})
-  size = shared.batch_size(config['batch_size'], len(frames))
+  shared.refuse_widths(cell, {name: x}, {name: standard})
+  size = shared.batch_size(config['batch_size'], len(x))
   target, net = config['head']['target'], heads.module(config)
 
   def gather(rows):
     n = len(rows)
-    return {'x': frames.x[rows], 'label': np.zeros((n, 2), np.float32), 'emotion': np.zeros(n, np.int32)}
+    return {'x': x[rows], 'label': np.zeros((n, 2), np.float32), 'emotion': np.zeros(n, np.int32)}
 
   def table(out):
-    made = _place(columns, names[0], cell.features[names[0]]['rate_hz'], per_frame)
+    made = _place(examples.id, owner, cell.features[names[0]]['rate_hz'], per_frame)
     if target == 'emotion':
-      p = np.where(frames.present[:, None], shared.softmax(out['emotion_logits']), np.nan)
+      p = np.where(present[:, None], shared.softmax(out['emotion_logits']), np.nan)
       return {**made, **shared.classes(config['emotions'], p)}
-    return {**made, **{k: np.where(frames.present, out[f'{k}_hat'], np.nan) for k in ('valence', 'arousal')}}
+    return {**made, **{k: np.where(present, out[f'{k}_hat'], np.nan) for k in ('valence', 'arousal')}}
 
   return Predictor(
-    final['params'], final['extra'], {name: frames.x[frames.present]}, {name: standard},
-    lambda: pipeline.ordered(np.arange(len(frames)), gather, size), -(-len(frames) // size),
-    heads._predict(net, target), table,
+    final['params'], final['extra'], {name: x[present]}, {name: standard},
+    lambda: pipeline.ordered(np.arange(len(x)), gather, size), -(-len(x) // size),
+    heads.predict(net, target), table,
   )  # fmt: skip
 
 
@@ -67,25 +67,9 @@ def _per_frame(cell: Cell) -> bool:
   return all(_FRAME.fullmatch(i) for i in ids.tolist())
 
 
-def _with_labels(corpus: Corpus, modality: str, per_frame: bool) -> Corpus:
-  """The corpus with labels that are not known, of the shape that says what a row is."""
-  columns = corpus.columns(unlabelled.SPLIT)
-  offsets = columns[modality].offsets
-  if per_frame:
-    label = Ragged(np.full(offsets[-1], np.nan, np.float32), offsets)
-  else:
-    label = np.full(len(offsets) - 1, np.nan, np.float32)
-  made = {**columns, 'valence': label, 'arousal': label}
-  return Corpus(corpus.name, corpus.kind, '', '', corpus.counts, corpus.meta, lambda split: made)
-
-
-def _place(columns, modality: str, rate: float | None, per_frame: bool) -> dict[str, np.ndarray]:
-  """Which row is what: the id, and of frames the number and its time."""
-  if not per_frame:
-    return {'id': columns['id']}
-  stream = columns[modality]
-  owner = stream.owners()
-  frame = np.arange(len(owner)) - stream.offsets[:-1][owner]
-  if rate is None and not frame.any():  # images
-    return {'id': columns['id']}
-  return {'id': columns['id'][owner], 'frame': frame, **({} if rate is None else {'seconds': frame / rate})}
+def _place(ids: np.ndarray, owner: np.ndarray, rate: float | None, per_frame: bool) -> dict[str, np.ndarray]:
+  """Which row is what: the id, and of frames the number and its time; `owner` [N] is the example a row is of."""
+  frame = frames_lib.position(owner)
+  if not per_frame or (rate is None and not frame.any()):  # examples, or images
+    return {'id': ids}
+  return {'id': ids[owner], 'frame': frame, **({} if rate is None else {'seconds': frame / rate})}

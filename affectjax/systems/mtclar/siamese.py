@@ -19,6 +19,7 @@ from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.errors import UserError, unknown
+from affectjax.examples import splits
 from affectjax.objectives import contrastive, regression
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network, pairs
@@ -40,7 +41,7 @@ def normalise(extra: Mapping[str, Any], x: jax.Array) -> jax.Array:
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """Siamese training on pairs of one corpus, `corpora[0]`."""
   frames = frames_lib.load(config, data_dir)
-  rows = {k: v[frames.present[v]] for k, v in frames_lib.split_rows(frames, config).items()}
+  rows = {k: v[frames.present[v]] for k, v in splits.split(frames.examples, config).items()}
   batch_size = parallel.global_batch(config['batch_size'], 2)
   steps = config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
   _check(config['loss'])

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from affectjax.data import context
 from affectjax.data.corpus import Ragged
 from affectjax.errors import UserError
+from affectjax.examples import shape
+from affectjax.examples.streams import Memory
 
 ITEMS = np.array(['a', 'a', 'a', 'a', 'b', 'c', 'c'])
+ONE_PART = np.array(['all'] * len(ITEMS))
 
 
 @pytest.mark.parametrize(
@@ -20,12 +22,12 @@ ITEMS = np.array(['a', 'a', 'a', 'a', 'b', 'c', 'c'])
   ],
 )
 def test_a_window_stays_within_its_item(reach, known):
-  np.testing.assert_array_equal(context.reach(ITEMS, reach), known)
+  np.testing.assert_array_equal(shape.reach(ITEMS, ONE_PART, reach), known)
 
 
 def test_reach_of_one_example_and_of_none():
-  np.testing.assert_array_equal(context.reach(np.array(['a']), 3), [0])
-  assert context.reach(np.array([], str), 3).shape == (0,)
+  assert shape.reach(np.array(['a']), np.array(['all']), 3) == (0,)
+  assert shape.reach(np.array([], str), np.array([], str), 3) == ()
 
 
 def test_reach_against_a_loop():
@@ -34,7 +36,18 @@ def test_reach_against_a_loop():
   for length in (1, 2, 5):
     known = [max(j for j in range(i + 1) if i - j < length and (items[j : i + 1] == items[i]).all() and
                  (j == i - length + 1 or j == 0 or items[j - 1] != items[i])) for i in range(len(items))]  # fmt: skip
-    np.testing.assert_array_equal(context.reach(items, length), known)
+    np.testing.assert_array_equal(shape.reach(items, np.zeros(len(items)), length), known)
+
+
+def test_a_window_stays_within_its_part():
+  part = np.array(['train', 'train', 'val', 'val', 'val', 'val', 'val'])
+  assert shape.reach(ITEMS, part, 3) == (0, 0, 2, 2, 4, 5, 5)
+
+
+@pytest.mark.parametrize('length', [0, -1])
+def test_a_window_of_nothing_is_refused(length):
+  with pytest.raises(UserError, match=rf'run\.data\.context is {length}; expected a number of examples from 1'):
+    shape.reach(ITEMS, ONE_PART, length)
 
 
 STREAM = Ragged.stack([
@@ -42,17 +55,25 @@ STREAM = Ragged.stack([
   np.array([[7, 0], [9, 2], [2, 4]], np.float32),
 ])  # fmt: skip
 MASK = Ragged(np.array([True, True, False, True, False, True]), STREAM.offsets)
+EVERY = Ragged(np.ones(6, bool), STREAM.offsets)
+
+
+def summarised(values: Ragged, mask: Ragged, first, summary) -> tuple[np.ndarray, np.ndarray]:
+  """The vectors [N, D * summaries] and whether they are of real frames [N]."""
+  found = shape.summarised(Memory(values, mask), tuple(first), summary)
+  assert (found.lengths == 1).all() and len(found) == len(values)
+  return found.values.values, found.mask.values
 
 
 def test_summaries_by_hand():
-  got, present = context.summarised(STREAM, None, np.arange(4), ('mean', 'max'))
+  got, present = summarised(STREAM, EVERY, range(4), ('mean', 'max'))
   np.testing.assert_allclose(got, [[2, 20, 3, 30], [5, -50, 5, -50], [0, 0, 0, 0], [6, 2, 9, 4]])
   assert got.dtype == np.float32 and present.dtype == bool
   np.testing.assert_array_equal(present, [1, 1, 0, 1])
 
 
 def test_windows_take_in_the_frames_before():
-  got, present = context.summarised(STREAM, None, np.array([0, 0, 1, 2]), ('mean', 'std'))
+  got, present = summarised(STREAM, EVERY, [0, 0, 1, 2], ('mean', 'std'))
   np.testing.assert_allclose(got[:, :2], [[2, 20], [3, -10 / 3], [5, -50], [6, 2]], rtol=1e-6)
   np.testing.assert_allclose(got[1, 2:], np.std([[1, 10], [3, 30], [5, -50]], 0), rtol=1e-6)
   np.testing.assert_array_equal(got[2, 2:], 0)  # of a single frame
@@ -60,11 +81,11 @@ def test_windows_take_in_the_frames_before():
 
 
 def test_only_real_frames_count():
-  got, present = context.summarised(STREAM, MASK, np.array([0, 1, 1, 3]), ('mean',))
+  got, present = summarised(STREAM, MASK, [0, 1, 1, 3], ('mean',))
   np.testing.assert_allclose(got, [[2, 20], [0, 0], [0, 0], [4.5, 2]])
   np.testing.assert_array_equal(present, [1, 0, 0, 1])
   junk = Ragged(np.where(MASK.values[:, None], STREAM.values, np.nan), STREAM.offsets)
-  again, _ = context.summarised(junk, MASK, np.array([0, 1, 1, 3]), ('mean',))
+  again, _ = summarised(junk, MASK, [0, 1, 1, 3], ('mean',))
   np.testing.assert_array_equal(again, got)
 
 
@@ -72,8 +93,8 @@ def test_a_window_is_the_summary_of_its_frames_laid_together():
   rng = np.random.default_rng(1)
   pieces = [rng.normal(size=(n, 3)).astype(np.float32) for n in rng.integers(0, 6, 30)]
   masks = [rng.random(len(p)) < 0.7 for p in pieces]
-  first = context.reach(np.repeat(np.arange(6), 5), 3)
-  got, present = context.summarised(Ragged.stack(pieces), Ragged.stack(masks), first, ('std', 'mean', 'max'))
+  first = shape.reach(np.repeat(np.arange(6), 5), np.zeros(30), 3)
+  got, present = summarised(Ragged.stack(pieces), Ragged.stack(masks), first, ('std', 'mean', 'max'))
   for i, start in enumerate(first):
     frames = np.concatenate(pieces[start : i + 1])[np.concatenate(masks[start : i + 1])]
     assert present[i] == (len(frames) > 0)
@@ -82,8 +103,8 @@ def test_a_window_is_the_summary_of_its_frames_laid_together():
 
 
 def test_summaries_that_do_not_exist_and_none_at_all_are_refused():
-  with pytest.raises(UserError, match="unknown summary 'median'; there is: max, mean, std"):
-    context.summarised(STREAM, None, np.arange(4), ('mean', 'median'))
+  with pytest.raises(UserError, match="unknown summary in run.data.summary 'median'; there is: max, mean, std"):
+    summarised(STREAM, EVERY, range(4), ('mean', 'median'))
   with pytest.raises(UserError, match=r'run\.data\.summary is empty.*name mean, std or max') as error:
-    context.summarised(STREAM, None, np.arange(4), ())
+    summarised(STREAM, EVERY, range(4), ())
   assert '\n' not in str(error.value)
