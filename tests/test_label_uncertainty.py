@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,26 +15,74 @@ import pytest
 from scipy import stats
 
 from affectjax import distributions, metrics
+from affectjax.data.corpus import Ragged
 from affectjax.engine import optim, parallel, train
 from affectjax.errors import UserError
+from affectjax.examples import splits
+from affectjax.examples.examples import Examples
+from affectjax.examples.streams import Memory
 from affectjax.systems import label_uncertainty as system
 from affectjax.systems.label_uncertainty import delays, experiment, losses, network, postprocess, series, windows
-from affectjax.systems.label_uncertainty.series import Recording, Series
+from affectjax.systems.label_uncertainty.series import Recording
 from tests import lu_small
 from tests.shared import ROOT
 
 RNG = np.random.default_rng(0)
 
 
-def recording(frames=50, raters=4, rate=5.0, name='a', group=None, split='train', **changes):
+def recording(frames=50, raters=4, rate=5.0, name='a', group=None, **changes):
   ratings = RNG.uniform(-1, 1, (frames, raters, 2)).astype(np.float32)
   x = RNG.normal(size=(frames, 3)).astype(np.float32)
-  return dataclasses.replace(
-    Recording(name, group or name, split, rate, x, np.ones(frames, bool), ratings, None), **changes
-  )
+  return dataclasses.replace(Recording(name, group or name, rate, x, np.ones(frames, bool), ratings, None), **changes)
+
+
+def rated(examples, frames=4, labels=2, **columns):
+  """Examples (item, part) of a corpus with 2 raters, `frames` frames and `labels` labels each, numbered throughout."""
+  n, item = len(examples), np.array([i for i, _ in examples])
+  of = lambda count, *shape: np.arange(n * count * math.prod(shape), dtype=np.float32).reshape(n * count, *shape)
+  offsets = lambda count: np.arange(n + 1) * count
+  ratings = Ragged(of(labels, 2, 2), offsets(labels))
+  x = Memory(Ragged(of(frames, 3), offsets(frames)), Ragged(np.ones(n * frames, bool), offsets(frames)))
+  return Examples(
+    'a', np.array([f'e{i}' for i in range(n)]), item, item, np.array([p for _, p in examples]), {'audio': x},
+    {'audio': np.ones(n, bool)},
+    {'ratings': ratings, 'ratings_mask': Ragged(ratings.values >= 0, ratings.offsets), **columns},
+    {'attributes': ('valence', 'arousal'), 'rate_hz': {'audio': 10.0}, 'modalities': {'audio': 3}},
+  )  # fmt: skip
 
 
 # What is trained on
+
+
+def test_examples_of_an_item_are_one_recording_within_its_part():
+  stored = [('a', 'train'), ('a', 'train'), ('b', 'train'), ('b', 'dev'), ('c', 'dev')]
+  examples = rated(stored, session=np.arange(5), label_rate_hz=np.full(5, 2.5, np.float32))
+  dealt = series.per_recording(examples)
+  assert dealt.id.tolist() == dealt.item.tolist() == dealt.group.tolist() == ['a', 'b', 'b', 'c']
+  assert dealt.part.tolist() == ['train', 'train', 'dev', 'dev'] and dealt.column('session').tolist() == [0, 2, 3, 4]
+  found = series.of(examples, dict(summary=('mean', 'max'), rate_hz=0.0))
+  assert [(r.id, len(r)) for r in found.recordings] == [('a', 4), ('b', 2), ('b', 2), ('c', 2)]
+  assert {r.rate for r in found.recordings} == {2.5}
+  ratings = np.concatenate([r.ratings for r in found.recordings])
+  np.testing.assert_array_equal(ratings, examples.series('ratings').values)
+  np.testing.assert_array_equal(found.recordings[0].x[1], [7.5, 8.5, 9.5, 9, 10, 11])
+  assert [r.id for r in found.take([3, 0]).recordings] == ['c', 'a']
+  with pytest.raises(UserError, match='do not stand together'):
+    series.per_recording(rated([('a', 'train'), ('b', 'train'), ('a', 'train')]))
+
+
+def test_the_rate_of_labels_follows_from_that_of_features():
+  found = series.of(rated([('a', 'train')]), dict(summary=('mean',), rate_hz=0.0)).recordings[0]
+  assert found.rate == 5.0 and found.true is None
+
+
+def test_recordings_are_dealt_out_by_every_rule_of_splits():
+  data = windows.load({**lu_small.config(data=dict(split='folds', folds=3)), 'fold': 1}, None)
+  items = {side: set(part['item'].tolist()) for side, part in data.sides.items()}
+  assert all(items.values()) and not items['train'] & items['test'] and not items['dev'] & items['test']
+  examples = rated([(i, 'all') for i in 'aabbc'], partitions=np.array([[0], [0], [2], [2], [1]]))
+  rows = splits.split(series.per_recording(examples), {'data': dict(split='partitions'), 'fold': 0})
+  assert {side: index.tolist() for side, index in rows.items()} == {'train': [0], 'dev': [2], 'test': [1]}
 
 
 def test_features_are_aligned_with_labels():
@@ -83,7 +132,7 @@ def test_shift_moves_marks_to_what_they_are_about():
 
 def test_windows_hold_every_frame_once_and_padding_is_marked():
   recordings = [recording(45, raters=4), recording(20, raters=2, name='b')]
-  side = windows._side(recordings, 20, 7, ('valence', 'arousal'))
+  side = windows.cut(recordings, 20, 7, ('valence', 'arousal'))
   assert side['window'].tolist() == [7, 8, 9, 10] and side['item'].tolist() == ['a', 'a', 'a', 'b']
   assert side['x_mask'].sum() == 65 and np.isfinite(side['time_s']).sum() == 65
   np.testing.assert_array_equal(side['x'][side['x_mask']], np.concatenate([r.x for r in recordings]))
@@ -124,10 +173,10 @@ def test_standardisation_is_of_training_frames_and_other_corpora_bring_none():
 @pytest.mark.parametrize(('changes', 'said'), [
   (dict(data=dict(split='values')), 'needs folds'),
   (dict(data=dict(split='halves')), 'halves'),
-  (dict(data=dict(modalities=('visual',))), "no 'visual'"),
+  (dict(data=dict(modalities=('visual',))), "unknown modality of recola in run.data.modalities 'visual'"),
   (dict(data=dict(summary=('median',))), 'median'),
   (dict(data=dict(rate_hz=50.0)), 'rate_hz 50'),
-  (dict(data=dict(held_out=3)), 'no train recording'),
+  (dict(data=dict(held_out=3)), 'no train example'),
   (dict(raters=dict(train=0, score='others')), 'run.raters.train is 0'),
   (dict(raters=dict(train=9, score='all')), 'has 6 raters'),
   (dict(raters=dict(train=6, score='others')), 'has 6 raters'),
@@ -530,9 +579,12 @@ def test_recordings_do_not_touch_each_other():
 
 
 def test_unknown_corpora_for_crossing_are_refused():
-  a = Series('a', ('valence', 'arousal'), False, (recording(),))
-  with pytest.raises(UserError, match='leaves no dev recording'):
-    series.split(a, {'data': dict(split='official', seed=0, held_out=1), 'fold': 'all'})
+  a = rated((('a', 'train'),))
+  with pytest.raises(UserError, match="needs the corpus's own split, with train and test.* the parts are: train"):
+    splits.split(series.per_recording(a), {'data': dict(split='official', seed=0, held_out=1), 'fold': 'all'})
+  b = rated((('a', 'train'), ('b', 'dev')))
+  with pytest.raises(UserError, match='leaves no train example'):
+    splits.split(series.per_recording(b), {'data': dict(split='official_dev', seed=0, held_out=1), 'fold': 'all'})
 
 
 @functools.lru_cache(maxsize=2)

@@ -107,7 +107,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     batches=batches,
     init=state,
     step=_step(cell, told, steps),
-    predict=_predict(cell),
+    predict=make_predict(cell),
     score=functools.partial(_score, cell, data.delays),
     steps=steps,
     finish=functools.partial(postprocess.add, attributes=data.attributes),
@@ -194,7 +194,9 @@ def _loss(cell: Spec):
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
-def _predict(cell: Spec):
+def make_predict(cell: Spec):
+  """(state, batch) -> what is predicted and what was marked, see `_outputs`; one per spec."""
+
   def predict(state, batch):
     x, params = _inputs(state, batch), state.params
     key = jax.random.fold_in(state.key, _PREDICT)

@@ -1,16 +1,17 @@
-"""Recordings that several raters marked over time, at one rate of labels, whatever the corpus."""
+"""Recordings that several raters marked over time, at one rate of labels, made from the examples of any corpus."""
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from affectjax.data import features, folds, store
-from affectjax.data.corpus import Columns, Corpus
+from affectjax.data import features
+from affectjax.data.corpus import Ragged
 from affectjax.errors import UserError, unknown
+from affectjax.examples import examples as examples_lib
+from affectjax.examples.examples import Examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Recording:
   """One recording.
 
   Attributes:
-    id, group, split: of the recording; `group` is what must not leak (speaker, conversation, film segment).
+    id, group: of the recording; `group` is what must not leak (speaker, conversation, film segment).
     rate: labels per second.
     x: [T, D] float32 features (or waveform, D = 640); x_mask: [T] bool, whether there are any.
     ratings: [T, R, A] float32 in [-1, 1], NaN where a rater has none.
@@ -27,7 +28,6 @@ class Recording:
 
   id: str
   group: str
-  split: str
   rate: float
   x: np.ndarray
   x_mask: np.ndarray
@@ -52,81 +52,102 @@ class Series:
   waveform: bool
   recordings: tuple[Recording, ...]
 
-  def part(self, keep: Sequence[int]) -> 'Series':
-    """The recordings at these places."""
-    return dataclasses.replace(self, recordings=tuple(self.recordings[i] for i in keep))
+  def take(self, index: Sequence[int] | np.ndarray) -> 'Series':
+    """The recordings at `index`, in that order."""
+    return dataclasses.replace(self, recordings=tuple(self.recordings[i] for i in index))
 
 
-def load(config: Mapping[str, Any], name: str, data_dir: str | None) -> Series:
-  """A corpus of a config as recordings; cached, for a table's cells share it."""
-  knobs = {} if data_dir else dict(config['twins'].get(name, {}))
-  data = config['data']
-  if not data['modalities'] or ('waveform' in data['modalities'] and len(data['modalities']) > 1):
-    raise UserError(f'run.data.modalities is {tuple(data["modalities"])}; expected features, or the waveform alone')
-  return _load(name, data_dir, json.dumps(knobs, sort_keys=True), tuple(data['modalities']), tuple(data['summary']),
-               data['rate_hz'])  # fmt: skip
+def load(config: Mapping[str, Any], data_dir: str | None, corpus: str) -> Examples:
+  """The examples of one of a config's corpora, with the frames of `run.data.modalities`."""
+  modalities = tuple(config['data']['modalities'])
+  if not modalities or ('waveform' in modalities and len(modalities) > 1):
+    raise UserError(f'run.data.modalities is {modalities}; expected features, or the waveform alone')
+  return examples_lib.load(config, data_dir, modalities, corpus)
+
+
+def starts(examples: Examples) -> np.ndarray:
+  """Index [M] of the first example of each of M recordings: a recording is an item, within its part of the corpus."""
+  item, part = examples.item, examples.part
+  first = np.flatnonzero(np.r_[True, (item[1:] != item[:-1]) | (part[1:] != part[:-1])][: len(examples)])
+  if len(set(zip(item.tolist(), part.tolist(), strict=True))) < len(first):
+    raise UserError(f'corpus {examples.name!r}: the examples of an item do not stand together')
+  return first
+
+
+def per_recording(examples: Examples) -> Examples:
+  """One example per recording, with the columns of its first and no frames: what a split deals out."""
+  first = starts(examples)
+  item = examples.item[first]
+  columns = {k: v[first] for k, v in examples.columns.items() if not isinstance(v, Ragged)}
+  return Examples(examples.name, item, examples.group[first], item, examples.part[first], {}, {}, columns,
+                  examples.meta)  # fmt: skip
+
+
+def of(examples: Examples, data: Mapping[str, Any]) -> Series:
+  """The recordings of a corpus by a config's `data` (`summary`, `rate_hz`); kept, for a table's cells share them."""
+  return _of(examples, tuple(data['summary']), data['rate_hz'])
 
 
 @functools.lru_cache(maxsize=4)
-def _load(name, data_dir, knobs, modalities, summary, rate) -> Series:
-  corpus = store.open_corpus(name, data_dir, **json.loads(knobs))
+def _of(examples: Examples, summary: tuple[str, ...], rate: float) -> Series:
   for key in summary:
     if key not in features.SUMMARIES:
       raise unknown('summary in run.data.summary', key, features.SUMMARIES)
-  recordings = [r for split in corpus.counts for r in _recordings(corpus, split, modalities, summary)]
-  waveform = modalities == ('waveform',)
+  waveform = tuple(examples.streams) == ('waveform',)
   if rate and waveform:
     raise UserError('run.data.rate_hz must be 0 with a waveform: averaged samples are no sound')
+  first = starts(examples)
+  bounds = zip(first, np.append(first[1:], len(examples)), strict=True)
+  recordings = [_recording(examples, np.arange(a, b), summary) for a, b in bounds]
   if rate:
     recordings = [resample(r, rate) for r in recordings]
-  return Series(name, tuple(corpus.meta['attributes']), waveform, tuple(recordings))
+  return Series(examples.name, tuple(examples.meta['attributes']), waveform, tuple(recordings))
 
 
-def _recordings(corpus: Corpus, split: str, modalities, summary) -> list[Recording]:
-  columns = corpus.columns(split)
-  for key in (*modalities, 'ratings', 'group', 'item'):
-    if key not in columns:
-      raise UserError(f'corpus {corpus.name!r} has no {key!r}; it has {", ".join(sorted(columns))}')
-  items = columns['item']
-  starts = np.flatnonzero(np.r_[True, items[1:] != items[:-1]])
-  if len(set(items.tolist())) != len(starts):
-    raise UserError(f'corpus {corpus.name!r}, split {split!r}: the examples of an item do not stand together')
-  return [
-    _recording(corpus, columns, split, range(first, last), modalities, summary)
-    for first, last in zip(starts, np.append(starts[1:], len(items)), strict=True)
-  ]
-
-
-def _recording(corpus: Corpus, columns: Columns, split: str, rows: range, modalities, summary) -> Recording:
+def _recording(examples: Examples, index: np.ndarray, summary: Sequence[str]) -> Recording:
   """One item: a single example with many labels, or many examples one after the other (a film, second by second)."""
-  attributes = corpus.meta['attributes']
-  ratings = np.concatenate([np.where(columns['ratings_mask'][i], columns['ratings'][i], np.nan) for i in rows])
-  steps = [len(columns['ratings'][i]) for i in rows]
-  streams, masks = [], []
-  for name in modalities:
-    aligned = [
-      align(columns[name][i], columns[f'{name}_mask'][i], n, summary) for i, n in zip(rows, steps, strict=True)
-    ]
-    streams.append(np.concatenate([x for x, _ in aligned]))
-    masks.append(np.concatenate([m for _, m in aligned]))
-  true = None
-  if all(f'{a}_true' in columns for a in attributes):
-    true = np.stack([np.concatenate([columns[f'{a}_true'][i] for i in rows]) for a in attributes], 1)
-  return Recording(
-    str(columns['item'][rows[0]]), str(columns['group'][rows[0]]), split,
-    _label_rate(corpus, columns, rows[0], modalities[0]), np.concatenate(streams, 1), np.all(masks, 0),
-    ratings.astype(np.float32), true,
-  )  # fmt: skip
+  given, mask = (examples.series(key).take(index) for key in ('ratings', 'ratings_mask'))
+  ratings = np.where(mask.values, given.values, np.nan)
+  x, x_mask = frames(examples, index, given.lengths, summary)
+  true, names = None, [f'{a}_true' for a in examples.meta['attributes']]
+  if all(name in examples.columns for name in names):
+    true = np.stack([examples.series(name).take(index).values for name in names], 1)
+  return Recording(str(examples.item[index[0]]), str(examples.group[index[0]]), _label_rate(examples, index[0]), x,
+                   x_mask, ratings.astype(np.float32), true)  # fmt: skip
 
 
-def _label_rate(corpus: Corpus, columns: Columns, row: int, modality: str) -> float:
-  """Labels per second: the example's own word, or what follows from the rate of its features."""
-  if 'label_rate_hz' in columns:
-    return float(columns['label_rate_hz'][row])
-  rate = corpus.meta['rate_hz'][modality]
+def _label_rate(examples: Examples, i: int) -> float:
+  """Labels per second: the example's own, or what follows from the rate of its features."""
+  if 'label_rate_hz' in examples.columns:
+    return float(examples.column('label_rate_hz')[i])
+  modality, stream = next(iter(examples.streams.items()))
+  rate = examples.meta['rate_hz'][modality]
   if rate is None:
-    raise UserError(f'corpus {corpus.name!r} says neither label_rate_hz nor the rate of {modality!r}')
-  return float(rate) * len(columns['ratings'][row]) / len(columns[modality][row])
+    raise UserError(f'corpus {examples.name!r} has neither label_rate_hz nor a rate of {modality!r}')
+  return float(rate) * len(examples.series('ratings')[i]) / len(stream.mask[i])
+
+
+def frames(
+  examples: Examples, index: np.ndarray, steps: Sequence[int] | np.ndarray, summary: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+  """The features of all modalities of examples in a row, one after the other, at the rate of the labels.
+
+  Args:
+    examples: with the frames of those modalities.
+    index: [N] of the examples.
+    steps: [N] labels of each; S altogether.
+    summary: see `align`.
+
+  Returns:
+    [S, D] float32, the modalities side by side, and [S] bool, where all of them are real.
+  """
+  values, masks = [], []
+  for stream in examples.streams.values():
+    x, mask = stream.read(index), stream.mask.take(index)
+    aligned = [align(x[i], mask[i], n, summary) for i, n in enumerate(steps)]
+    values.append(np.concatenate([v for v, _ in aligned]))
+    masks.append(np.concatenate([m for _, m in aligned]))
+  return np.concatenate(values, 1), np.all(masks, 0)
 
 
 def align(x: np.ndarray, mask: np.ndarray, steps: int, summary: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -185,38 +206,6 @@ def resample(recording: Recording, rate: float) -> Recording:
     recording, rate=float(rate), x=np.where(x_mask[:, None], x, 0), x_mask=x_mask,
     ratings=average(recording.ratings, np.isfinite(recording.ratings)), true=true,
   )  # fmt: skip
-
-
-def split(series: Series, config: Mapping[str, Any]) -> dict[str, Series]:
-  """Recordings for training, dev (which selects) and test (which is reported); groups never lie on two sides.
-
-  `data.split` 'official': the corpus's partitions, reported on its test partition. 'official_dev': reported on its dev
-  partition, as one must where the test labels are withheld; `data.held_out` training groups select. 'values': each
-  group is a fold.
-  """
-  data, groups = config['data'], [r.group for r in series.recordings]
-  partition = {s: [i for i, r in enumerate(series.recordings) if r.split == s] for s in ('train', 'dev', 'test')}
-  if data['split'] == 'values':
-    if not str(config['fold']).isdigit():
-      raise UserError("run.data.split 'values' needs folds, but the row has run.per_fold False; set it to True")
-    rows = folds.by_value(groups, int(config['fold']))
-  elif data['split'] == 'official':
-    rows = partition
-  elif data['split'] == 'official_dev':
-    names = sorted({groups[i] for i in partition['train']})
-    held = np.random.default_rng(data['seed']).permutation(names)[: data['held_out']].tolist()
-    rows = {
-      'train': [i for i in partition['train'] if groups[i] not in held],
-      'dev': [i for i in partition['train'] if groups[i] in held], 'test': partition['dev'],
-    }  # fmt: skip
-  else:
-    raise unknown('run.data.split', data['split'], ('official', 'official_dev', 'values'))
-  for side, kept in rows.items():
-    if not len(kept):
-      there = ', '.join(sorted({r.split for r in series.recordings}))
-      raise UserError(f'{series.name}: run.data.split {data["split"]!r} leaves no {side} recording; it has: {there}')
-  folds.refuse_leak({side: [groups[i] for i in kept] for side, kept in rows.items()}, 'group')
-  return {side: series.part([int(i) for i in kept]) for side, kept in rows.items()}
 
 
 def choose_raters(ratings: np.ndarray, count: int, seed: int, reserve: int = 0) -> tuple[np.ndarray, np.ndarray]:

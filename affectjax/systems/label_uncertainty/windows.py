@@ -11,11 +11,11 @@ import numpy as np
 from affectjax import raters
 from affectjax.data import features
 from affectjax.errors import UserError
+from affectjax.examples import shape, splits
+from affectjax.examples.examples import SIDES
 from affectjax.systems.label_uncertainty import delays as delays_lib
 from affectjax.systems.label_uncertainty import series as series_lib
 from affectjax.systems.label_uncertainty.series import Recording, Series
-
-SIDES = ('train', 'dev', 'test')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Data:
   """What a cell works on.
 
   Attributes:
-    sides: 'train', 'dev', 'test' -> arrays [W, ...] by name (see `_side`).
+    sides: 'train', 'dev', 'test' -> arrays [W, ...] by name (see `cut`).
     attributes: names along A.
     delays: s, per attribute.
     standard: mean and scale [D] of the training frames; 0 and 1 for waveforms.
@@ -41,8 +41,8 @@ def load(config: Mapping[str, Any], data_dir: str | None) -> Data:
   Training and dev frames come from `corpora[0]`, test frames from the last of `corpora`: the same, or another corpus.
   Delays, rater draws and standardisation are those of training; nothing is fitted to the test side.
   """
-  if not config['corpora'] or min(config['data']['frames'], config['data']['held_out']) < 1:
-    raise UserError('run.corpora is empty, or run.data.frames or run.data.held_out is below 1')
+  if not config['corpora'] or config['data']['frames'] < 1:
+    raise UserError('run.corpora is empty, or run.data.frames is below 1')
   told = {'corpora': config['corpora'], 'data': config['data'], 'raters': config['raters'], 'twins': config['twins'],
           'fold': config['fold'], 'draw': config['seed'] if config['raters']['train'] else 0}  # fmt: skip
   return _load(json.dumps(told, sort_keys=True, default=list), data_dir)
@@ -52,16 +52,15 @@ def load(config: Mapping[str, Any], data_dir: str | None) -> Data:
 def _load(told: str, data_dir: str | None) -> Data:
   config = json.loads(told)
   source, target = config['corpora'][0], config['corpora'][-1]
-  sides = series_lib.split(series_lib.load(config, source, data_dir), config)
+  sides = _sides(config, source, data_dir, config['data']['split'])
   if target != source:
-    other = series_lib.load(config, target, data_dir)
+    other = _sides(config, target, data_dir, config['data']['test_split'])['test']
     if other.attributes != sides['train'].attributes:
       raise UserError(f'{source} has the attributes {sides["train"].attributes}, {target} {other.attributes}')
-    width, found = sides['train'].recordings[0].x.shape[1], other.recordings[0].x.shape[1]
-    if width != found:
-      raise UserError(f'{source} has {width} features per frame, {target} {found}; prepare both with the same features')
-    there = {**config, 'data': {**config['data'], 'split': config['data']['test_split']}}
-    sides['test'] = series_lib.split(other, there)['test']
+    own, width = (part.recordings[0].x.shape[1] for part in (sides['train'], other))
+    if own != width:
+      raise UserError(f'{source} has {own} features per frame, {target} {width}; prepare both with the same features')
+    sides['test'] = other
   _refuse_rates([r for part in sides.values() for r in part.recordings])
   marked = {side: _marked(part, config, side) for side, part in sides.items()}
   delays = delays_lib.choose(marked['train'], marked['dev'], tuple(config['data']['delays']))
@@ -69,15 +68,25 @@ def _load(told: str, data_dir: str | None) -> Data:
   arrays, first = {}, 0
   for side in SIDES:
     shifted = [_shifted(r, delays) for r in marked[side].recordings]
-    arrays[side] = _side(shifted, frames, first, attributes)
+    arrays[side] = cut(shifted, frames, first, attributes)
     first += len(arrays[side]['window'])
   agreement = arrays['test']['agreement']
-  if config['data']['split'] == 'values':  # thirds of all folds' test windows, not of one fold's
-    whole = _marked(series_lib.load(config, target, data_dir), config, 'test')
-    agreement = _side([_shifted(r, delays) for r in whole.recordings], frames, 0, attributes)['agreement']
+  if config['data']['split'] in splits.PER_FOLD:  # thirds of all folds' test windows, not of one fold's
+    everything = series_lib.of(series_lib.load(config, data_dir, target), config['data'])
+    whole = _marked(everything, config, 'test')
+    agreement = cut([_shifted(r, delays) for r in whole.recordings], frames, 0, attributes)['agreement']
   for side in SIDES:
     arrays[side]['agreement'] = _thirds(arrays[side]['agreement'], agreement)
   return Data(arrays, attributes, delays, _standard(sides['train']))
+
+
+def _sides(config: Mapping[str, Any], corpus: str, data_dir: str | None, rule: str) -> dict[str, Series]:
+  """The recordings of a corpus for training, dev (which selects) and test (which is reported), by a rule of splits."""
+  examples = series_lib.load(config, data_dir, corpus)
+  config = {**config, 'data': {**config['data'], 'split': rule}}
+  rows = splits.split(series_lib.per_recording(examples), config)
+  series = series_lib.of(examples, config['data'])
+  return {side: series.take(index) for side, index in rows.items()}
 
 
 def _refuse_rates(recordings: list[Recording]) -> None:
@@ -122,13 +131,12 @@ def _shifted(recording: Recording, delays: tuple[float, ...]) -> Recording:
 
 
 def _standard(part: Series) -> dict[str, np.ndarray]:
-  x = np.concatenate([r.x[r.x_mask] for r in part.recordings])
   if part.waveform:  # it stays as it is
-    return {'mean': np.zeros(x.shape[1], np.float32), 'scale': np.ones(x.shape[1], np.float32)}
-  return features.standardiser(x)
+    return shape.unchanged(part.recordings[0].x.shape[1])
+  return features.standardiser(np.concatenate([r.x[r.x_mask] for r in part.recordings]))
 
 
-def _side(recordings: list[Recording], frames: int, first: int, attributes: tuple[str, ...]) -> dict[str, np.ndarray]:
+def cut(recordings: list[Recording], frames: int, first: int, attributes: tuple[str, ...]) -> dict[str, np.ndarray]:
   """Windows of whole recordings, one after the other; the last of a recording is padded.
 
   Returns:
@@ -152,7 +160,7 @@ def _side(recordings: list[Recording], frames: int, first: int, attributes: tupl
     }  # fmt: skip
     windows = -(-len(r) // frames)
     for key, value in arrays.items():
-      pieces.setdefault(key, []).append(_cut(value, windows, frames))
+      pieces.setdefault(key, []).append(_windows(value, windows, frames))
     names['id'] += [f'{r.id}/{i:04d}' for i in range(windows)]
     names['group'] += [r.group] * windows
     names['item'] += [r.id] * windows
@@ -162,7 +170,7 @@ def _side(recordings: list[Recording], frames: int, first: int, attributes: tupl
   return out
 
 
-def _cut(values: np.ndarray, windows: int, frames: int) -> np.ndarray:
+def _windows(values: np.ndarray, windows: int, frames: int) -> np.ndarray:
   """[T, ...] -> [windows, frames, ...]; padding is NaN in labels and times, 0 or False in features and counts."""
   fill = np.nan if values.dtype.kind == 'f' and values.ndim != 2 else 0
   padded = np.full((windows * frames, *values.shape[1:]), fill, values.dtype)
