@@ -4,7 +4,7 @@ A prediction has a mean, a standard deviation and degrees of freedom `df`: inf i
 location and standard deviation given, so its scale is sd sqrt((df - 2) / df) and df > 2; df up to 2 gives NaN, as a
 NaN prediction does. Its standard deviation is floored at `PREDICTED_FLOOR`. The raters' own standard deviation s (ddof
 1) counts in divergences as sqrt(s^2 + SPREAD_FLOOR^2): where all agree s is 0 and every divergence would be infinite
-(fact sheet on label uncertainty, section 3, with labels in [-1, 1]).
+(experiments/label_uncertainty.md, 4 and 11; labels lie in [-1, 1]).
 
 Divergences are KL(truth || prediction) in nats, arrays [M].
 """

@@ -105,7 +105,7 @@ METRICS: dict[str, Metric] = {
   'f1.macro': _f1('macro'),
   'f1.weighted': _f1('weighted'),
   'f1.micro': Metric('higher', statistics.mean_of(np.equal), statistics.mean_value, classes=True),
-  # Of intensities in [0, 3], rounded to their four levels (masked-SSL sheet, section 4); the presence of an emotion
+  # Of intensities in [0, 3], rounded to their four levels (experiments/masked_ssl.md, 6); the presence of an emotion
   # (y > 0) by the output above 1/6, or by the output as a score; error beside that of the training median.
   'acc4': Metric('higher', statistics.mean_of(statistics.same_level), statistics.mean_value),
   'uar4': Metric('higher', statistics.levels, statistics.uar_value),
@@ -115,11 +115,11 @@ METRICS: dict[str, Metric] = {
   'ap.presence': Metric('higher', statistics.ranks, statistics.average_precision_value),
   'auc.presence': Metric('higher', statistics.ranks, statistics.auc_value),
   'skill': Metric('higher', statistics.errors, statistics.skill_value, output=('_hat', '_median')),
-  # Divergence, in nats, from the raters' Gaussian N(mean, spread^2) (label-uncertainty sheet, sections 3 and 7).
+  # Divergence, in nats, from the raters' Gaussian N(mean, spread^2) (experiments/label_uncertainty.md, 4, 6).
   'kl.gauss': _divergence(distributions.kl_gauss, ('', '_spread'), _PREDICTED[:2]),
-  # From the raters' Student-t: location and scale are their mean and spread, nu is how many they are (sheet, 3).
+  # From the raters' Student-t: location and scale are their mean and spread, nu is how many they are (4 there).
   'kl.t': _divergence(distributions.kl_t, _RATERS, where=_enough),
-  # The same less the least that any Gaussian could reach (sheet, 7).
+  # The same less the least that any Gaussian could reach (4 there).
   'kl.t_minus_floor': _divergence(distributions.kl_t_minus_floor, _RATERS, where=_enough),
   # From a twin's own distribution: location, scale, degrees of freedom (inf: Gaussian).
   'kl.true': _divergence(distributions.kl, ('_true_loc', '_true_scale', '_true_df')),

@@ -18,7 +18,7 @@ Distributions (`kl.*`, `nll`, `crps`, `coverage`, `calibration`): a prediction h
 `_spread_hat` (at least 0.001) and degrees of freedom `_df_hat`, inf for a Gaussian, else of a Student-t. See
 `affectjax.distributions`; the truth of `kl.gauss` and `kl.t` has the standard deviation sqrt(spread^2 + 0.01^2).
 
-Label distributions (`js.bits` and below; sheet on AmbER^2, section 6): `<target>_shares` and `<target>_shares_hat`
+Label distributions (`js.bits` and below; experiments/amber2.md, 6): `<target>_shares` and `<target>_shares_hat`
 [N, K], at least 0 and of sum 1 (within 1e-4), each divided by its sum. A row of the truth that is all NaN is not
 scored, and a prediction that is not finite gives NaN.
 
@@ -28,7 +28,7 @@ where a part has nothing scored.
 
 Counts (`count`, `count.shares`) are of entries scored: they add up over folds and have neither direction nor interval.
 
-Intensities (sheet on masked SSL, section 4): reals in [0, 3], a target per emotion or all as [N, emotions]. Then
+Intensities (experiments/masked_ssl.md, 6): reals in [0, 3], a target per emotion or all as [N, emotions]. Then
 `mae.pooled`, `acc4` and `skill` are overall values, equal to the mean over emotions (of skill: of both its errors), for
 each has as many entries; `rmse.pooled`, correlations, recalls and F1 are of all entries together, which is no mean.
 Levels (`acc4`, `uar4`, `f1.macro4`, `f1.weighted4`) are floor(x + 1/2) of x cut to [0, 3]. An emotion is present

@@ -1,7 +1,7 @@
 """AmbER^2 (arXiv 2601.18010, ICASSP 2026): label distributions under the ambiguity of raters and of modalities.
 
-Source: the fact sheet. The paper was not readable and no code was released; figures are those of a digest of the paper
-(`DIGEST`), settings it does not give are the sheet's defaults. Published on IEMOCAP, mean of 5 seeds: CB-CE fusion JS
+Source: experiments/amber2.md. The paper was not readable and no code was released; figures are those of a digest of it
+(`DIGEST`), settings it does not give are defaults (DEF). Published on IEMOCAP, mean of 5 seeds: CB-CE fusion JS
 .216, BC .803, R2 .628, ACC .654; AmbER^2 JS .193, BC .825, R2 .665, ACC .683.
 
   python -m affectjax.main --config=experiments/amber2.py                             IEMOCAP, four classes, all rows
@@ -15,7 +15,7 @@ Source: the fact sheet. The paper was not readable and no code was released; fig
 
 Rows that search (run.search) train every setting of the paper's grid side by side and report the one with the lowest JS
 on dev; what all settings had on dev is in the record (`dev`, search.*). The ablations differ in one thing from
-`amber2_fixed`, which has lambda .5 and kappa 4 (two_stage: its experts have learnt by cross-entropy, as in the sheet).
+`amber2_fixed`, which has lambda .5 and kappa 4 (two_stage: its experts have learnt by cross-entropy, DEF-2).
 One seed by default (the paper: --seeds=0,1,2,3,4).
 """
 
@@ -90,8 +90,8 @@ RELATED = {
     ('bc', 0.61), ('r2.pearson', 0.56), ('acc', 0.556), ('f1.weighted', 0.562), ('js_sqrt.nats', 0.40))),
 }  # fmt: skip
 TRAPS = (
-  "Traps in the published figures (fact sheet, section 8): the abstract's gains of 20.3 % in BC and 13.6 % in R2 are "
-  'against few-shot AER-LLM, those in accuracy and F1 against a system called Emoent that could not be identified; '
+  "Traps in the published figures (experiments/amber2.md, 9): the abstract's gains of 20.3 % in BC and 13.6 % in R2 "
+  'are against few-shot AER-LLM, those in accuracy and F1 against a system called Emoent that could not be identified; '
   'against CB-CE fusion on IEMOCAP they are +2.7 % BC, +5.9 % R2, -10.6 % JS, +4.4 % ACC, +3.1 % weighted F1.',
   "AER-LLM's IEMOCAP accuracies as the paper quotes them are off by a row (.434 and .481 are zero-shot); here stands "
   "AER-LLM's own. Its JS is the root of the JSD in nats: no neighbour of JS in bits; compare by BC.",
@@ -113,7 +113,7 @@ DEFAULTS = (
 
 
 def _run():
-  """The sheet's settings (sections 2 to 5); rows and tables change what they name."""
+  """The settings of experiments/amber2.md, 3 to 5 and 11; rows and tables change what they name."""
   run = ml_collections.ConfigDict()
   run.system, run.stage, run.corpora = 'amber2', 'network', ('iemocap',)
   run.seed, run.fold, run.per_fold = 0, '0', True
@@ -266,7 +266,7 @@ def _missing(c, rows, modalities):
 def _published(c, table, rows):
   names = _of((*FIDELITY, 'f1.macro', 'f1.weighted', 'acc'))
   known = [(row, m, v) for row, values in PUBLISHED[table].items() for m, v in zip(names, values, strict=True)]
-  found = [(row, m, None, f'{DIGEST}: {v}, doubted (fact sheet, section 8)') if (table, row, m) in DOUBTED else
+  found = [(row, m, None, f'{DIGEST}: {v}, doubted (experiments/amber2.md, 9)') if (table, row, m) in DOUBTED else
            (row, m, v, DIGEST) for row, m, v in known]  # fmt: skip
   found += [(row, f'{m}.emotion', v, source) for row, m, v, source in RELATED[table]]
   unknown = ('rater_only', 'modality_uniform', 'student_audio', 'student_text')

@@ -13,9 +13,9 @@ the step with the lowest dev loss, delays chosen on dev, frame features instead 
   python -m affectjax.main --config=experiments/label_uncertainty.py:ceap360vr --data_dir=DIR     32 real raters
   python -m affectjax.main --config=experiments/label_uncertainty.py:studyforrest --data_dir=DIR  12 real raters
 
-Of the released code's peculiarities (sheet, section 9) the rows keep nu = a, scale = s, the reshape of frames and the
-bottleneck; cost of the weights in closed form, CCC with 1 / n moments and a floored spread are corrected; `:switches`
-shows both. One seed by default (--seeds=0,1,2).
+Of the released code's peculiarities (experiments/label_uncertainty.md, 11) the rows keep nu = a, scale = s, the reshape
+of frames and the bottleneck; cost of the weights in closed form, CCC with 1 / n moments and a floored spread are
+corrected; `:switches` shows both. One seed by default (--seeds=0,1,2).
 
 Synthetic twins run at a reduced size (`TWIN`): 5 labels per second, a quarter of the units, 600 steps, new weights
 every 12 s as in the first release of the code (2 s later), Adam 3e-3 with gradients clipped at norm 1.
@@ -25,7 +25,7 @@ import ml_collections
 
 TABLES = ('within', 'cross_corpus', 'annotators', 'agreement', 'switches', 'ceap360vr', 'studyforrest')
 ATTRIBUTES = ('arousal', 'valence')
-# What a row changes of the base, which is MU: L_ccc(m) + L_bbb (sheet, sections 1 and 3).
+# What a row changes of the base, which is MU: L_ccc(m) + L_bbb (experiments/label_uncertainty.md, 4).
 PLAIN = dict(label='none', bbb='none')
 SYSTEMS = {
   'stl': dict(model=dict(spread='none'), loss=PLAIN),
@@ -262,7 +262,7 @@ def _agreement(c, rows):
 
 
 def _switches(c, rows):
-  """t_lu with each departure from the released code undone, one at a time and all together (sheet, section 9)."""
+  """t_lu with departures from the code undone, one by one and all together (experiments/label_uncertainty.md, 11)."""
   c.title = 'Label uncertainty: t_lu as released and corrected (RECOLA)'
   released = {
     'bbb_monte_carlo': dict(loss=dict(bbb='monte_carlo')),

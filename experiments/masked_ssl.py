@@ -1,7 +1,7 @@
 """Masked-timestamp self-supervision on acoustic features (arXiv 2307.12343; AI 2024, 5(1)), with few labels.
 
 Methods, tables and figures of the paper could not be read, and no code was found: backbone, masks, sizes and budgets
-are the fact sheet's defaults, published values are n/k. The abstract's claims are what is looked at.
+are defaults (experiments/masked_ssl.md, 11), published values are n/k. The abstract's claims are what is looked at.
 
   python -m affectjax.main --config=experiments/masked_ssl.py                                CMU-MOSEI, six intensities
   python -m affectjax.main --config=experiments/masked_ssl.py:pretexts                       masks, layouts and targets
@@ -67,7 +67,7 @@ NOTES = (
 
 
 def _run():
-  """Fine-tuning by the sheet's defaults; rows and tables change what they name."""
+  """Fine-tuning by the defaults (experiments/masked_ssl.md, 11); rows and tables change what they name."""
   run = ml_collections.ConfigDict()
   run.system, run.stage, run.reference, run.corpora = 'masked_ssl', 'finetune', '', ('cmu_mosei',)
   run.seed, run.fold, run.per_fold = 0, 'all', False

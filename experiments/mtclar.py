@@ -23,7 +23,7 @@ STUDYFORREST = (
   'GRATIFICATION', 'GRATITUDE', 'HAPPINESS', 'HAPPYFOR', 'HATE', 'HOPE', 'LOVE', 'PRIDE', 'RELIEF', 'REMORSE',
   'RESENTMENT', 'SADNESS', 'SATISFACTION', 'SHAME',
 )  # fmt: skip
-# name of a support set -> what it is (sheet, section 5); the paper's own is every 20th frame
+# name of a support set -> what it is (experiments/mtclar.md, 8); the paper's own is every 20th frame
 SUPPORTS = {
   'every_20': dict(rule='every_k', k=20, anchors='past'),
   'every_50': dict(rule='every_k', k=50, anchors='past'),
@@ -47,7 +47,7 @@ VA_METRICS = tuple(
 
 
 def _run():
-  """The paper's settings (sheet 4.3); rows and tables change what they name."""
+  """The released settings (experiments/mtclar.md, 7); rows and tables change what they name."""
   run = ml_collections.ConfigDict()
   run.system, run.stage, run.corpora = 'mtclar', 'siamese', ('affectnet',)
   run.seed, run.fold, run.per_fold = 0, '0', True
@@ -127,7 +127,7 @@ def _labelling(c, rows):
     stage='siamese', corpora=('affectnet',), per_fold=False, data=dict(split='official'), eval_every=1123
   )
   rows['siamese'] = on_affectnet
-  # sheet, section 13: + 20 epochs on the training folds at lr 1e-5
+  # our choice (experiments/mtclar.md, 11): + 20 epochs on the training folds at lr 1e-5
   rows['siamese_finetuned'] = dict(
     stage='siamese', warm_start='siamese', epochs=20, pairs=dict(rule='distance'), optim=dict(lr=1e-5), eval_every=100
   )

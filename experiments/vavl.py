@@ -55,7 +55,7 @@ MISSING = 'arXiv 2305.07216, result tables: not obtained'
 
 
 def _run():
-  """The paper's settings (sheet, sections 3 to 6); rows and tables change what they name."""
+  """The released settings (experiments/vavl.md, 3 to 7); rows and tables change what they name."""
   run = ml_collections.ConfigDict()
   run.system, run.stage, run.reference, run.corpora = 'vavl', 'network', '', ('crema_d',)
   run.seed, run.fold, run.per_fold = 0, '0', True
@@ -266,7 +266,7 @@ def _real_votes(c, rows):
 
 
 def _parity(c, rows):
-  """What the released layout gains from seeing its batch mates in file order (sheet, section 8)."""
+  """What the released layout gains from seeing its batch mates in file order (experiments/vavl.md, 8)."""
   c.title = 'VAVL as released: attention and convolution across the batch, on CREMA-D'
   _networks(c, rows, (100,), {n: NETWORKS[n] for n in ('vavl', *PARITY)})
   _references(rows, ('majority', 'neighbours'))
@@ -275,15 +275,15 @@ def _parity(c, rows):
 
 
 def _trust(c, rows):
-  """Real votes, no features: what can be had without looking or listening (sheet, section 8)."""
+  """Real votes, no features: what can be had without looking or listening (experiments/vavl.md, 8)."""
   c.title = "VAVL's trust checks: what takes no training, on CREMA-D's real votes"
   _references(rows)
   c.metrics = tuple(m.format('') for m in CLASS_METRICS) + GAPS
-  sheet = 'fact sheet, section 8, computed from the released label files'
+  counted = 'computed from the released label files (experiments/vavl.md, 8)'
   names = ('f1.macro.emotion', 'f1.micro.emotion')
   known = {'majority': (0.074, 0.286), 'neighbours': (0.640, 0.684), 'intended': (0.797, 0.820)}
   c.published = tuple(
-    dict(row=row, metric=metric, value=value, source=sheet)
+    dict(row=row, metric=metric, value=value, source=counted)
     for row, values in known.items() for metric, value in zip(names, values, strict=True)
   )  # fmt: skip
   c.notes = TRUST_NOTES

@@ -150,7 +150,7 @@ def head(p, x: np.ndarray) -> np.ndarray:
 
 
 def fused(p, a: np.ndarray, t: np.ndarray) -> np.ndarray:
-  """The sheet's gate of two embeddings [B, D], in numpy."""
+  """The convex gate of two embeddings [B, D], in numpy."""
   gate = 1 / (1 + np.exp(-(np.concatenate([a, t], 1) @ p['gate_kernel'] + p['gate_bias'])))
   return gate * (a @ p['project_0']['kernel']) + (1 - gate) * (t @ p['project_1']['kernel'])
 

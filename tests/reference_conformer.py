@@ -1,6 +1,6 @@
 """One conformer block as released with VAVL, in NumPy float64, the plain way: to compare with, not to use.
 
-Written from the fact sheet (section 3) alone; nothing here imports affectjax. Clips stand alone, without padding, each
+Written from experiments/vavl.md, 3, alone; nothing here imports affectjax. Clips stand alone, without padding, each
 [L, D]; only the BatchNorm of training sees several at once. There is no dropout. Parameters are nested mappings,
 kernels [in, out]:
 

@@ -1,7 +1,7 @@
 """The label-uncertainty network and losses as released, in NumPy float64, the plain way: to compare with, not to use.
 
-Written from the fact sheet (sections 2, 3 and 9) alone; nothing here imports affectjax. Parameters come as mappings
-of arrays, named as in affectjax/systems/label_uncertainty/network.py; with draws given, nothing is random.
+Written from experiments/label_uncertainty.md (3, 4, 11) alone; nothing here imports affectjax. Parameters come as
+mappings of arrays, named as in affectjax/systems/label_uncertainty/network.py; with draws given, nothing is random.
 """
 
 import math

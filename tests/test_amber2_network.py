@@ -62,7 +62,7 @@ def test_parameters_counted_by_hand():
 
 
 def test_the_papers_sizes():
-  """768-d embeddings, gate and heads of the sheet: two million in the gate."""
+  """768-d embeddings, gate and heads of experiments/amber2.md, 11: two million in the gate."""
   model = net({'audio': 768, 'text': 768}, width=768, hidden=256)
   per_head = 768 * 256 + 256 + 256 * 4 + 4
   shapes = jax.eval_shape(
@@ -78,7 +78,7 @@ def test_the_papers_sizes():
 # Formulas
 
 
-def test_the_convex_gate_of_two_is_the_sheets_sigmoid():
+def test_the_convex_gate_of_two_is_a_sigmoid():
   model = net()
   p, x = drawn(model), embeddings()
   out = forward(model, p, x)

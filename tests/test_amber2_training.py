@@ -49,7 +49,7 @@ def shares(row, batch):
 
 
 def total(y, s, experts, name='js', base='bits', joint=True):
-  """The sheet, section 3, in numpy: .5 (D(y||s) + the experts' own JS) + .5 sum_m u_m D(s||p_m), kappa 4, u by JS."""
+  """As in experiments/amber2.md, 4: .5 (D(y||s) + the experts' own JS) + .5 sum_m u_m D(s||p_m), kappa 4, u by JS."""
   far = {
     'js': distributions.js, 'kl': distributions.kl, 'bhattacharyya': distributions.bhattacharyya_distance,
   }[name]  # fmt: skip
@@ -67,7 +67,7 @@ def total(y, s, experts, name='js', base='bits', joint=True):
   ('js', 'bits'),
   *(pytest.param(*p, marks=pytest.mark.slow) for p in (('js', 'nats'), ('kl', 'nats'), ('bhattacharyya', 'bits'))),
 ])  # fmt: skip
-def test_the_amber2_loss_is_the_sheets(name, base):
+def test_the_amber2_loss_by_hand(name, base):
   batch = small.batch()
   p = shares('amber2', batch)
   expected = total(batch['shares'].astype(np.float64), p['fusion'], [p['audio'], p['text']], name, base)

@@ -1,4 +1,4 @@
-"""AmbER^2's losses: the fact sheet's values, who is given gradients, experts that are absent, extreme logits."""
+"""AmbER^2's losses: values by hand, who is given gradients, experts that are absent, extreme logits."""
 
 import functools
 import math
@@ -15,8 +15,8 @@ from affectjax.objectives import ambiguity, distributions
 Y = np.array([2 / 3, 1 / 3, 0, 0], np.float32)
 EXPERTS = np.array([[0.6, 0.2, 0.1, 0.1], [0.1, 0.2, 0.6, 0.1]], np.float32)
 STUDENT = np.array([0.5, 0.3, 0.1, 0.1], np.float32)
-# Section 3 of the sheet: D of both experts and L_RAI; then by kappa u of the first and L_MAI.
-SHEET = {
+# experiments/amber2.md, 4: D of both experts and L_RAI; then by kappa u of the first and L_MAI.
+REFERENCE = {
   'bits': ((0.1134, 0.5313, 0.1092), {2: (0.6976, 0.0845), 4: (0.8418, 0.0492), 8: (0.9659, 0.0189)}),
   'nats': ((0.0786, 0.3683, 0.0757), {2: (0.6409, 0.0682), 4: (0.7611, 0.0478), 8: (0.9103, 0.0225)}),
 }
@@ -69,22 +69,22 @@ def distance(name: str, p, q) -> float:
   return -math.log2(np.sqrt(p * q).sum())
 
 
-@pytest.mark.parametrize('base', SHEET)
-def test_the_sheets_divergences(base):
-  first, second, rater = SHEET[base][0]
+@pytest.mark.parametrize('base', REFERENCE)
+def test_divergences(base):
+  first, second, rater = REFERENCE[base][0]
   np.testing.assert_allclose(compiled(distributions.js, base=base)(EXPERTS, Y), [first, second], atol=1e-4)
   assert float(compiled(ambiguity.rater_term, base=base)(Y, STUDENT)) == pytest.approx(rater, abs=1e-4)
 
 
 @pytest.mark.parametrize('kappa', [2, 4, 8])
-@pytest.mark.parametrize('base', SHEET)
-def test_the_sheets_weights_and_losses(base, kappa):
-  trust, modality = SHEET[base][1][kappa]
+@pytest.mark.parametrize('base', REFERENCE)
+def test_weights_and_losses(base, kappa):
+  trust, modality = REFERENCE[base][1][kappa]
   weights = compiled(ambiguity.reliability, base=base)(Y, EXPERTS, float(kappa))
   np.testing.assert_allclose(weights, [trust, 1 - trust], atol=1e-4)
   found = compiled(ambiguity.modality_term, base=base)(STUDENT, EXPERTS, weights)
   assert float(found) == pytest.approx(modality, abs=1e-4)
-  first, second, rater = SHEET[base][0]
+  first, second, rater = REFERENCE[base][0]
   for joint in (True, False):
     call = compiled(ambiguity.total, base=base, joint=joint)
     got = call(Y, STUDENT, EXPERTS, lambda_rai=0.3, lambda_mai=0.7, kappa=float(kappa))

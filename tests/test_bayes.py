@@ -7,7 +7,7 @@ import scipy.stats
 
 from affectjax.objectives import bayes
 
-WEIGHTS = 263_432  # of the released head, fact sheet section 2
+WEIGHTS = 263_432  # of the released head, experiments/label_uncertainty.md, 3
 
 
 kl_closed = jax.jit(bayes.kl_closed)
@@ -56,7 +56,7 @@ def test_monte_carlo_has_the_closed_form_as_its_expectation(std):
 
 
 def test_the_released_cost_at_initialisation():
-  # The mean over mu and rho by the midpoint rule, then one draw of all weights: as the sheet's figure is, whose
+  # The mean over mu and rho by the midpoint rule, then one draw of all weights: as the known figure is, whose
   # standard deviation over draws is 140.
   middle = (np.arange(400) + 0.5) / 400
   mu, rho = np.meshgrid(-0.1 + 0.2 * middle, -3 + middle)

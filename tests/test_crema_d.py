@@ -12,8 +12,8 @@ from tests.shared import pack
 
 REAL = 'cremad_votes'
 ORDER = [miniature.LETTERS.index(letter) for letter in crema_d.LETTERS]  # of the tables -> of EMOTIONS
-CLASSES = (885, 387, 870, 856, 1632, 1190)  # of the consensus set; papers/vavl.md section 7
-PARTITIONS = {  # (partition, side) -> clips, actors, clips per class; papers/tables/vavl_splits.csv
+CLASSES = (885, 387, 870, 856, 1632, 1190)  # of the consensus set; experiments/vavl.md, 1
+PARTITIONS = {  # (partition, side) -> clips, actors, clips per class; experiments/published/vavl_partitions.csv
   (1, 0): (4043, 63, (605, 284, 595, 582, 1159, 818)),
   (1, 1): (878, 14, (130, 39, 149, 144, 230, 186)),
   (1, 2): (899, 14, (150, 64, 126, 130, 243, 186)),

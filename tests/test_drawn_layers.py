@@ -180,7 +180,7 @@ def test_convolution_with_pooling_is_the_plain_one(monkeypatch, stretch, size):
 
 
 def test_xla_pads_even_kernels_as_we_do():
-  """SAME puts one more at the end (sheet, section 2): 3 before and 4 after a kernel of 8."""
+  """SAME puts one more at the end, as the released code does: 3 before and 4 after a kernel of 8."""
   x, kernel = normal(0, 1, 20, 1), normal(1, 8, 1, 2)
 
   @jax.jit

@@ -62,7 +62,7 @@ def test_correlation_of_all_entries_would_hide_a_constant_per_emotion(tmp_path):
 
 def test_near_a_number_every_row_may_be_flagged(tmp_path):
   at = {fold: metrics.compute(ACC, arrays('constant', fold, 0)) for fold in '01'}
-  near = dict(name='trivial', text='As the sheet has it.', when=(dict(metric=ACC, near=at['1'], within=0.0),))
+  near = dict(name='trivial', text='As it is known.', when=(dict(metric=ACC, near=at['1'], within=0.0),))
   text, _ = render.render(made(tmp_path, flags=[near]))
   assert cells(text, 'trivial') == {row: ['2 of 4', 'fold 1: seeds 0, 1'] for row in ('constant', 'scratch')}, (
     'compared with a number, the constant is a row like others'

@@ -13,7 +13,7 @@ from affectjax.errors import UserError
 from affectjax.objectives import distributions
 
 T, U = 2 / 3, 1 / 3
-SHEET = (  # y, p, then JS in bits, root of JS in nats, BC: fact sheet on AmbER^2, section 6
+REFERENCE = (  # y, p, then JS in bits, root of JS in nats, BC: experiments/amber2.md, 6
   ((T, U, 0, 0), (0.7, 0.2, 0.05, 0.05), (0.0624, 0.2080, 0.9413)),
   ((1, 0, 0, 0), (0.7, 0.1, 0.1, 0.1), (0.1692, 0.3425, 0.8367)),
   ((U, U, U, 0), (0.4, 0.3, 0.2, 0.1), (0.0650, 0.2122, 0.9396)),
@@ -55,8 +55,8 @@ def oracle(name: str, p: np.ndarray, q: np.ndarray) -> np.ndarray:
   return -np.log(np.maximum(bc, 1e-30)) if name == 'bhattacharyya' else np.sqrt(np.maximum(1 - bc, 0))
 
 
-@pytest.mark.parametrize(('y', 'p', 'known'), SHEET)
-def test_the_sheets_values(y, p, known):
+@pytest.mark.parametrize(('y', 'p', 'known'), REFERENCE)
+def test_known_values(y, p, known):
   y, p = np.array(y), np.array(p)
   got = (
     distributions.js(y, p, 'bits', np),

@@ -242,7 +242,7 @@ def test_frames_with_too_few_raters_are_masked_in_value_and_gradient(label, nu, 
     assert np.isfinite(g).all() and (g[~there] == 0).all() and (g[there] != 0).all()
 
 
-def test_posterior_scale_and_floor_are_what_the_sheet_says():
+def test_posterior_scale_and_floor_are_what_they_are_said_to_be():
   batch = label_batch((6,))
   from affectjax.objectives import student_t
 

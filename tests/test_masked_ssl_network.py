@@ -190,7 +190,7 @@ def test_the_encoder_is_the_same_tree_with_and_without_pretraining(kind, pretext
   assert out == (16, 16 if pretext.get('target') == 'ema_latent' else small.WIDTH)
 
 
-def test_the_sheets_size():
+def test_the_default_size():
   """Dense 74-128, four blocks of width 128, FF 512: and what each adds; the number by hand."""
   run = small.experiment()['run']
   net = network.encoder(

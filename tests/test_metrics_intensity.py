@@ -12,14 +12,14 @@ EMOTIONS = ('happy', 'sad', 'anger', 'surprise', 'disgust', 'fear')
 LEVELS = ('acc4', 'uar4', 'f1.macro4', 'f1.weighted4')
 PRESENCE = ('f1.macro.presence', 'f1.weighted.presence', 'wa.presence', 'ap.presence', 'auc.presence')
 ALL = (*LEVELS, *PRESENCE, 'skill')
-# Test split of CMU-MOSEI (tables/masked_ssl_label_stats.csv): segments of each rounded class, those present, mean
+# Test split of CMU-MOSEI (published/masked_ssl_labels.csv): segments of each rounded class, those present, mean
 N = 4662
 COUNTS = {
   'happy': ((3051, 1212, 379, 20), 2505, 0.4697), 'sad': ((4083, 558, 21, 0), 1129, 0.1444),
   'anger': ((4003, 608, 46, 5), 1071, 0.1632), 'surprise': ((4536, 125, 1, 0), 441, 0.0440),
   'disgust': ((4238, 376, 43, 5), 805, 0.1172), 'fear': ((4490, 172, 0, 0), 385, 0.0426),
 }  # fmt: skip
-# Of constant 0 and of the training median, which is 1/3 for happy and else 0 (masked_ssl_trivial_baselines.csv)
+# Of constant 0 and of the training median, which is 1/3 for happy and else 0 (experiments/masked_ssl.md, 6)
 ACCURACY = {'happy': 0.6544, 'sad': 0.8758, 'anger': 0.8586, 'surprise': 0.9730, 'disgust': 0.9091, 'fear': 0.9631}
 MEDIAN = np.array([1 / 3, 0, 0, 0, 0, 0])
 
@@ -43,7 +43,7 @@ def only(given, rows):
 
 
 def oracle(name, given):
-  """By scikit-learn, from the definitions in the sheet."""
+  """By scikit-learn, from the definitions in experiments/masked_ssl.md, 6."""
   keep = ~np.isnan(given['e'])
   y, yhat = given['e'][keep], given['e_hat'][keep]
   if name == 'skill':
@@ -139,7 +139,7 @@ def test_labels_have_the_published_counts():
     assert (y[:, i] > 0).sum() == present and y[:, i].mean() == pytest.approx(mean, abs=2e-4)
 
 
-def test_trivial_predictors_score_what_the_sheet_says():
+def test_trivial_predictors_score_what_they_do_on_the_corpus():
   y, name = mosei(), lambda metric: f'{metric}.intensity'
   given = {'intensity': y, 'intensity_median': np.broadcast_to(MEDIAN, y.shape)}
   zero, median = (given | {'intensity_hat': np.broadcast_to(x, y.shape)} for x in (np.zeros(6), MEDIAN))

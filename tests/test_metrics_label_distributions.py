@@ -19,7 +19,7 @@ OF_SHARES = ('js.bits', 'js_sqrt.nats', 'bc', 'kl.shares', 'r2.pearson', 'r2.skl
 OF_CLASS = ('brier.class', 'ece.5', 'ece.10', 'ece.15')
 ALL = (*OF_SHARES, *OF_CLASS)
 T, U = 2 / 3, 1 / 3
-SHEET = (  # y, p, then js.bits, js_sqrt.nats, bc, r2.pearson: section 6 of the fact sheet on AmbER^2
+REFERENCE = (  # y, p, then js.bits, js_sqrt.nats, bc, r2.pearson: experiments/amber2.md, 6
   ((T, U, 0, 0), (0.7, 0.2, 0.05, 0.05), (0.0624, 0.2080, 0.9413, 0.9219)),
   ((1, 0, 0, 0), (0.7, 0.1, 0.1, 0.1), (0.1692, 0.3425, 0.8367, 1.0)),
   ((U, U, U, 0), (0.4, 0.3, 0.2, 0.1), (0.0650, 0.2122, 0.9396, 0.6)),
@@ -101,8 +101,8 @@ def test_values_against_the_libraries(name, seed, classes, votes):
   assert abs(want) > 1e-3
 
 
-@pytest.mark.parametrize(('y', 'p', 'want'), SHEET)
-def test_unit_values_of_the_fact_sheet(y, p, want):
+@pytest.mark.parametrize(('y', 'p', 'want'), REFERENCE)
+def test_unit_values(y, p, want):
   given = {'e_shares': np.array([y]), 'e_shares_hat': np.array([p])}
   for name, value in zip(('js.bits', 'js_sqrt.nats', 'bc', 'r2.pearson'), want, strict=True):
     assert metrics.compute(f'{name}.e', given) == pytest.approx(value, abs=1e-4), name

@@ -38,7 +38,7 @@ def test_arousal_is_reversed_once():
   np.testing.assert_array_equal(file, before)
 
 
-def test_partitions_are_those_of_the_fact_sheet():
+def test_partitions_are_those_of_the_label_files():
   table = np.array([msp_improv.sides(d) for d in range(1, 7)])  # [dyad, partition]
   assert (np.argmax(table == 2, 0) + 1).tolist() == [5, 3, 2, 1, 6]
   assert (np.argmax(table == 1, 0) + 1).tolist() == [4, 2, 1, 6, 5]

@@ -92,7 +92,7 @@ def predictions(n=60, seed=0):
 
 @pytest.mark.parametrize('margin', [0.25, 0.5])
 def test_the_selection_loss_by_hand(margin):
-  """All weights a quarter, s a half (sheet 3.4)."""
+  """All weights a quarter, s a half (experiments/mtclar.md, 4)."""
   out = predictions()
   out['same'][:5] = -1
   known = out['same'] >= 0
@@ -178,7 +178,7 @@ def test_differences_lie_in_the_open_interval_of_the_scale():
   assert z1.shape == z2.shape == (6, 256) and logits.shape == (6, 2) and delta.shape == (6, 2)
   assert (np.abs(delta) <= 2).all()
   count = sum(w.size for name in ('similarity', 'delta_valence') for w in jax.tree.leaves(variables['params'][name]))
-  assert count / 2 == pytest.approx(3.75e6, rel=0.01)  # sheet 2.2: 3.75 M parameters each
+  assert count / 2 == pytest.approx(3.75e6, rel=0.01)  # experiments/mtclar.md, 3: 3.75 M parameters each
 
 
 @pytest.mark.parametrize('target', ['va', 'emotion'])

@@ -1,4 +1,4 @@
-"""Supports and anchors on pools small enough to list, and the sheet's arithmetic on long ones."""
+"""Supports and anchors on pools small enough to list, and the share of labelled frames on long ones."""
 
 import types
 

@@ -1,4 +1,4 @@
-"""VAVL's network and baselines: sizes of the sheet, clips judged alone, absent modalities unseen, the parity flag."""
+"""VAVL's network and baselines: released sizes, clips judged alone, absent modalities unseen, the parity flag."""
 
 import functools
 
@@ -13,7 +13,7 @@ from affectjax.systems.vavl import experiment, network, training
 from tests import reference_conformer as reference
 from tests import vavl_small
 
-SHEET = {
+RELEASED = {  # experiments/vavl.md, 3
   'encoder_audio': 19_046_912, 'encoder_visual': 19_066_112, 'joint_shared': 12_910_080, 'head_audio': 395_526,
   'head_visual': 395_526, 'fused': 657_670, 'rebuilder_audio': 657_152, 'rebuilder_visual': 755_840,
 }  # fmt: skip
@@ -42,8 +42,8 @@ def sizes(row: str) -> dict[str, int]:
 @pytest.mark.parametrize(
   'row', ['vavl', *(pytest.param(r, marks=pytest.mark.slow) for r in ('batch_axis', 'no_residual'))]
 )
-def test_parameters_are_those_of_the_sheet(row):
-  assert sizes(row) == SHEET and sum(SHEET.values()) == TOTAL
+def test_parameters_are_as_many_as_released(row):
+  assert sizes(row) == RELEASED and sum(RELEASED.values()) == TOTAL
 
 
 @pytest.mark.parametrize('row', ['uavm', *(pytest.param(row, marks=pytest.mark.slow) for row in ('mult', 'auxformer'))])
@@ -53,13 +53,13 @@ def test_baselines_are_of_vavl_s_size(row):
 
 def test_a_network_of_one_modality_lacks_the_other():
   alone = {'encoder_audio', 'joint_shared', 'head_audio', 'rebuilder_audio'}
-  assert sizes('audio_only') == {name: SHEET[name] for name in alone}
+  assert sizes('audio_only') == {name: RELEASED[name] for name in alone}
 
 
 @pytest.mark.slow
 def test_ablations_lack_what_they_say():
   apart = sizes('no_shared')
-  assert apart['joint_audio'] == apart['joint_visual'] == SHEET['joint_shared'] and 'joint_shared' not in apart
+  assert apart['joint_audio'] == apart['joint_visual'] == RELEASED['joint_shared'] and 'joint_shared' not in apart
   assert set(apart) - set(sizes('late_fusion')) == {'fused'}
 
 

@@ -1,6 +1,6 @@
 """A conformer block: half a feed-forward, self-attention with relative positions, convolution, half a feed-forward.
 
-Layer by layer as in the code released with VAVL (sheet, section 3), where it is a copy of a well-known PyTorch package;
+Layer by layer as in the code released with VAVL (experiments/vavl.md, 3), where it copies a well-known PyTorch package;
 but with masks: a padded frame is no key, adds nothing to a convolution and does not count in batch statistics, and
 positions are those of the clip without its padding. Gulati et al. 2020, arXiv 2005.08100; relative positions of Dai et
 al. 2019, arXiv 1901.02860, section 3.3.

@@ -1,6 +1,6 @@
 """AmbER^2's losses: a student matches the raters and those experts (heads of other modalities) that match them too.
 
-Wu et al., arXiv 2601.18010; fact sheet, section 3. Distributions are [..., K]; experts are [..., M, K].
+Wu et al., arXiv 2601.18010; experiments/amber2.md, 4. Distributions are [..., K]; experts are [..., M, K].
 
 What the source leaves open is an argument: `base` of the logarithm, whether gradients flow through reliability weights
 and experts (`stop`), and the divergence itself (an ablation).
@@ -15,7 +15,7 @@ from affectjax.errors import unknown
 from affectjax.objectives import distributions
 
 Divergence = Callable[..., jax.Array]
-# (first, second, base); the sheet's order of arguments matters for KL alone.
+# (first, second, base); the order of arguments matters for KL alone.
 DIVERGENCES: dict[str, Divergence] = {
   'js': distributions.js, 'kl': distributions.kl, 'bhattacharyya': distributions.bhattacharyya_distance,
 }  # fmt: skip
@@ -73,7 +73,7 @@ def modality_term(
 def expert_term(
   y: jax.Array, experts: jax.Array, present: jax.Array | None = None, name: str = 'js', base: str = 'bits'
 ) -> jax.Array:
-  """sum_m D(y || p_m) [...] over the experts that are there: how they are trained in the joint form (sheet, DEF-1)."""
+  """sum_m D(y || p_m) [...] over the experts that are there: how they are trained in the joint form (DEF-1)."""
   each = divergence(name)(y[..., None, :], distributions.smoothed(_there(experts, present)), base)
   return (each if present is None else jnp.where(present, each, 0.0)).sum(-1)
 

@@ -3,8 +3,9 @@
 The posterior of a weight is N(mu, sigma^2) with sigma = softplus(rho) = log(1 + e^rho), its prior N(0, prior_std^2).
 
 References:
-  Blundell et al. 2015, "Weight Uncertainty in Neural Networks", arXiv 1505.05424. As used for label uncertainty: fact
-  sheet, sections 2 and 3 (the released code takes Monte Carlo means of `log_ratio` over 30 draws, prior_std 1).
+  Blundell et al. 2015, "Weight Uncertainty in Neural Networks", arXiv 1505.05424. As used for label uncertainty:
+  experiments/label_uncertainty.md, 3 and 4 (the released code takes Monte Carlo means of `log_ratio` over 30 draws,
+  prior_std 1).
 """
 
 from collections.abc import Sequence

@@ -4,9 +4,9 @@ A Dirichlet has concentrations alpha [..., K] > 0; alpha_0 is their sum, alpha /
 distribution. `counts` [..., K] are raters' votes, N of them.
 
 References:
-  Evidential: fact sheet on AmbER^2, section 9 (Wu et al. 2024, arXiv 2402.12862).
+  Evidential: Wu et al. 2024, arXiv 2402.12862 (experiments/amber2.md, 8).
   Dirichlet prior: Wu et al. 2022, "Estimating the Uncertainty in Emotion Class Labels with Utterance-Specific Dirichlet
-  Priors", IEEE TAC, as told in the sheet, section 9: the likelihood of raters' one-hot labels under a predicted
+  Priors", IEEE TAC, as told in arXiv 2402.12862: the likelihood of raters' one-hot labels under a predicted
   Dirichlet. That sentence has two readings; both are here.
 """
 
@@ -40,7 +40,7 @@ def evidential(alpha: jax.Array, counts: jax.Array, regulariser: str = 'dirichle
     alpha: evidence + 1, so at least 1.
     counts: votes n; not all 0.
     regulariser: 'dirichlet', R = KL(Dir(y + (1 - y) alpha) || Dir(1)) with shares y, so that evidence against what
-      raters chose is held down (the sheet's R1); 'mean', R = KL(y || mean of the Dirichlet) (R2); 'none'.
+      raters chose is held down (the paper's R1); 'mean', R = KL(y || mean of the Dirichlet) (R2); 'none'.
     weight: of R; .8 on IEMOCAP, .2 on CREMA-D.
   """
   fit = (counts * (jnp.log(alpha.sum(-1, keepdims=True)) - jnp.log(alpha))).sum(-1)

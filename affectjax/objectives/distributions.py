@@ -6,7 +6,7 @@ no JAX. Terms with a factor of 0 are 0, in value and in gradient, so that one-ho
 gradient with respect to a share that is exactly 0 is that of its term left out (`smoothed` keeps shares above 0).
 
 References:
-  JS, BC and R2 of rater distributions: fact sheet on AmbER^2 (arXiv 2601.18010), sections 3 and 6.
+  JS, BC and R2 of rater distributions: arXiv 2601.18010 as known by experiments/amber2.md, 4 and 6.
   Class-balanced weights: Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples", arXiv 1901.05555.
 """
 
@@ -18,7 +18,7 @@ from affectjax.errors import UserError, unknown
 
 Array = Any  # of xp
 BASES = {'nats': 1.0, 'bits': 1 / math.log(2)}
-EPS = 1e-8  # of `smoothed`: the sheet's, section 3
+EPS = 1e-8  # of `smoothed`: our choice
 TINY = 1e-30  # least coefficient whose logarithm is taken
 
 

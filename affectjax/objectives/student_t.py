@@ -9,8 +9,8 @@ the host when nu is a Python or numpy number or array; a jax array of them (rate
 elementary formula in its own precision.
 
 References:
-  Formulas: label-uncertainty fact sheet, sections 3 (t against Gaussian; Prabhu et al. 2022, arXiv 2207.12135) and 4
-  (t against t, a Fourier series in arctan of the standardised value).
+  Formulas: experiments/label_uncertainty.md, 4 (t against Gaussian; Prabhu et al. 2022, arXiv 2207.12135) and 8 (t
+  against t, a Fourier series in arctan of the standardised value).
   Asymptotic series of digamma differences and of log B(nu/2, 1/2): Euler-Maclaurin with Bernoulli numbers, DLMF 5.11.
 """
 

@@ -4,8 +4,8 @@
   python -m pytest -s --optimised -m benchmark tests/benchmarks/bench_masked_ssl.py
   python -m tests.benchmarks.bench_masked_ssl
 
-B = 256 sequences of 10 to 50 steps x 74 features, four blocks of width 128 (fact sheet, section 3), fresh masks every
-step, AdamW, clipped, on two cores. _workers.py says how time and memory are taken. Run it on an idle machine.
+B = 256 sequences of 10 to 50 steps x 74 features, four blocks of width 128 (experiments/masked_ssl.md, 11), fresh masks
+every step, AdamW, clipped, on two cores. _workers.py says how time and memory are taken. Run it on an idle machine.
 """
 
 import importlib.util

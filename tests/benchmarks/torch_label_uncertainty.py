@@ -1,8 +1,8 @@
 """The released label-uncertainty network, losses and training step in PyTorch, for bench_label_uncertainty.py alone.
 
-Written from the fact sheet (sections 2, 3 and 5), not from the released code. t-LU: CCC loss, Monte Carlo cost of the
-weights (last block's log probabilities), KL from Student-t's to the prediction; Adam 1e-4. The variants differ in how
-they come to the result, never in what they compute:
+Written from experiments/label_uncertainty.md, 3 to 5, not from the released code. t-LU: CCC loss, Monte Carlo cost of
+the weights (last block's log probabilities), KL from Student-t's to the prediction; Adam 1e-4. The variants differ in
+how they come to the result, never in what they compute:
 
   loop         as released: Conv1d, ReLU, MaxPool1d; passes and blocks in Python loops. But log probabilities are
                computed for the block only whose value is kept

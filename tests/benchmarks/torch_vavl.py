@@ -1,6 +1,6 @@
 """VAVL's network, losses and three-phase update in PyTorch, for bench_vavl.py alone.
 
-Written from the fact sheet (sections 3, 5 and 6), not from the released code; float32, six classes, cross-entropy plus
+Written from experiments/vavl.md, 3 to 5, not from the released code; float32, six classes, cross-entropy plus
 twice the reconstruction error. Neither the convolution stem that is never called nor the third, unused head is built.
 No masks: all frames are real.
 
@@ -65,7 +65,7 @@ def sinusoids(n):
 
 
 def shifted(s):
-  """[..., L, L] by pad and reshape; see the sheet for what it comes to."""
+  """[..., L, L] by pad and reshape; experiments/vavl.md, 3, says what it comes to."""
   *lead, n, _ = s.shape
   return F.pad(s, (1, 0)).view(*lead, n + 1, n)[..., 1:, :]
 

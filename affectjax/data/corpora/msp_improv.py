@@ -21,8 +21,8 @@ very active to 5, names of turns: sentence and target emotion, speaker, kind, wh
 Not seen, and therefore a default here: that values lie in 1 to 5 (the paper's scales); that copies of a rater's line
 count once, while a second line that differs is refused, or passed over with option repeated=first; that N may lack. The
 turn's own class and means are compared with those of its raters and differences counted in `differ`, not refused,
-since nobody says how the release rounds. The meaning of kinds is that of the fact sheet of VAVL: S other improvised,
-P natural, between recordings, T target improvised, R target read.
+since nobody says how the release rounds. The meaning of kinds is from memory (experiments/vavl.md, 1): S other
+improvised, P natural, between recordings, T target improvised, R target read.
 
 One example per turn, one split `all`, in the order of names (MSP-IMPROV-S01A-F01-P-FM01, as the sound is called);
 group is the pair of actors, `dyad1` .. `dyad6`, after the number of the speaker; item is the turn.

@@ -15,7 +15,7 @@ IDENTITY = 16
 NUISANCE = 8
 EMOTIONS = ('neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'anger', 'contempt')
 # Where each expression lies in the valence-arousal plane: inside the regions of EmoNet's cleaning rules
-# (face-analysis/emonet, emonet/data/affecnet.py), the sheet's section 8.
+# (face-analysis/emonet, emonet/data/affecnet.py; experiments/mtclar.md, 1).
 CENTRES = np.array([
   [0.0, 0.0], [0.65, 0.1], [-0.6, -0.25], [0.15, 0.65], [-0.25, 0.75], [-0.65, 0.3], [-0.45, 0.6], [-0.4, 0.1],
 ])  # fmt: skip

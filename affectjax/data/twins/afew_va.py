@@ -17,7 +17,7 @@ from affectjax.data.corpus import Columns, Corpus, Ragged
 from affectjax.data.twins import _faces, _twin
 
 VERSION = '1.0.0'
-CLIPS, ACTORS, FRAMES = 600, 240, 30051  # sheet, sections 5 and 8 [mem]
+CLIPS, ACTORS, FRAMES = 600, 240, 30051  # experiments/mtclar.md, 1 [mem]
 SHORTEST, LONGEST = 10, 145
 
 

@@ -1,7 +1,7 @@
 """Synthetic twin of AffectNet: one face per image, eight expressions at the corpus's frequencies, valence and arousal.
 
 Each image is another person. Expressions lie around fixed places of the valence-arousal plane; the features show both
-as strongly as `signal` says. Class shares are those of the manually annotated training set (sheet, section 8).
+as strongly as `signal` says. Class shares are those of the manually annotated training set (experiments/mtclar.md, 1).
 """
 
 import sys
@@ -12,7 +12,7 @@ from affectjax.data.corpus import Columns, Corpus, Ragged
 from affectjax.data.twins import _faces, _twin
 
 VERSION = '1.0.0'
-TRAIN_COUNTS = (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)  # sheet, section 8 [mem, sums to 287,651]
+TRAIN_COUNTS = (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)  # experiments/mtclar.md, 1 [mem]
 
 
 def make(

@@ -5,7 +5,7 @@ corpus's; classes come in runs within a dialogue; a scene is the same topic whoe
 names two classes. `truth`, `reason` and `unreliable` are what no real corpus tells.
 
 The constants were set so that votes resemble the corpus (seed 0 / the real one's known counts, as its adapter has
-them; agreement as in tables/amber2_related_scaling_ambiguity.csv of the fact sheets):
+them; agreement as in experiments/published/amber2_scaling_ambiguity.csv):
   consensus         neutral 1903 / 1708, happy 630 / 595, angry 1186 / 1103, sad 1186 / 1084, excited 1123 / 1041,
                     frustrated 1996 / 1849, surprised 120 / 107, fearful 45 / 40, disgusted 22 / 2, other 63 / 3
   none              1765 / 2507: too few; the nearest that was tried, 2430, had a kappa of .50 and .52 bits below

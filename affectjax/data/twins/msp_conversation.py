@@ -1,8 +1,9 @@
 """Synthetic twin of MSP-Conversation 1.0: 74 conversations of 10 to 20 minutes in parts, five or more raters each.
 
-Known of the corpus (sheet, section 6): number and length of the conversations, at least five workers each, partitions
-by conversation. Guessed: 44 / 12 / 18 conversations per partition, parts of about five minutes, 5 to 8 raters from a
-pool of 20, how late they are. They agree less than RECOLA's, as its alphas say. Knobs and truth: see `_rated`.
+Known of the corpus (experiments/label_uncertainty.md, 1): number and length of the conversations, at least five workers
+each, partitions by conversation. Guessed: 44 / 12 / 18 conversations per partition, parts of about five minutes, 5 to 8
+raters from a pool of 20, how late they are. They agree less than RECOLA's, as its alphas say. Knobs and truth: see
+`_rated`.
 """
 
 import sys

@@ -7,7 +7,7 @@ they perceived: positive is happy, negative is angry if active and else sad, nei
 marks as the adapter does it, arousal reversed once.
 
 The voice tells arousal and dominance better, the face valence (`TELLS`). Dyads, kinds of turns and moments are those
-of the label files behind VAVL (fact sheet, tables/vavl_splits.csv); how the raters are, how long turns are and what
+of the label files behind VAVL (experiments/vavl.md, 1); how the raters are, how long turns are and what
 features tell is a guess. Measured for seed 0: raw means (sd) valence 3.09 (.84), arousal 2.56 (.71), dominance 3.10
 (.57) of the corpus's 3.09 (.86), 2.53 (.72), 3.10 (.56). A ridge on time means at 10 / 6 Hz, mean of the five
 partitions, gets CCC for valence, arousal, dominance .24 .67 .53 by voice, .70 .33 .31 by face, .71 .66 .56 by both.

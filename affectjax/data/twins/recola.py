@@ -1,7 +1,7 @@
 """Synthetic twin of RECOLA as AVEC 2016 shares it: 27 recordings of 5 minutes, 9 / 9 / 9, six raters of all of them.
 
-Knobs and truth: see `_rated`. Partition, length, rate and raters are the corpus's (sheet, section 6); how strongly its
-raters agree and how late they are is a guess.
+Knobs and truth: see `_rated`. Partition, length, rate and raters are the corpus's (experiments/label_uncertainty.md,
+1); how strongly its raters agree and how late they are is a guess.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """AmbER^2: emotion recognition that models the ambiguity of raters and of modalities.
 
 Wu, Lin, Song, Picard, "AmbER^2: Dual Ambiguity-Aware Emotion Recognition Applied to Speech and Text", arXiv 2601.18010.
-No code was released and the paper itself could not be read: network and losses follow the fact sheet, what it marks as
-missing is a default that is named there (DEF) and a switch here.
+No code was released and the paper itself could not be read: network and losses follow what is known of it
+(experiments/amber2.md); what is not is a default that is named there (DEF) and a switch here.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Heads on embeddings: one per modality, and one on their gated fusion. Sheet, section 2.
+"""Heads on embeddings: one per modality, and one on their gated fusion. experiments/amber2.md, 3 and 11.
 
 What an utterance lacks has no part in the fusion: a gate is a choice among the modalities that are there, so that the
 fusion head answers from one modality alone as well.
@@ -31,7 +31,7 @@ class Head(nn.Module):
 class Gate(nn.Module):
   """Gated fusion of M embeddings. Every product is made once, whatever views of it are asked for.
 
-  'convex': per dimension a softmax over the modalities that are there (of two: a sigmoid) weighs W_m h_m; the sheet's
+  'convex': per dimension a softmax over the modalities that are there (of two: a sigmoid) weighs W_m h_m; the
   default. 'concatenation': sigmoid(W [h_1; ..; h_M] + b) * [h_1; ..; h_M], the cheaper alternative.
 
   Attributes:

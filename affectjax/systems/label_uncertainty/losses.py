@@ -1,6 +1,7 @@
 """What the rows minimise: CCC of the mean or the spread, cost of the weights' posterior, divergence from the raters.
 
-Sheet sections 3, 4 and 9; all weights are 1, attributes are averaged, means run over all marked frames of all devices.
+experiments/label_uncertainty.md, 4, 8 and 11; all weights are 1, attributes are averaged, means run over all marked
+frames of all devices.
 """
 
 import dataclasses

@@ -1,6 +1,7 @@
 """The network: a frontend, two LSTM layers, and a head that is Bayesian, plain, or plain with dropout.
 
-Layer by layer after the released code (GitHub sp-uhh/label-uncertainty-ser: model.py, layers.py; sheet section 2).
+Layer by layer after the released code (GitHub sp-uhh/label-uncertainty-ser: model.py, layers.py), see
+experiments/label_uncertainty.md, 3.
 Parameters: `frontend` {`kernel_i` [k, C, O], `bias_i` [O]} for waveforms or {`kernel` [D, W], `bias` [W]} for features;
 `lstm` as in layers/recurrent.py; `head` as in layers/bayesian.py, or {`dense_i` {`kernel`, `bias`}, `prelu_i`
 {`slope`}}.

@@ -1,7 +1,7 @@
 """The usual chain on a predicted mean: median filter, centring, scaling, shift; each kept only if dev CCC rises.
 
-Trigeorgis et al. 2016, Tzirakis et al. 2017 (sheet, section 6). It is fitted on dev, applied to test, and never touches
-the predicted spread.
+Trigeorgis et al. 2016, Tzirakis et al. 2017 (experiments/label_uncertainty.md, 6). It is fitted on dev, applied to
+test, and never touches the predicted spread.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """Masked-timestamp self-supervision on acoustic features, then fine-tuning with few labels.
 
 Nimitsurachat and Washington, arXiv 2307.12343; AI (MDPI) 2024, 5(1), doi 10.3390/ai5010011. Methods and tables of the
-paper could not be read and no code was found: this is a re-implementation with the fact sheet's defaults, which aims at
-the claims of the abstract.
+paper could not be read and no code was found: this is a re-implementation with defaults of its own
+(experiments/masked_ssl.md, 11), which aims at the claims of the abstract.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Encoders of feature sequences: a pre-norm transformer, or bidirectional GRUs. Fact sheet, section 3.
+"""Encoders of feature sequences: a pre-norm transformer, or bidirectional GRUs. experiments/masked_ssl.md, 11.
 
 Built for a CPU as well: queries, keys and values are one product, attention works head by head on contiguous arrays,
 and dropout draws its bits by a hash (`layers.dropout`).

@@ -1,4 +1,4 @@
-"""What pretraining hides: which steps or entries, and what stands in their place. Fact sheet, sections 3 and 6.
+"""What pretraining hides: which steps or entries, and what stands in their place. experiments/masked_ssl.md, 8, 11.
 
 Masks are drawn over an utterance's real steps alone, in their order, wherever padding stands: left- and right-padded
 copies hide the same steps. At least one real step of every utterance with any is hidden.

@@ -1,4 +1,4 @@
-"""What is traced: the pretext loss, the losses of fine-tuning, and predictions. Fact sheet, section 3."""
+"""What is traced: the pretext loss, the losses of fine-tuning, and predictions. experiments/masked_ssl.md, 11."""
 
 import dataclasses
 import functools

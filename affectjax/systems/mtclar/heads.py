@@ -1,4 +1,4 @@
-"""Supervised heads on the frozen representation: valence and arousal, or categories (sheet sections 3.5, 4.3)."""
+"""Supervised heads on the frozen representation: valence and arousal, or categories (experiments/mtclar.md, 3 to 5)."""
 
 import functools
 import math
@@ -114,7 +114,7 @@ def _loss(net, target: str, exponent: float, epochs: float, steps: int):
     share = siamese.progress(state.step, steps, epochs, exponent)
     if target == 'emotion':
       losses = optax.softmax_cross_entropy_with_integer_labels(out, jnp.maximum(batch['emotion'], 0))
-    else:  # s (MSE_v + MSE_a) + (1 - s) (1 - (CCC_v + CCC_a) / 2), sheet 3.5
+    else:  # s (MSE_v + MSE_a) + (1 - s) (1 - (CCC_v + CCC_a) / 2)
       squared = regression.squared_error(out, batch['label']).sum(-1)
       rows = [parallel.gather(v) for v in (out, batch['label'], batch['mask'])]
       both = [regression.ccc(rows[0][:, i], rows[1][:, i], rows[2]) for i in range(2)]
@@ -165,7 +165,7 @@ def _ridge_predict(target: str):
 
 
 def _score(target: str, out: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Named metrics and the selection loss (sheet 3.4: s = 1/4 for V/A; cross-entropy for categories)."""
+  """Named metrics and the selection loss (experiments/mtclar.md, 4: s = 1/4 for V/A; cross-entropy for categories)."""
   scores = {name: metrics.compute(name, out) for name in (VA if target == 'va' else CATEGORIES)}
   if target == 'va':
     squared = sum(scores[f'rmse.pooled.{d}'] ** 2 for d in ('valence', 'arousal'))

@@ -1,7 +1,7 @@
 """Few-shot video labelling, and the baselines that need no network: every frame from a few labelled ones.
 
-v(t) = clip(sum over anchors of weight * (label + delta), -1, 1); sheet section 5 (code: fsl_mtclar.py,
-src/tools/test.py). Baselines keep the labels and leave the delta out, or fit a ridge on the supports.
+v(t) = clip(sum over anchors of weight * (label + delta), -1, 1); experiments/mtclar.md, 8 (code:
+fsl_mtclar.py, src/tools/test.py). Baselines keep the labels and leave the delta out, or fit a ridge on the supports.
 """
 
 import functools

@@ -11,15 +11,15 @@ from affectjax.errors import unknown
 from affectjax.layers.heads import DenseStack
 
 EMBEDDING = 256
-PROJECTOR = (2048, 1024, 512, 128)  # mtclar_hparams.csv: projector widths, siamese_network.py
-HEAD = (1024, 512, 256, 128)  # linear_net.py
+PROJECTOR = (2048, 1024, 512, 128)  # src/model/siamese_network.py
+HEAD = (1024, 512, 256, 128)  # src/model/linear_net.py
 FUSIONS = ('concat', 'abs', 'mult')
 
 
 class Adapter(nn.Module):
   """The trainable part of the encoder: LayerNorm - Dense 512 - GELU - Dropout - Dense 256.
 
-  Stands where the paper trains 1.82 M weights on a frozen face-alignment net (sheet, section 9).
+  Stands where the paper trains 1.82 M weights on a frozen face-alignment net (experiments/mtclar.md, 11).
   """
 
   hidden: int = 512
@@ -84,7 +84,7 @@ class Supervised(nn.Module):
 
   Attributes:
     out: 2 for valence and arousal (tanh), the number of classes for categories (raw logits: the released
-      configuration's tanh on logits would bound them; sheet, section 4.3).
+      configuration's tanh on logits would bound them; experiments/mtclar.md, 3).
     on_features: leave the encoder out.
   """
 

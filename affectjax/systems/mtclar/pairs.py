@@ -6,7 +6,7 @@ import numpy as np
 
 from affectjax.errors import UserError, unknown
 
-NEAR, FAR = 0.2, 0.4  # VA distance below which two frames are "same", above which "different" (sheet, 4.1)
+NEAR, FAR = 0.2, 0.4  # VA distance below which two frames are "same", above which "different": our choice
 _ROUNDING = 1e-6  # labels come in steps of 0.1, as float32: two steps apart must not be "same" by rounding
 _ROUNDS, _TRIES = 50, 4
 
@@ -77,7 +77,7 @@ class ClassPairs:
 
 
 class DistancePairs:
-  """Pairs by distance in the valence-arousal plane, for corpora without categories (sheet, 4.1).
+  """Pairs by distance in the valence-arousal plane, for corpora without categories (experiments/mtclar.md, 11).
 
   Same below 0.2, different above 0.4, the band between is never drawn. The first frame is uniform over the
   occupied cells (0.2 wide) of the plane, then uniform in the cell, as classes are in `ClassPairs`.

@@ -1,6 +1,6 @@
 """Siamese training: differences of valence and arousal, same or different expression, contrast of embeddings.
 
-Sheet sections 3 and 4 (code: src/tools/train.py, src/tools/loss.py, src/data/affectnet.py).
+experiments/mtclar.md, 3 to 5 (code: src/tools/train.py, src/tools/loss.py, src/data/affectnet.py).
 """
 
 import functools
@@ -94,7 +94,7 @@ def _init(config, tx, standard, key: jax.Array, batch) -> TrainState:
 
 
 def progress(step: jax.Array, steps: int, epochs: int, exponent: float) -> jax.Array:
-  """s = (e / E)^p with epoch e = 1 .. E of a run of `steps` (sheet 3.1)."""
+  """s = (e / E)^p with epoch e = 1 .. E of a run of `steps` (experiments/mtclar.md, 4)."""
   # in whole numbers: floor(step * (E / steps)) in float32 is an epoch late at some boundaries
   epoch = jnp.minimum(step * epochs // max(steps, 1) + 1, epochs)
   return (epoch / epochs) ** exponent
@@ -109,7 +109,7 @@ def task_weights(key: jax.Array, tasks: tuple[str, ...], kind: str) -> jax.Array
 
 
 def augment(key: jax.Array, x: jax.Array, dropout: float, noise: float) -> jax.Array:
-  """Feature dropout (rescaled) and Gaussian noise on standardised features [B, D] (sheet, section 9)."""
+  """Feature dropout (rescaled) and Gaussian noise on standardised features [B, D] (experiments/mtclar.md, 11)."""
   if dropout:
     kept = jax.random.bernoulli(jax.random.fold_in(key, 0), 1 - dropout, x.shape)
     x = jnp.where(kept, x / (1 - dropout), 0.0)
@@ -207,7 +207,7 @@ def _predict(net: network.Siamese):
 
 
 def score(emotions: tuple[str, ...], margin: float, out: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Named metrics, the selection loss (all weights 1/4, s = 1/2; sheet 3.4) and accuracy per pair of classes."""
+  """Named metrics, the selection loss (weights 1/4, s = 1/2; experiments/mtclar.md, 4), accuracy by pair of classes."""
   names = [f'{m}.pooled.delta_{d}' for d in ('valence', 'arousal') for m in ('ccc', 'rmse')] + ['acc.same']
   scores = {n: metrics.compute(n, out) for n in names}
   known = out['same'] >= 0

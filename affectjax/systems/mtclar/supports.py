@@ -1,6 +1,6 @@
 """Which frames of a video are labelled by hand (supports), and which of them each frame is compared with (anchors).
 
-Sheet section 5 (code: fsl_mtclar.py, src/data/afewva.py). All on the host, vectorised over frames.
+experiments/mtclar.md, 8 (code: fsl_mtclar.py, src/data/afewva.py). All on the host, vectorised over frames.
 """
 
 import dataclasses

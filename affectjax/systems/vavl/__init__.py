@@ -1,9 +1,9 @@
 """VAVL: versatile audio-visual learning, with any modality missing in training or at test.
 
 Goncalves et al., "Versatile Audio-Visual Learning for Emotion Recognition", IEEE TAC 2025, arXiv 2305.07216. Network,
-losses and updates follow the sheet's reading of the released code (GitHub ilucasgoncalves/VAVL, c128439); what that
-code gets wrong (attention across the batch, no masks, a label flipped every other epoch) is corrected here, and the
-first of these can be had back by `run.parity`. Of the paper's results one row is known.
+losses and updates follow the released code (GitHub ilucasgoncalves/VAVL, c128439; experiments/vavl.md); what that code
+gets wrong (attention across the batch, no masks, a label flipped every other epoch) is corrected here, and the first of
+these can be had back by `run.parity`. Of the paper's results one row is known.
 """
 
 from collections.abc import Mapping

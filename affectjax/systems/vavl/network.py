@@ -1,4 +1,6 @@
-"""VAVL's network: an encoder per modality, one shared encoder, heads, reconstruction, fusion. Sheet, section 3.
+"""VAVL's network: an encoder per modality, one shared encoder, heads, reconstruction, fusion.
+
+After the released code: net/avmodel.py; experiments/vavl.md, 3.
 
 Inputs are standardised features; what is masked may hold anything. Widths and numbers of blocks come from the config,
 the released ones are the defaults.
@@ -24,7 +26,7 @@ HEAD_DROPOUT = 0.2
 
 
 class Head(nn.Module):
-  """Dense D - ReLU - dropout - Dense D / 2 - Dense out, PyTorch's default initialisation (sheet, section 3).
+  """Dense D - ReLU - dropout - Dense D / 2 - Dense out, PyTorch's default initialisation (net/avmodel.py).
 
   Attributes:
     hidden: D, 512 in the paper.

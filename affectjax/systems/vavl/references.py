@@ -1,6 +1,6 @@
 """What takes no training, to hold trained rows against: majority, neighbours in file order, intended emotion, people.
 
-Sheet, section 8. Each predicts scores [N, K] per view: `both`, `audio`, `visual`.
+experiments/vavl.md, 8. Each predicts scores [N, K] per view: `both`, `audio`, `visual`.
 """
 
 import collections

@@ -1,4 +1,7 @@
-"""Losses and the update: three phases with an optimiser per module, or one joint update. Sheet, sections 5 and 6."""
+"""Losses and the update: three phases with an optimiser per module, or one joint update.
+
+experiments/vavl.md, 4 and 5.
+"""
 
 import dataclasses
 import functools

@@ -92,7 +92,7 @@ def names(target: Target) -> tuple[str, ...]:
 
 
 def score(target: Target, out: Outputs) -> dict[str, float]:
-  """Named metrics, and the loss that selects: of the prediction from all a clip has (sheet, section 6)."""
+  """Named metrics, and the loss that selects: of the prediction from all a clip has (experiments/vavl.md, 5)."""
   found = add(target, out)
   scores = {name: metrics.compute(name, found) for name in names(target) if metrics.available(name, found)}
   values, answered = chosen(out, *_present(out))
