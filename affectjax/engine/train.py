@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from affectjax.engine import checkpoint, optim, parallel
+from affectjax.engine import checkpoint, optim, parallel, programs
 from affectjax.engine.cell import Folder
 from affectjax.engine.clock import Clock
 from affectjax.engine.feed import Feed, Turn
@@ -77,6 +77,7 @@ def run(
     UserError: for input the user can put right, and when training diverges.
   """
   clock = Clock()
+  programs.let_go()  # what the cells before compiled, if it has become too much
   _patience(config)
   folder.mkdir(parents=True, exist_ok=True)
   experiment = system(config['system']).build(config, data_dir)
