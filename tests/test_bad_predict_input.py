@@ -104,7 +104,7 @@ CASES = {
   'parameters damaged': (
     lambda c: [_remove(p) for p in (c.run / 'checkpoints' / 'final').iterdir()], 'cannot be read (damaged?)'
   ),
-  'predictions damaged': (lambda c: (c.run / 'predictions.npz').write_bytes(b'PK'), 'predictions.npz: cannot be read'),
+  'predictions damaged': (lambda c: (c.run / 'predictions.npz').write_bytes(b'PK'), 'predictions.npz cannot be read'),
   'unknown system': (lambda c: c.config(system='oracle'), "unknown system 'oracle'; there is: amber2"),
   'key is gone': (lambda c: c.document(lambda d: d['config']['data'].pop('summary')), "says nothing of 'summary'"),
   'other network': (lambda c: c.config(model__hidden=9), 'its parameters do not fit the network of this version'),

@@ -60,7 +60,7 @@ class Cell:
     try:
       return Folder(self.folder).predictions(names)
     except ValueError as error:
-      raise UserError(f'{self.folder}: {error}; {AGAIN}') from error
+      raise UserError(f'{self.folder}/{error}; {AGAIN}') from error
 
   def can_not(self, why: str) -> UserError:
     """The refusal of a cell of which no predictions can be had."""

@@ -26,9 +26,9 @@ def shaped(items: Examples, data: Mapping[str, Any]) -> Examples:
   """The utterances as they are with `data.frames`; else one vector each, where they or `data.context` have several."""
   if data['frames'] or not items.streams:
     return items
-  first = shape.reach(items.item, items.part, data['context'])
+  first, summary = shape.reach(items.item, items.part, data['context']), tuple(data['summary'])
   streams = {
-    m: shape.summarised(x, first, tuple(data['summary'])) if data['context'] > 1 or (x.lengths != 1).any() else x
+    m: shape.summarised(x, first, summary) if data['context'] > 1 or (x.lengths != 1).any() else x
     for m, x in items.streams.items()
   }
   return dataclasses.replace(items, streams=streams)
