@@ -21,8 +21,7 @@ HEAD = 'raters'
 def prior(items: Examples, labels: Distributions, sides, config) -> tuple[np.ndarray, Distributions]:
   """The mean label distribution of the training side, for everybody."""
   del items, config
-  mean = labels.shares[sides['train']].mean(0, dtype=np.float64)
-  return np.repeat(mean[None], len(labels.first), 0), labels
+  return np.repeat(trivial.mean(labels.shares[sides['train']])[None], len(labels.first), 0), labels
 
 
 def condition(items: Examples, labels: Distributions, sides, config) -> tuple[np.ndarray, Distributions]:

@@ -5,12 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import optax
 
-from affectjax.data import pipeline
-from affectjax.engine import parallel
-from affectjax.engine.types import Experiment, TrainState, passed_on
+from affectjax.engine.types import Experiment
 from affectjax.errors import UserError, unknown
+from affectjax.examples import trivial
 from affectjax.systems.masked_ssl import experiment, views
 
 
@@ -28,8 +26,7 @@ def median(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
 
 def majority(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
   """The most frequent training class."""
-  chosen = np.bincount(label[rows], minlength=classes).argmax()
-  return np.repeat(np.eye(classes, dtype=np.float32)[chosen][None], len(label), 0)
+  return np.repeat(trivial.majority(label[rows], classes)[None], len(label), 0)
 
 
 METHODS: Mapping[str, Callable[..., np.ndarray]] = {'zero': zero, 'median': median, 'majority': majority}
@@ -49,17 +46,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   output = METHODS[name](label, sides['train'], len(names))[:, None]
   columns = {'label': label, 'median': views.medians(label, whole['train']), 'output': output}
   select = views.selection(config)
-  size = parallel.global_batch(config['eval_batch_size'])
-
-  def gather(rows):
-    strings = {'id': examples.id[rows], 'group': examples.group[rows], 'item': examples.item[rows]}
-    return {**strings, **{k: v[rows] for k, v in columns.items()}}
-
-  return Experiment(
-    batches=lambda side, seed: pipeline.ordered(sides[side], gather, size),
-    init=lambda key, batch: TrainState.create({}, optax.identity(), key),
-    step=None,
-    predict=passed_on,
-    score=functools.partial(views.score, names, (0.0,), select),
-    finish=functools.partial(views.finish, names, select),
-  )
+  return trivial.fixed(
+    examples, sides, columns, config['eval_batch_size'], functools.partial(views.score, names, (0.0,), select),
+    functools.partial(views.finish, names, select),
+  )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 
 from affectjax import metrics
 from affectjax.errors import UserError, unknown
-from affectjax.examples import targets
+from affectjax.examples import targets, trivial
 from affectjax.examples.examples import Examples
 
 KINDS = {'intensity': targets.intensities, 'class': targets.classes}
@@ -57,7 +57,7 @@ def medians(label: np.ndarray, rows: np.ndarray) -> np.ndarray:
   """Of the labels of `rows` per emotion, for every example [N, E]; of classes nothing, [N] zeros."""
   if label.ndim == 1:
     return np.zeros(len(label), np.float32)
-  return np.repeat(np.nanmedian(label[rows], 0).astype(np.float32)[None], len(label), 0)
+  return np.repeat(trivial.median(label[rows])[None], len(label), 0)
 
 
 def losses(out: Outputs) -> np.ndarray:
