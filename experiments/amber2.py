@@ -125,7 +125,7 @@ def _run():
   run.reference = dict(kind='', votes=(), by='')
   run.data = dict(
     modalities=('audio', 'text'), frames=False, max_frames=0, summary=('mean',), context=1, standardise=True,
-    split='values', by='session', folds=5, dev=0.1, seed=5, limit=0,
+    split='values', by='session', folds=5, dev=0.1, dev_shares_groups=False, seed=5, limit=0, memory_gb=8.0,
   )  # fmt: skip
   run.target = dict(
     votes=('votes',), names=FOUR, merge=dict(happy=('happy', 'excited')), rule='inside', least=1, levels=LEVELS,
@@ -324,7 +324,11 @@ def _msp_podcast(c, rows):
   _networks(c, rows, names)
   _networks(c, rows, ('ce_fusion', 'amber2'), base=dict(data=dict(split='folds')), suffix='_speakers')
   _networks(
-    c, rows, ('ce_fusion', 'amber2'), base=dict(data=dict(split='official'), per_fold=False), suffix='_official'
+    c,
+    rows,
+    ('ce_fusion', 'amber2'),
+    suffix='_official',
+    base=dict(data=dict(split='official', dev_shares_groups=True), per_fold=False),
   )
   c.metrics = _of(METRICS) + _of(('acc', 'f1.macro', 'f1.weighted'), 'emotion_first')
   levels = tuple(range(5))

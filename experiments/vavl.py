@@ -65,7 +65,7 @@ def _run():
   run.warm_start, run.warm_modules = '', ()
   run.data = dict(
     modalities=('audio', 'visual'), pool=dict(audio=1, visual=1), context=1, max_frames=dict(audio=599, visual=0),
-    buckets=4, split='partitions', folds=5, seed=5, paired=1.0, unpaired='kept', limit=0,
+    buckets=4, split='partitions', folds=5, seed=5, paired=1.0, unpaired='kept', limit=0, memory_gb=8.0,
   )  # fmt: skip
   run.target = dict(kind='classification', names=EMOTIONS, label='consensus', soft=False, merge=dict())
   run.model = dict(

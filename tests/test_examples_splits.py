@@ -111,13 +111,15 @@ def test_a_setting_that_a_rule_needs_is_named():
     splits.split(made(), dict(data=dict(split='folds', seed=5), fold='0'))
 
 
-def test_groups_on_two_sides_are_refused_but_between_an_official_train_and_dev():
+def test_groups_on_two_sides_are_refused_but_between_train_and_dev_where_the_table_says_so():
   parts = ['train'] * 20 + ['dev'] * 20 + ['test'] * 20
   with pytest.raises(UserError, match='in both train and test'):
-    split(made(part=parts), 'official', 'all')
+    split(made(part=parts), 'official', 'all', dev_shares_groups=True)
   examples = made(part=parts)
   examples.group[40:] = 'other'
-  rows = split(examples, 'official', 'all')
+  with pytest.raises(UserError, match='in both train and dev'):
+    split(examples, 'official', 'all')
+  rows = split(examples, 'official', 'all', dev_shares_groups=True)
   assert set(examples.group[rows['train']]) & set(examples.group[rows['dev']])
 
 

@@ -30,7 +30,7 @@ def reach(item: np.ndarray, part: np.ndarray, context: int) -> tuple[int, ...]:
 
 def windows(stream: Stream, first: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
   """(example, frames [T, D], mask [T]) of every example, with those of the examples from `first` [N] to it."""
-  for part, _ in stream.chunks():
+  for part in stream.parts(np.arange(len(stream))):
     start = int(first[part].min())
     rows = np.arange(start, int(part[-1]) + 1)
     values, mask = stream.read(rows), stream.mask.take(rows)

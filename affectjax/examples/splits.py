@@ -1,6 +1,6 @@
 """Who is trained on, who selects, who is reported: one rule per name of `run.data.split`, the same for every system.
 
-official      the corpus's own split, see `official`
+official      the corpus's own split, see `official`; with `data.dev_shares_groups` its train and dev may share groups
 official_dev  the same where its test labels are withheld: dev is reported, and `data.held_out` training groups select
 partitions    the corpus's column `partitions` [N, P]: the fold is one of P divisions into train, dev and test
 folds         `data.folds` folds of whole groups: the fold is tested, the next one selects
@@ -51,7 +51,10 @@ def split(
     if not len(at):
       raise UserError(f'{examples.name}: run.data.split {name!r} leaves no {side} example (fold {config["fold"]}); '
                       'look at it with affectjax.doctor')  # fmt: skip
-  for pair in LEAKS.get(name, (('train', 'dev'), ('train', 'test'), ('dev', 'test'))):
+  apart = LEAKS.get(name, (('train', 'dev'), ('train', 'test'), ('dev', 'test')))
+  if name == 'official' and data.get('dev_shares_groups', False):
+    apart = apart[1:]
+  for pair in apart:
     folds.refuse_leak({side: examples.group[rows[side]] for side in pair}, 'group')
   return rows
 
@@ -199,5 +202,4 @@ RULES: Mapping[str, Callable[..., Rows]] = {
 PER_FOLD = ('partitions', 'folds', 'values', 'stratified')
 LEAKS: Mapping[str, Sequence[tuple[str, str]]] = {  # whose groups must be apart, where not all of them
   'stratified': (), 'all': (('train', 'test'),),
-  'official': (('train', 'test'), ('dev', 'test')),  # train and dev of MSP-Podcast share speakers; test does not
 }  # fmt: skip

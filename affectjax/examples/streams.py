@@ -60,10 +60,15 @@ class Stream(abc.ABC):
   def chunks(self, index: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Ragged]]:
     """(positions in `index`, their frames), some examples at a time, in order; `index` [M] is of all by default."""
     index = np.arange(len(self)) if index is None else index
+    for part in self.parts(index):
+      yield part, self.read(index[part])
+
+  def parts(self, index: np.ndarray) -> list[np.ndarray]:
+    """Positions in `index` [M], in order, by what a pass looks at together."""
+    if not len(index):
+      return []
     ends = np.cumsum(self.lengths[index] * self.width)
-    for part in np.split(np.arange(len(index)), np.flatnonzero(np.diff(ends // CHUNK)) + 1 if len(index) else []):
-      if len(part):
-        yield part, self.read(index[part])
+    return np.split(np.arange(len(index)), np.flatnonzero(np.diff(ends // CHUNK)) + 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
