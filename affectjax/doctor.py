@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import agreement
-from affectjax.data import folds, store, survey
+from affectjax.commands import agreement, survey
+from affectjax.commands.arguments import Parser
+from affectjax.common.errors import UserError
+from affectjax.data import folds
 from affectjax.data.corpus import Corpus
-from affectjax.errors import UserError
-from affectjax.flags import Parser
+from affectjax.data.store import opening
 
 _USAGE = 'python -m affectjax.doctor CORPUS [--data_dir=DIR] [--folds=5] [--check]'
 _SEED = 0
@@ -29,14 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Looks one corpus over; returns the exit status."""
   parser = Parser(prog='python -m affectjax.doctor', description=__doc__, hint=f'usage: {_USAGE}',
                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-  parser.add_argument('corpus', metavar='CORPUS', nargs='?', help=', '.join(store.names()))
+  parser.add_argument('corpus', metavar='CORPUS', nargs='?', help=', '.join(opening.names()))
   parser.add_argument('--data_dir', type=Path, help='where it was prepared; without it the synthetic twin')
   parser.add_argument('--folds', type=int, help='how many folds to try; 5, or less if there are fewer groups')
   parser.add_argument('--check', action='store_true', help='say only whether all is well')
   try:
     args = parser.parse_args(argv)
     if args.corpus is None:
-      raise UserError(f'which corpus? there is: {", ".join(store.names())}; usage: {_USAGE}')
+      raise UserError(f'which corpus? there is: {", ".join(opening.names())}; usage: {_USAGE}')
     for line in examine(args.corpus, args.data_dir, args.folds, args.check):
       print(line)
   except UserError as error:
@@ -47,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def examine(name: str, data_dir: Path | None, k: int | None, only_check: bool) -> Iterator[str]:
   """The lines of the report; damage and leaks raise a UserError."""
-  corpus = store.open_corpus(name, data_dir)
-  told = {} if data_dir is None else store.manifest(name, data_dir)
+  corpus = opening.open_corpus(name, data_dir)
+  told = {} if data_dir is None else opening.manifest(name, data_dir)
   found = {split: _survey(corpus, told, split, data_dir) for split in corpus.counts}
   _refuse_repeated(name, found)
   hashed = f'sha256 {corpus.sha256[:16]}' + ('' if data_dir is None else ', recomputed: unchanged')
@@ -76,7 +77,7 @@ def examine(name: str, data_dir: Path | None, k: int | None, only_check: bool) -
 def _survey(corpus: Corpus, told: Mapping[str, Any], split: str, data_dir: Path | None) -> survey.Survey:
   if data_dir is None:
     return survey.synthetic(corpus.columns(split), corpus.meta)
-  return survey.prepared(store.folder(corpus.name, data_dir), told, split)
+  return survey.prepared(opening.folder(corpus.name, data_dir), told, split)
 
 
 def _refuse_repeated(name: str, found: Mapping[str, survey.Survey]) -> None:

@@ -19,9 +19,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from affectjax.data import annotations, elan, label_table, videos
-from affectjax.errors import UserError
-from affectjax.flags import Parser
+from affectjax.commands.arguments import Parser
+from affectjax.common.errors import UserError
+from affectjax.data.exchange import annotations, elan, label_table
+from affectjax.data.own import videos
 from affectjax.systems.mtclar import annotate, spread
 
 

@@ -17,10 +17,10 @@ import time
 from absl import flags
 from ml_collections import config_flags
 
-from affectjax import files
-from affectjax import flags as command
-from affectjax.errors import UserError
-from affectjax.progress import Progress
+from affectjax.commands import arguments as command
+from affectjax.commands.progress import Progress
+from affectjax.common import files
+from affectjax.common.errors import UserError
 from affectjax.tables import cells as cells_lib
 from affectjax.tables import render
 

@@ -4,9 +4,9 @@ python -m affectjax.predict --run=CELL --source=DIR --output=out.csv [--rate_hz=
   [--items=items.csv] [--nonfinite=error|drop|mask] [--normalisation=check|trust] [--workers=1]
 
 --source is a folder as for `affectjax.prepare features`: <id>.npy (.npz, .csv, .wav), or a folder of these per
-modality; see affectjax/data/folder.py. They must be the features the cell was trained on: as wide, at the same rate,
-scaled alike. An id may lack a modality where the network can do without. What is extracted from wav files stays beside
-the output: in out.frames for out.csv.
+modality; see affectjax/data/own/folder.py. They must be the features the cell was trained on: as wide, at the same
+rate, scaled alike. An id may lack a modality where the network can do without. What is extracted from wav files stays
+beside the output: in out.frames for out.csv.
 
 The output has a row per id, or per frame: id, (frame, seconds), then what the cell predicts: valence, arousal, their
 _spread (one standard deviation) and _df, intensities by emotion, or p_<class>; and emotion, the likeliest. An empty
@@ -24,10 +24,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from affectjax.data import folder, normalisation, schema, unlabelled
-from affectjax.errors import UserError
-from affectjax.flags import Parser
-from affectjax.progress import Counted
+from affectjax.commands import normalisation
+from affectjax.commands.arguments import Parser
+from affectjax.commands.progress import Counted
+from affectjax.common.errors import UserError
+from affectjax.data.own import folder, unlabelled
+from affectjax.data.store import schema
 
 _ROWS = 10_000  # written at once
 

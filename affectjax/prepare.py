@@ -5,8 +5,8 @@ python -m affectjax.prepare CORPUS --source=DIR --data_dir=DIR [--nonfinite=erro
 python -m affectjax.prepare features --name=NAME --source=DIR --labels=FILE --data_dir=DIR [--rate_hz=50]
   [--modality=audio] ...
 
-The second form makes a corpus of your own, NAME, of a folder of feature files or wav files (affectjax.data.folder)
-and a table of labels (affectjax.data.own). What is extracted from wav files stays in <data_dir>/NAME.frames.
+The second form makes a corpus of your own, NAME, of a folder of feature files or wav files (affectjax.data.own.folder)
+and a table of labels (affectjax.data.own.labelled). What is extracted from wav files stays in <data_dir>/NAME.frames.
 
 An interrupted run goes on where it was when the same command is given again.
 Exit status: 0 prepared; 2 for what the user can put right; 130 interrupted by hand.
@@ -17,15 +17,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from affectjax.data import folder, own, store
+from affectjax.commands.arguments import Parser
+from affectjax.commands.progress import Counted
+from affectjax.common.errors import UserError, unknown
 from affectjax.data.corpus import Corpus
-from affectjax.errors import UserError, unknown
-from affectjax.flags import Parser
-from affectjax.progress import Counted
+from affectjax.data.own import folder, labelled
+from affectjax.data.store import opening, preparing
 
 _USAGE = 'python -m affectjax.prepare CORPUS --source=DIR --data_dir=DIR [--nonfinite=...] [--option=key=value]'
 _OWN_USAGE = (
-  f'python -m affectjax.prepare {store.OWN} --name=NAME --source=DIR --labels=FILE --data_dir=DIR [--rate_hz=50] '
+  f'python -m affectjax.prepare {opening.OWN} --name=NAME --source=DIR --labels=FILE --data_dir=DIR [--rate_hz=50] '
   '[--modality=audio]'
 )
 _OWN_FLAGS = ('name', 'labels', 'rate_hz', 'modality')
@@ -47,13 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Prepares one corpus; returns the exit status."""
   parser = Parser(prog='python -m affectjax.prepare', description=__doc__, hint=f'usage: {_USAGE}',
                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-  parser.add_argument('corpus', metavar='CORPUS', nargs='?', help=', '.join((*store.names(), store.OWN)))
+  parser.add_argument('corpus', metavar='CORPUS', nargs='?', help=', '.join((*opening.names(), opening.OWN)))
   parser.add_argument('--source', type=Path, help='the corpus as distributed')
   parser.add_argument('--data_dir', type=Path, help='where prepared corpora go')
   parser.add_argument('--nonfinite', default='error', help='NaN and infinity in features: error, drop or mask')
   parser.add_argument('--option', action='append', default=[], help="one of the adapter's, key=value; may be repeated")
   parser.add_argument('--workers', type=int, default=1, help='threads that read ahead; processes that describe wavs')
-  own_flags = parser.add_argument_group(f'of {store.OWN}')
+  own_flags = parser.add_argument_group(f'of {opening.OWN}')
   own_flags.add_argument('--name', help='of the corpus that is made')
   own_flags.add_argument('--labels', type=Path, help='a csv: id, group and labels')
   own_flags.add_argument('--rate_hz', help='frames per second: 50, none, or audio:50,visual:30')
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _report(name, args.data_dir)
     counts = ', '.join(f'{split} {n}' for split, n in corpus.counts.items())
     print(f'{corpus.name} {corpus.version}: {counts} examples, sha256 {corpus.sha256[:16]}, '
-          f'in {store.folder(name, args.data_dir)}')  # fmt: skip
+          f'in {opening.folder(name, args.data_dir)}')  # fmt: skip
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2
@@ -77,13 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _checked(args: argparse.Namespace) -> str:
   """The name of what is prepared; refuses flags that are missing or of the other form."""
-  known = ', '.join((*store.names(), store.OWN))
+  known = ', '.join((*opening.names(), opening.OWN))
   if args.corpus is None:
     raise UserError(f'which corpus? there is: {known}; usage: {_USAGE}')
-  own_form = args.corpus == store.OWN
+  own_form = args.corpus == opening.OWN
   if not own_form:
-    if args.corpus not in store.names():  # an unknown corpus is said before a missing flag
-      raise unknown('corpus', args.corpus, (*store.names(), store.OWN))
+    if args.corpus not in opening.names():  # an unknown corpus is said before a missing flag
+      raise unknown('corpus', args.corpus, (*opening.names(), opening.OWN))
     for flag in _OWN_FLAGS:
       if getattr(args, flag) is not None:
         raise UserError(f'--{flag} goes with features of your own; usage: {_OWN_USAGE}')
@@ -97,8 +98,8 @@ def _prepare(args: argparse.Namespace, name: str) -> Corpus:
   """Prepares it, with a line of progress."""
   options, progress, reader = _options(args.option), Counted(name), None
   described = Counted(f'{name}, sound', 'files')
-  if args.corpus == store.OWN:
-    store.refuse_taken(name)
+  if args.corpus == opening.OWN:
+    opening.refuse_taken(name)
     for key in ('rate_hz', 'modality'):
       if (value := getattr(args, key)) is not None:
         if key in options:
@@ -108,9 +109,9 @@ def _prepare(args: argparse.Namespace, name: str) -> Corpus:
       raise UserError(f'--data_dir={args.data_dir} lies in --source={args.source}; choose a folder outside of it')
     frames = args.data_dir.expanduser() / f'{name}.frames'
     extraction = folder.Extraction(frames, args.workers, described, described.tell)
-    reader = own.Reader(args.labels.expanduser(), extraction)
+    reader = labelled.Reader(args.labels.expanduser(), extraction)
   try:
-    return store.prepare(
+    return preparing.prepare(
       name, args.source, args.data_dir, nonfinite=args.nonfinite, options=options, workers=args.workers,
       progress=progress, reader=reader,
     )  # fmt: skip
@@ -121,7 +122,7 @@ def _prepare(args: argparse.Namespace, name: str) -> Corpus:
 
 def _report(name: str, data_dir: Path) -> None:
   """Says what was not finite, if anything was."""
-  for split, told in store.manifest(name, data_dir)['splits'].items():
+  for split, told in opening.manifest(name, data_dir)['splits'].items():
     for modality, found in told['nonfinite'].items():
       if found:
         print(f'{split}: {modality} was not finite in {found["values"]} values, {found["frames"]} frames, '

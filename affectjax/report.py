@@ -5,8 +5,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from affectjax.errors import UserError
-from affectjax.flags import Parser
+from affectjax.commands.arguments import Parser
+from affectjax.common.errors import UserError
 from affectjax.tables import figures, render
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from affectjax import label
-from affectjax.data import annotations
-from tests import label_cells
+from affectjax.data.exchange import annotations
+from tests.helpers import label_cells
 
 HAND = 'video,frame,valence,arousal\n'
 

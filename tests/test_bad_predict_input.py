@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from affectjax import predict
-from affectjax.data import egemaps, normalisation
-from tests import amber2_small, own_miniature, predict_cells
+from affectjax.commands import normalisation
+from affectjax.data import egemaps
+from tests.helpers import amber2_small, own_miniature, predict_cells
 
 WIDTH = 25
 TWIN = dict(seed=0, turns=400, audio_width=WIDTH, text_width=12)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from affectjax.engine import programs, train
-from tests import amber2_small, lu_small, masked_ssl_small, small, vavl_small
+from tests.helpers import amber2_small, lu_small, masked_ssl_small, small, vavl_small
 
 pytestmark = [
   pytest.mark.slow,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.shared import ROOT
+from tests.helpers.shared import ROOT
 
 MAPPED = """
 import mmap

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from affectjax import prepare
-from tests import frozen
-from tests.shared import pack
+from tests.helpers import frozen
+from tests.helpers.shared import pack
 
 TABLES = {(experiment, name): table for experiment, name, table in frozen.tables(None)}
 KNOWN = json.loads(frozen.TWINS.read_text())
@@ -35,7 +35,7 @@ def compared(table, prefix: str, known, data_dir: str | None, most: int | None =
       found = frozen.frozen(config, data_dir)
       parts = zip(('sides', 'labels', 'batches'), found, known[f'{prefix}:{cell}'], strict=True)
       differs = [part for part, a, b in parts if a != b]
-      assert not differs, f'{prefix}:{cell}: other {", ".join(differs)}; look at it with tests.frozen.explain'
+      assert not differs, f'{prefix}:{cell}: other {", ".join(differs)}; look at it with tests.helpers.frozen.explain'
       count += 1
   return count
 

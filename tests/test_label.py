@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from affectjax import label
-from affectjax.data import annotations
+from affectjax.data.exchange import annotations
 from affectjax.systems.mtclar import annotate, network, spread, supports
-from tests import label_cells
-from tests.shared import ROOT
+from tests.helpers import label_cells
+from tests.helpers.shared import ROOT
 
 CLOSE = dict(rtol=0, atol=1e-5)
 

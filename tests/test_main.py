@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from tests import forks, small
-from tests.shared import flags_for
+from tests.helpers import forks, small
+from tests.helpers.shared import flags_for
 
 ROWS = ('siamese', 'mtclar', 'carry_forward')
 TRAINED = {'siamese': dict(steps=60, eval_every=4, select='loss')}

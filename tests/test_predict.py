@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from affectjax import predict
-from affectjax.data import store
+from affectjax.data.store import opening
 from affectjax.examples import examples as examples_lib
 from affectjax.systems.amber2 import views as amber2_views
 from affectjax.systems.label_uncertainty import windows
 from affectjax.systems.vavl import views as vavl_views
-from tests import amber2_small, lu_small, masked_ssl_small, predict_cells, small, vavl_small
+from tests.helpers import amber2_small, lu_small, masked_ssl_small, predict_cells, small, vavl_small
 
 CLOSE = dict(rtol=0, atol=1e-6)
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
@@ -190,7 +190,7 @@ def test_examples_look_back_on_those_of_their_item(tmp_path):
   config = amber2_small.config('ce_text', data=dict(context=3))
   run = predict_cells.train(tmp_path, config)
   predict_cells.export(config, tmp_path / 'in', ('text',))
-  corpus = store.open_corpus('iemocap', None, **config['twins']['iemocap'])
+  corpus = opening.open_corpus('iemocap', None, **config['twins']['iemocap'])
   lines = [f'{i},{item}' for split in corpus.counts
            for i, item in zip(*(corpus.columns(split)[k].tolist() for k in ('id', 'item')), strict=True)]  # fmt: skip
   (tmp_path / 'items.csv').write_text('\n'.join(['id,item', *lines]) + '\n')
@@ -208,14 +208,14 @@ MOSEI = dict(twins=dict(cmu_mosei=dict(seed=0, scale=0.01)), data=dict(frames=20
 
 def with_classes(monkeypatch):
   """The twin has a class as well: its strongest emotion."""
-  plain = store.open_corpus
+  plain = opening.open_corpus
 
   def opened(name, data_dir=None, **knobs):
     corpus = plain(name, data_dir, **knobs)
     named = lambda columns: {**columns, 'emotion': np.nan_to_num(columns['intensity']).argmax(1)}
     return dataclasses.replace(corpus, columns=lambda split: named(corpus.columns(split)))
 
-  monkeypatch.setattr(store, 'open_corpus', opened)
+  monkeypatch.setattr(opening, 'open_corpus', opened)
 
 
 @pytest.mark.parametrize('kind', [slow('intensity'), 'class'])

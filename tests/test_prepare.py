@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from affectjax import doctor, prepare
-from affectjax.data import shards, store
-from tests import miniature
+from affectjax.data.store import opening, shards
+from tests.helpers import miniature
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMES = (4, 3, 5, 2, 1, 6, 3, 3, 2, 4, 5, 1)
@@ -110,7 +110,7 @@ def test_doctor_of_a_prepared_corpus(tmp_path, monkeypatch, capsys):
 
 
 def test_doctor_of_a_twin_says_synthetic(monkeypatch, capsys):
-  twins = store.names(store.twins)
+  twins = opening.names(opening.twins)
   assert doctor.main([twins[0], '--check']) == 0
   assert re.match(rf'{twins[0]} .*, synthetic: \d+ examples', capsys.readouterr().out)
 

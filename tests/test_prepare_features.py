@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from affectjax import doctor, prepare
-from affectjax.data import egemaps, folder, own, shards, sound, store
+from affectjax.common.errors import UserError
+from affectjax.data import egemaps, sound
 from affectjax.data.corpus import Ragged
-from affectjax.errors import UserError
-from tests import own_miniature as miniature
-from tests.shared import ROOT, pack
+from affectjax.data.own import folder, labelled
+from affectjax.data.store import opening, preparing, shards
+from tests.helpers import own_miniature as miniature
+from tests.helpers.shared import ROOT, pack
 
 NONE = folder.Extraction(None)  # of sources without sound
 
@@ -32,7 +34,7 @@ def test_one_modality_from_the_command_to_the_columns(tmp_path, kind, capsys):
   out, err = capsys.readouterr()
   assert re.fullmatch(r'mine 1\.0\.0: all 12 examples, sha256 [0-9a-f]{16}, in .*/mine/1\.0\.0\n', out)
   assert re.fullmatch(r'mine: 12 of 12, [\d,]+ examples/s, eta 0:00\n', err)
-  corpus = store.open_corpus('mine', tmp_path / 'data')
+  corpus = opening.open_corpus('mine', tmp_path / 'data')
   assert corpus.meta == {
     'modalities': {'audio': 4}, 'rate_hz': {'audio': 50.0}, 'attributes': ['valence', 'arousal'],
     'emotions': ['anger', 'calm', 'joy'], 'labels': 'as in labels.csv', 'groups': 'as in labels.csv',
@@ -57,7 +59,7 @@ def test_several_modalities_splits_and_what_is_absent(tmp_path):
   (source / 'visual' / 'clip04.npy').unlink()
   more = ['--rate_hz=audio:100,visual:none', '--option=missing=absent', '--option=emotions=joy,calm,anger,fear']
   assert prepare.main(arguments(tmp_path, source, *more)) == 0
-  corpus = store.open_corpus('mine', tmp_path / 'data')
+  corpus = opening.open_corpus('mine', tmp_path / 'data')
   assert dict(corpus.counts) == {'train': 8, 'dev': 2, 'test': 2}
   assert corpus.meta['modalities'] == {'audio': 4, 'visual': 3}
   assert corpus.meta['rate_hz'] == {'audio': 100.0, 'visual': None}
@@ -79,7 +81,7 @@ def test_pooled_features_need_no_rate_and_any_name_will_do(tmp_path):
   table.write_text('\n'.join(','.join(line.split(',')[:2]) for line in table.read_text().splitlines()))
   given = [f'--labels={table}', '--modality=physio', '--option=unlabelled=true']
   assert prepare.main([*arguments(tmp_path, source), *given]) == 0
-  corpus = store.open_corpus('mine', tmp_path / 'data')
+  corpus = opening.open_corpus('mine', tmp_path / 'data')
   assert corpus.meta['modalities'] == {'physio': 4} and corpus.meta['rate_hz'] == {'physio': None}
   columns = corpus.columns('all')
   assert set(columns) == {'id', 'group', 'item', 'physio', 'physio_mask', 'physio_present'}
@@ -108,15 +110,15 @@ def test_a_name_of_ones_own_shadows_nothing(tmp_path, capsys, monkeypatch):
     assert f'error: name {name!r}, expected small letters' in capsys.readouterr().err
   assert not data.exists()
   assert prepare.main(arguments(tmp_path, source, '--rate_hz=50')) == 0
-  assert store.own_names(data) == ['mine']
+  assert opening.own_names(data) == ['mine']
   capsys.readouterr()
   assert doctor.main(['theirs', f'--data_dir={data}']) == 2
   assert re.search("unknown corpus 'theirs'; there is: afew_va, .*, iemocap, mine, msp", capsys.readouterr().err)
-  real = store.names  # a later version brings a corpus of that name
-  monkeypatch.setattr(store, 'names', lambda *a: [*real(*a), 'mine'])
-  monkeypatch.setattr(store, 'adapter', lambda name: type('Adapter', (), {'VERSION': '1.0.0'}))
+  real = opening.names  # a later version brings a corpus of that name
+  monkeypatch.setattr(opening, 'names', lambda *a: [*real(*a), 'mine'])
+  monkeypatch.setattr(opening, 'adapter', lambda name: type('Adapter', (), {'VERSION': '1.0.0'}))
   with pytest.raises(UserError, match='made of features of your own, and mine is a corpus with a reader of its own'):
-    store.open_corpus('mine', data)
+    opening.open_corpus('mine', data)
 
 
 def test_damage_and_interruption_name_the_command(tmp_path):
@@ -125,15 +127,15 @@ def test_damage_and_interruption_name_the_command(tmp_path):
   (data / 'mine' / '1.0.0' / 'affectjax.json').write_text('{')
   command = 'python -m affectjax.prepare features --name=mine --labels=... --source=... --data_dir='
   with pytest.raises(UserError, match=f'missing or damaged .* run: {command}'):
-    store.open_corpus('mine', data)
+    opening.open_corpus('mine', data)
   (data / 'mine' / '1.0.0').rename(data / 'mine' / '1.0.0.incomplete')
   with pytest.raises(UserError, match=f'interrupted; to continue, run: {command}'):
-    store.open_corpus('mine', data)
+    opening.open_corpus('mine', data)
 
 
 def test_reading_goes_through_the_same_checks_without_the_command(tmp_path):
   source = miniature.one(tmp_path / 'source')
-  reading = own.Reader(source / 'labels.csv', NONE).read(source, rate_hz=25)
+  reading = labelled.Reader(source / 'labels.csv', NONE).read(source, rate_hz=25)
   assert reading.keys == {'all': miniature.IDS} and len(reading.files) == 13
   files = folder.find(source, besides=[source / 'labels.csv'])
   assert files.ids == miniature.IDS and not files.wavs
@@ -159,7 +161,7 @@ def test_sound_is_described_and_kept(tmp_path, opensmile, capsys):
   command = arguments(tmp_path, source, '--workers=2')
   assert prepare.main(command) == 0
   assert re.match(r'mine, sound: 12 of 12, [\d,]+ files/s, eta 0:00\n', capsys.readouterr().err)
-  corpus = store.open_corpus('mine', tmp_path / 'data')
+  corpus = opening.open_corpus('mine', tmp_path / 'data')
   assert corpus.meta['rate_hz'] == {'audio': 100.0}
   assert corpus.meta['columns'] == {'audio': list(egemaps.COLUMNS)} and corpus.meta['modalities'] == {'audio': 25}
   columns = corpus.columns('all')
@@ -174,7 +176,7 @@ def test_sound_is_described_and_kept(tmp_path, opensmile, capsys):
   capsys.readouterr()
   assert prepare.main(command) == 0
   assert 'sound' not in capsys.readouterr().err
-  assert store.open_corpus('mine', tmp_path / 'data').meta['emotions'] == ['anger', 'cold', 'joy']
+  assert opening.open_corpus('mine', tmp_path / 'data').meta['emotions'] == ['anger', 'cold', 'joy']
 
 
 def test_sound_of_one_modality_beside_features_of_another(tmp_path, opensmile):
@@ -183,7 +185,7 @@ def test_sound_of_one_modality_beside_features_of_another(tmp_path, opensmile):
   for name in miniature.IDS:
     miniature.save(source / 'visual' / f'{name}.npy', miniature.frames(name, 'visual'))
   assert prepare.main(arguments(tmp_path, source, '--rate_hz=visual:30')) == 0
-  meta = store.open_corpus('mine', tmp_path / 'data').meta
+  meta = opening.open_corpus('mine', tmp_path / 'data').meta
   assert meta['modalities'] == {'visual': 3, 'voice': 25} and meta['rate_hz'] == {'visual': 30.0, 'voice': 100.0}
 
 
@@ -253,18 +255,18 @@ def test_interrupted_by_hand(tmp_path, opensmile, monkeypatch, capsys, workers):
     assert prepare.main(arguments(tmp_path, source, f'--workers={workers}')) == 130
   assert capsys.readouterr().err.endswith('interrupted; the same command goes on from here\n') and count[-1] == 5
   assert prepare.main(arguments(tmp_path, source, f'--workers={workers}')) == 0
-  assert store.open_corpus('mine', tmp_path / 'data').counts == {'all': 12}
+  assert opening.open_corpus('mine', tmp_path / 'data').counts == {'all': 12}
 
 
 @pytest.mark.slow
 def test_all_real_recordings_of_emodb_make_a_corpus(tmp_path, opensmile):
   real = pack('emodb')
-  columns = store.prepare('emodb', real, tmp_path).columns('all')
+  columns = preparing.prepare('emodb', real, tmp_path).columns('all')
   table = tmp_path / 'labels.csv'
   lines = [f'{i},{g}' for i, g in zip(columns['id'], columns['group'], strict=True)]
   table.write_text('\n'.join(['id,group', *lines]))
   given = [f'--source={real / "wav"}', f'--labels={table}', f'--data_dir={tmp_path}', '--option=unlabelled=true']
   assert prepare.main(['features', '--name=mine', *given, f'--workers={min(2, os.cpu_count())}']) == 0
-  got = store.open_corpus('mine', tmp_path).columns('all')
+  got = opening.open_corpus('mine', tmp_path).columns('all')
   assert got['id'].tolist() == columns['id'].tolist()
   np.testing.assert_array_equal(got['audio'].values.astype(np.float16), columns['audio'].values)

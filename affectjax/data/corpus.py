@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectjax.errors import unknown
+from affectjax.common.errors import unknown
 
 if TYPE_CHECKING:
-  from affectjax.data.records import Stored
+  from affectjax.data.store.records import Stored
 
 
 @dataclasses.dataclass(frozen=True)

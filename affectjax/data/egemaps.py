@@ -29,8 +29,8 @@ from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data import sound
-from affectjax.errors import UserError
 
 RATE_HZ = 100.0
 SAMPLE_RATE = 16000  # Hz

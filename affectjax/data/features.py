@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from affectjax import errors
+from affectjax.common import errors
 
 SUFFIXES = ('.npy', '.npz', '.csv')
 SUMMARIES = {'mean': np.mean, 'std': np.std, 'max': np.max}  # of several frames by one

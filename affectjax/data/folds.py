@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from affectjax import errors
+from affectjax.common import errors
 
 
 def grouped(groups: Sequence[str], k: int, seed: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 
 _DTYPE = re.compile(r'[<>=|]?(?:[?biufcSUVO]\d*|bool|object|(?:u?int|float|complex)\d+)')
 # what the unpickler and NumPy raise for a stream that makes no sense

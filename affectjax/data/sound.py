@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 
 _KINDS = {  # (format, bits) -> how samples are stored
   (1, 8): 'u1', (1, 16): '<i2', (1, 24): 'u1', (1, 32): '<i4', (3, 32): '<f4', (3, 64): '<f8',

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from scipy import signal
 
-from affectjax import raters
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
+from affectjax.labels import raters
 
 RATE = 25.0  # labels per second
 ATTRIBUTES = ('valence', 'arousal')  # the order along A

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.errors import UserError
-from affectjax.files import write_json, write_text
+from affectjax.common.errors import UserError
+from affectjax.common.files import write_json, write_text
 
 AGAIN = 'remove its folder and run it again'
 # What numpy and zipfile raise for a damaged archive.

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine.types import TrainState
-from affectjax.errors import UserError, unknown
 
 FINAL = 'final'
 EVERY = 5  # evaluations, after which a checkpoint is written that only an interrupted run would need

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.engine import parallel
 from affectjax.engine.types import Batch, Experiment, Scalars, TrainState
-from affectjax.errors import UserError
 
 
 class Turn(NamedTuple):

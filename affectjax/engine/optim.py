@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 
 
 class PlateauState(NamedTuple):

@@ -17,10 +17,10 @@ import flax.errors
 import jax
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.engine import checkpoint, parallel, train
 from affectjax.engine.cell import AGAIN, Folder
 from affectjax.engine.types import Batch, Experiment, TrainState
-from affectjax.errors import UserError
 
 EMOTION = 'emotion'
 Columns = dict[str, np.ndarray]  # name -> [N] numbers (NaN: none) or strings ('': none)

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine import checkpoint, optim, parallel, programs
 from affectjax.engine.cell import Folder
 from affectjax.engine.clock import Clock
 from affectjax.engine.feed import Feed, Turn
 from affectjax.engine.types import Experiment, TrainState
-from affectjax.errors import UserError, unknown
 
 SYSTEMS = 'affectjax.systems'
 MAX_SKIPPED = 5  # updates skipped in a row before a cell gives up

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.data import store
+from affectjax.common.errors import UserError, unknown
 from affectjax.data.corpus import Column, Corpus, Ragged
-from affectjax.errors import UserError, unknown
+from affectjax.data.store import opening
 from affectjax.examples.streams import Disk, Memory, Stream
 
 SIDES = ('train', 'dev', 'test')
@@ -93,7 +93,7 @@ def load(
 def _load(
   name: str, data_dir: str | None, knobs: str, modalities: tuple[str, ...], limit: float, setting: str
 ) -> Examples:
-  return of(store.open_corpus(name, data_dir, **json.loads(knobs)), modalities, limit, setting)
+  return of(opening.open_corpus(name, data_dir, **json.loads(knobs)), modalities, limit, setting)
 
 
 def of(

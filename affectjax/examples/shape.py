@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features
 from affectjax.data.corpus import Ragged
-from affectjax.errors import UserError, unknown
 from affectjax.examples.streams import Memory, Stream
 
 

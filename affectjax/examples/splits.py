@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import folds
-from affectjax.errors import UserError, unknown
 from affectjax.examples.examples import SIDES, Examples
 
 Rows = dict[str, np.ndarray]

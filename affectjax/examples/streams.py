@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from affectjax.data.corpus import Ragged
-from affectjax.data.records import RecordSource
+from affectjax.data.store.records import RecordSource
 
 CHUNK = 2**22  # values (D times frames) that a pass over a stream looks at together
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import label_rules, raters
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 from affectjax.examples.examples import Examples
+from affectjax.labels import label_rules, raters
 
 LEVELS = 9  # of ambiguity that can be named, and one for all others
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import optax
 
-from affectjax.data import pipeline
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState, passed_on
+from affectjax.examples import batches as batches_lib
 from affectjax.examples.examples import Examples
 
 
@@ -36,7 +36,7 @@ def fixed(
     return {**names, **{k: v[index] for k, v in columns.items()}}
 
   return Experiment(
-    batches=lambda side, seed: pipeline.ordered(rows[side], gather, size),
+    batches=lambda side, seed: batches_lib.ordered(rows[side], gather, size),
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
     predict=passed_on,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from affectjax.errors import unknown
+from affectjax.common.errors import unknown
 from affectjax.layers.dense import Dense, Weights, together
 from affectjax.layers.dropout import Dropout
 from affectjax.layers.heads import BatchNorm

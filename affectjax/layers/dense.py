@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from affectjax.errors import unknown
+from affectjax.common.errors import unknown
 
 COMPUTE = ('float32', 'bfloat16')
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from affectjax.errors import unknown
+from affectjax.common.errors import unknown
 
 BACKENDS = ('auto', 'scan', 'cudnn')
 

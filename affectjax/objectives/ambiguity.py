@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from affectjax.errors import unknown
+from affectjax.common.errors import unknown
 from affectjax.objectives import distributions
 
 Divergence = Callable[..., jax.Array]

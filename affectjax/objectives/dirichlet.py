@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
 
-from affectjax.errors import unknown
+from affectjax.common.errors import unknown
 from affectjax.objectives import distributions
 
 REGULARISERS = ('none', 'dirichlet', 'mean')

@@ -14,7 +14,7 @@ import math
 from types import ModuleType
 from typing import Any
 
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 
 Array = Any  # of xp
 BASES = {'nats': 1.0, 'bits': 1 / math.log(2)}

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from affectjax.errors import unknown
+from affectjax.common.errors import unknown
 
 EPS = 1e-8
 # What is taken off n in the covariance and in the variances.

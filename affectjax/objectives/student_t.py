@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 
 Array = Any  # of xp
 

@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from affectjax.data import store
+from affectjax.common.errors import UserError, unknown
+from affectjax.data.store import opening
 from affectjax.engine.cell import Folder
-from affectjax.errors import UserError, unknown
 from affectjax.tables import claims, figures, flags, matrix, records
 
 ALL = 'all'  # the fold of a row that does not depend on folds
@@ -158,7 +158,7 @@ def _cell(table: Table, found: dict, row: str, fold: str, seed: int, above: tupl
 
 
 def _corpus(config: Mapping[str, Any], name: str, data_dir: str | None):
-  return store.open_corpus(name, data_dir, **({} if data_dir else config['twins'].get(name, {})))
+  return opening.open_corpus(name, data_dir, **({} if data_dir else config['twins'].get(name, {})))
 
 
 def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:

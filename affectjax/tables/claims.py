@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from affectjax import metrics
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 from affectjax.tables import bootstrap
 
 Pair = tuple[str, str, str]  # row, against, metric

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 from affectjax.tables import plots
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._run import Lacks, Run, names

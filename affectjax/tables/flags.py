@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from affectjax import metrics
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 from affectjax.tables.text import escape, grid
 
 KEYS, OF_CONDITION = ('name', 'text', 'when'), ('metric', 'near', 'within')

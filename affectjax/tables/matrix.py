@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from affectjax import metrics
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 from affectjax.tables import bootstrap
 from affectjax.tables.text import FEW, NOTHING, direction, escape, grid, interval_text, value_text
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import affectjax
-from affectjax import files
-from affectjax.errors import UserError, unknown
+from affectjax.common import files
+from affectjax.common.errors import UserError, unknown
 
 _ROOT = pathlib.Path(affectjax.__file__).parent
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'grain', 'ml_collections',

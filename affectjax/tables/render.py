@@ -9,7 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affectjax import files, metrics
+from affectjax import metrics
+from affectjax.common import files
 from affectjax.tables import bootstrap, flags, matrix, ttest
 from affectjax.tables.claims import Claim, Comparison
 from affectjax.tables.summary import Entry, Summary, summarise

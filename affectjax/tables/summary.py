@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from affectjax import metrics
+from affectjax.common.errors import UserError
 from affectjax.engine.cell import Folder
-from affectjax.errors import UserError
 from affectjax.tables import bootstrap, claims, flags, matrix, records, ttest
 
 # `figures`, `matrices`, `flags` and `t_test` may be there as well

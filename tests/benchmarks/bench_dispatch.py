@@ -25,7 +25,7 @@ from affectjax.engine import feed, parallel, train
 from affectjax.engine.feed import Feed
 from affectjax.main import _keep_memory
 from affectjax.systems.masked_ssl import experiment as experiments
-from tests import masked_ssl_small as small
+from tests.helpers import masked_ssl_small as small
 
 SIZES = {
   'full': dict(batch_size=256, model=dict(width=128, blocks=4, heads=4, hidden=512), data=dict(frames=50)),

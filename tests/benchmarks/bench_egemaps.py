@@ -9,7 +9,7 @@ import time
 import pytest
 
 from affectjax.data import egemaps, sound
-from tests.shared import pack
+from tests.helpers.shared import pack
 
 REPEATS, EVERY = 5, 8
 TARGET = 0.03  # seconds per second

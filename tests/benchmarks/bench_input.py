@@ -8,10 +8,11 @@ import statistics
 import numpy as np
 import pytest
 
-from affectjax.data import pipeline, shards, store
+from affectjax.data.store import records, shards
 from affectjax.engine import train
-from tests import miniature, small
+from affectjax.examples import batches as batches_lib
 from tests.benchmarks.bench_pairs import per_second, report
+from tests.helpers import miniature, small
 
 T, D, BATCH, BATCHES = 100, 74, 32, 120
 MEMORY, STREAM = 50_000, 6_000  # examples per second
@@ -21,7 +22,7 @@ WAIT = 0.05  # of a step
 @pytest.mark.benchmark
 def test_shuffled_from_memory():
   x = np.random.default_rng(0).standard_normal((4000, T, D), np.float32)
-  batches = pipeline.shuffled(np.arange(len(x)), lambda rows: {'x': x[rows]}, BATCH, 0)
+  batches = batches_lib.shuffled(np.arange(len(x)), lambda rows: {'x': x[rows]}, BATCH, 0)
   rates = per_second(lambda: [next(batches) for _ in range(BATCHES)], BATCHES * BATCH)
   assert report(f'from memory, [{T}, {D}] float32, batches of {BATCH}', rates, MEMORY, 'examples') >= MEMORY
 
@@ -38,8 +39,8 @@ def test_shuffled_from_array_record(monkeypatch, tmp_path):
     'valence': np.float32(0.1), 'arousal': np.float32(0.2),
   }  # fmt: skip
   toy.prepare()
-  source = store.RecordSource(toy.folder, 'train')
-  batches = pipeline.shuffled(np.arange(len(source)), source.gather, BATCH, 0)
+  source = records.RecordSource(toy.folder, 'train')
+  batches = batches_lib.shuffled(np.arange(len(source)), source.gather, BATCH, 0)
   assert next(batches)['audio'].shape == (BATCH, T, D)
   rates = per_second(lambda: [next(batches) for _ in range(BATCHES // 3)], BATCHES // 3 * BATCH)
   assert report(f'from ArrayRecord, [{T}, {D}] float32, batches of {BATCH}', rates, STREAM, 'examples') >= STREAM

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from affectjax.tables import render
-from tests.test_render import build, predictions
+from tests.tables.test_render import build, predictions
 
 
 @pytest.mark.benchmark

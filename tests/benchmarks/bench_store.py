@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from affectjax.data import shards, store
-from tests import miniature
+from affectjax.data.store import records, shards
+from tests.helpers import miniature
 
 N, T, D = 4000, 100, 74
 TARGET = 6000  # examples per second
@@ -44,7 +44,7 @@ def _best(function, examples: int) -> float:
 def test_reading_rates(corpus):
   prepared, folder = corpus
   whole = _best(lambda: prepared.columns('train'), N)
-  source = store.RecordSource(folder, 'train')
+  source = records.RecordSource(folder, 'train')
   batches = np.random.default_rng(0).integers(0, N, (50, 32))
   random = _best(lambda: [source.gather(b) for b in batches], batches.size)
   print(f'columns: {whole:,.0f} examples/s; random batches of 32: {random:,.0f} examples/s')

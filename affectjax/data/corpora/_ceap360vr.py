@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data import features as feature_files
 from affectjax.data import traces
-from affectjax.errors import UserError
 
 PARTICIPANTS = tuple(f'P{i}' for i in range(1, 33))
 VIDEOS = tuple(f'V{i}' for i in range(1, 9))

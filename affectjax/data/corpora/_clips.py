@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features, traces
-from affectjax.errors import UserError, unknown
 
 RATES = {'audio': 50.0, 'visual': 30.0}  # of wav2vec2, and of the videos
 POLICIES = ('error', 'absent')

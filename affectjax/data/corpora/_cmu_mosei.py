@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 
 EPSILON = 1e-5  # s
 SILENCE = (b'sp', b'')

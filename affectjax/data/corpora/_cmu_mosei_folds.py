@@ -6,8 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features
-from affectjax.errors import UserError, unknown
 
 NAMES = {'train': 0, 'valid': 1, 'dev': 1, 'test': 2}
 FOLDS = ('train', 'valid', 'test')

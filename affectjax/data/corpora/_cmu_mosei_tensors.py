@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data import features, restricted_pickle
-from affectjax.errors import UserError
 
 SPLITS = ('train', 'valid', 'test')
 SAME, NEAR = 1e-3, 0.02  # how far sentiments may differ; and borders of an interval, s

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features, traces
-from affectjax.errors import UserError, unknown
 
 ATTRIBUTES = ('valence', 'arousal', 'dominance')
 EMOTIONS = (

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data import features
 from affectjax.data.corpora import _clips
-from affectjax.errors import UserError
 
 PACK = 'egemaps_lld_10ms.npz'
 RATE = 100.0  # Hz

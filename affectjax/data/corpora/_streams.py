@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features as feature_files
 from affectjax.data import sound as wav_files
 from affectjax.data import traces
-from affectjax.errors import UserError, unknown
 
 SAMPLE_RATE, SAMPLES = 16000, 640
 TOLERANCE_S = 0.5

@@ -38,9 +38,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import corpus
 from affectjax.data import features as feature_files
-from affectjax.errors import UserError, unknown
 
 VERSION = '1.0.0'
 

@@ -45,8 +45,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data import corpus, features
-from affectjax.errors import UserError
 
 VERSION = '1.0.0'
 

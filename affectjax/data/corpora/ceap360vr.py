@@ -37,11 +37,11 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import traces
 from affectjax.data.corpora import _ceap360vr
 from affectjax.data.corpora._ceap360vr import HEAD_RATE, PARTICIPANTS, VIDEOS, Video
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError, unknown
 
 VERSION = '1.0.0'
 BEHAVIOUR = ('pitch_mean', 'pitch_sd', 'yaw_cos', 'yaw_sin', 'yaw_length', 'speed_mean', 'speed_sd', 'fixating')

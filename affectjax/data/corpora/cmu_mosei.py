@@ -51,10 +51,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data import traces
 from affectjax.data.corpora import _clips, _cmu_mosei, _cmu_mosei_folds, _cmu_mosei_tensors
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError
 
 VERSION = '1.0.0'
 EMOTIONS = ('happy', 'sad', 'anger', 'surprise', 'disgust', 'fear')

@@ -39,12 +39,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from affectjax import raters
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features
 from affectjax.data.corpora import _clips
 from affectjax.data.corpus import Reading
 from affectjax.data.folds import refuse_leak
-from affectjax.errors import UserError, unknown
+from affectjax.labels import raters
 
 VERSION = '1.0.0'
 EMOTIONS = ('anger', 'sad', 'disgust', 'fear', 'neutral', 'happy')  # VAVL's order

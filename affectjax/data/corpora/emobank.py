@@ -39,9 +39,9 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features, traces
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError, unknown
 
 VERSION = '1.0.0'
 ATTRIBUTES = ('valence', 'arousal', 'dominance')

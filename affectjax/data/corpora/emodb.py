@@ -31,10 +31,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data import features
 from affectjax.data.corpora import _packed
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError
 
 VERSION = '1.0.0'
 LETTERS = {

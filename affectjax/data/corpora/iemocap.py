@@ -50,11 +50,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from affectjax import label_rules, raters
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features, traces
 from affectjax.data.corpora import _clips
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError, unknown
+from affectjax.labels import label_rules, raters
 
 VERSION = '1.0.0'
 RELEASE = 'IEMOCAP_full_release'

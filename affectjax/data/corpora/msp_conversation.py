@@ -42,11 +42,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features as feature_files
 from affectjax.data import traces
 from affectjax.data.corpora import _streams
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError, unknown
 
 VERSION = '1.0.0'
 HEADER = 9  # lines

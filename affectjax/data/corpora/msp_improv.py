@@ -44,11 +44,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from affectjax import raters
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features, traces
 from affectjax.data.corpora import _clips
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError, unknown
+from affectjax.labels import raters
 
 VERSION = '1.0.0'
 FILES = ('Evalution.txt', 'Evaluation.txt')

@@ -52,13 +52,13 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import label_rules, raters
+from affectjax.common.errors import UserError
 from affectjax.data import traces
 from affectjax.data.corpora import _clips, _msp_podcast
 from affectjax.data.corpora._msp_podcast import ATTRIBUTES, CODES, EMOTIONS, OTHER, SIDES, Segment
 from affectjax.data.corpus import Reading
 from affectjax.data.folds import refuse_leak
-from affectjax.errors import UserError
+from affectjax.labels import label_rules, raters
 
 VERSION = '1.0.0'
 CLOSE = 0.01  # how far EmoAct and others may be from the mean of the workers

@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data import features
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError
 
 VERSION = '1.0.0'
 POINTS = 68

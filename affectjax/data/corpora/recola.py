@@ -35,11 +35,11 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features as feature_files
 from affectjax.data import traces
 from affectjax.data.corpora import _streams
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError, unknown
 
 VERSION = '1.0.0'
 FRAMES = 7500  # 300 s; one more is right, too

@@ -32,10 +32,10 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import raters
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features
 from affectjax.data.corpus import Reading
-from affectjax.errors import UserError, unknown
+from affectjax.labels import raters
 
 VERSION = '1.1.0'
 SECONDS = 7086

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data.corpus import Column, Ragged
-from affectjax.errors import UserError
 
 MODALITIES = ('audio', 'visual')
 LATENT = 16

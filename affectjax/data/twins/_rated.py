@@ -20,8 +20,8 @@ import numpy as np
 from scipy import signal as filters
 from scipy import stats
 
+from affectjax.common.errors import UserError
 from affectjax.data.corpus import Columns, Ragged
-from affectjax.errors import UserError
 
 ATTRIBUTES = ('valence', 'arousal')
 RATE = 25.0  # labels per second

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from affectjax import files
+from affectjax.common import files
 from affectjax.data.corpus import Columns, Corpus
 
 

@@ -31,10 +31,10 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import raters
+from affectjax.common.errors import UserError
 from affectjax.data.corpus import Column, Ragged
 from affectjax.data.twins import _clips
-from affectjax.errors import UserError
+from affectjax.labels import raters
 
 MODALITIES = ('audio', 'text')
 REASONS = ('none', 'ambiguous', 'conflict', 'both')

@@ -39,9 +39,9 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data.corpus import Columns, Corpus, Ragged
 from affectjax.data.twins import _clips, _twin, _worded
-from affectjax.errors import UserError
 
 VERSION = '1.0.0'
 EMOTIONS = ('happy', 'sad', 'anger', 'surprise', 'disgust', 'fear')

@@ -31,10 +31,10 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import raters
+from affectjax.common.errors import UserError, unknown
 from affectjax.data.corpus import Columns, Corpus
 from affectjax.data.twins import _clips, _twin
-from affectjax.errors import UserError, unknown
+from affectjax.labels import raters
 
 VERSION = '1.0.0'
 PACK, VARIABLE = 'cremad_votes', 'AFFECTJAX_SHARED_DATA'

@@ -29,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import label_rules, raters
 from affectjax.data.corpus import Columns, Corpus
 from affectjax.data.twins import _clips, _twin, _worded
+from affectjax.labels import label_rules, raters
 
 VERSION = '1.0.0'
 EMOTIONS = (

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from affectjax import raters
 from affectjax.data.corpus import Columns, Corpus, Ragged
 from affectjax.data.twins import _clips, _twin
+from affectjax.labels import raters
 
 VERSION = '1.0.0'
 ATTRIBUTES = ('valence', 'arousal', 'dominance')

@@ -8,8 +8,8 @@ No code was released and the paper itself could not be read: network and losses 
 from collections.abc import Mapping
 from typing import Any
 
+from affectjax.common.errors import unknown
 from affectjax.engine.types import Experiment
-from affectjax.errors import unknown
 from affectjax.systems.amber2 import experiment, references
 
 STAGES = {'network': experiment.build, 'reference': references.build}

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.data import pipeline
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment
-from affectjax.errors import UserError, unknown
+from affectjax.examples import batches as batches_lib
 from affectjax.examples import targets
 from affectjax.examples.examples import Examples
 from affectjax.examples.targets import Distributions
@@ -162,8 +162,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 
   def batches(side, seed):
     if side == 'train':
-      return pipeline.shuffled(train, gather, batch_size, seed)
-    return pipeline.ordered(sides[side], gather, eval_size)
+      return batches_lib.shuffled(train, gather, batch_size, seed)
+    return batches_lib.ordered(sides[side], gather, eval_size)
 
   return Experiment(
     batches=batches,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 from affectjax.examples import examples as examples_lib
 from affectjax.examples import shape, splits
 from affectjax.examples.examples import Examples

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from affectjax.data import pipeline
 from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
+from affectjax.examples import batches as batches_lib
 from affectjax.examples import examples as examples_lib
 from affectjax.examples.examples import Examples
 from affectjax.systems.amber2 import experiment, training, views
@@ -54,7 +54,7 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
 
   return Predictor(
     final['params'], final['extra'], real, standard,
-    lambda: pipeline.ordered(np.arange(len(items)), gather, size), -(-len(items) // size),
+    lambda: batches_lib.ordered(np.arange(len(items)), gather, size), -(-len(items) // size),
     training.make_predict(spec), table, _notes(items, frames),
   )  # fmt: skip
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import raters
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine.types import Experiment
-from affectjax.errors import UserError, unknown
 from affectjax.examples import targets, trivial
 from affectjax.examples.examples import Examples
 from affectjax.examples.targets import Distributions
+from affectjax.labels import raters
 from affectjax.systems.amber2 import items as items_lib
 from affectjax.systems.amber2 import views
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from affectjax import metrics
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 
 CONTEXT = 1.0  # s to either side, over which features are averaged: a causal average would be late itself
 PENALTY = 100.0

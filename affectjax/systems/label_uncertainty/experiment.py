@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from affectjax import distributions, metrics
-from affectjax.data import pipeline
+from affectjax import metrics
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
-from affectjax.errors import UserError, unknown
+from affectjax.examples import batches as batches_lib
+from affectjax.metrics import predictive
 from affectjax.systems.label_uncertainty import losses, network, postprocess, windows
 
 # How a row comes by its spread: from passes with drawn weights, from an output of its own, from passes with dropout,
@@ -99,9 +100,9 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     if side == 'train':
       trained = {k: arrays[k] for k in ('id', 'window', 'x', 'x_mask', 'mean', 'spread', 'count')}
       gather = lambda i: {k: v[i] for k, v in trained.items()}
-      return pipeline.shuffled(np.arange(len(arrays['window'])), gather, batch_size, seed)
+      return batches_lib.shuffled(np.arange(len(arrays['window'])), gather, batch_size, seed)
     size = parallel.global_batch(config['eval_batch_size'])
-    return pipeline.ordered(np.arange(len(arrays['window'])), lambda i: {k: v[i] for k, v in arrays.items()}, size)
+    return batches_lib.ordered(np.arange(len(arrays['window'])), lambda i: {k: v[i] for k, v in arrays.items()}, size)
 
   return Experiment(
     batches=batches,
@@ -272,4 +273,4 @@ def _label_loss(loss: losses.Loss, out: Mapping[str, np.ndarray], name: str) -> 
   else:
     nu = a if loss.nu == 'a' else a - 1
     s = s if loss.scale == 's' else s * np.sqrt(1 + 1 / a)
-  return float(distributions.kl(m, s, nu, m_hat, s_hat, df_hat).mean())
+  return float(predictive.kl(m, s, nu, m_hat, s_hat, df_hat).mean())

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine import parallel
-from affectjax.errors import UserError, unknown
 from affectjax.objectives import bayes, regression, student_t
 from affectjax.systems.label_uncertainty import network
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 from affectjax.layers import bayesian, convolution, recurrent
 
 SAMPLES = 640  # per frame: 16 kHz, 40 ms

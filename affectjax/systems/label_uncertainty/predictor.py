@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from affectjax.data import pipeline
 from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
+from affectjax.examples import batches as batches_lib
 from affectjax.examples import examples as examples_lib
 from affectjax.examples.examples import Examples
 from affectjax.systems.label_uncertainty import experiment, series, windows
@@ -45,7 +45,7 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
 
   return Predictor(
     final['params'], final['extra'], {name: real}, {name: standard},
-    lambda: pipeline.ordered(np.arange(len(arrays['window'])), lambda i: {k: v[i] for k, v in arrays.items()}, size),
+    lambda: batches_lib.ordered(np.arange(len(arrays['window'])), lambda i: {k: v[i] for k, v in arrays.items()}, size),
     -(-len(arrays['window']) // size), experiment.make_predict(spec), table,
   )  # fmt: skip
 

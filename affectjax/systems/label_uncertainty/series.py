@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import features
 from affectjax.data.corpus import Ragged
-from affectjax.errors import UserError, unknown
 from affectjax.examples import examples as examples_lib
 from affectjax.examples.examples import Examples
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import raters
+from affectjax.common.errors import UserError
 from affectjax.data import features
-from affectjax.errors import UserError
 from affectjax.examples import shape, splits
 from affectjax.examples.examples import SIDES
+from affectjax.labels import raters
 from affectjax.systems.label_uncertainty import delays as delays_lib
 from affectjax.systems.label_uncertainty import series as series_lib
 from affectjax.systems.label_uncertainty.series import Recording, Series

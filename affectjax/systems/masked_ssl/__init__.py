@@ -8,8 +8,8 @@ paper could not be read and no code was found: this is a re-implementation with 
 from collections.abc import Mapping
 from typing import Any
 
+from affectjax.common.errors import unknown
 from affectjax.engine.types import Experiment
-from affectjax.errors import unknown
 from affectjax.systems.masked_ssl import experiment, references
 
 STAGES = {'pretrain': experiment.pretrain, 'finetune': experiment.finetune, 'reference': references.build}

@@ -8,10 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from affectjax.data import pipeline
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import Experiment, TrainState
-from affectjax.errors import UserError, unknown
+from affectjax.examples import batches as batches_lib
 from affectjax.examples import splits, targets
 from affectjax.examples.examples import Examples
 from affectjax.examples.splits import Rows
@@ -56,8 +56,8 @@ def _batches(table: Mapping[str, np.ndarray], sides, batch_size: int, eval_size:
 
   def batches(side, seed):
     if side in ('train', 'rows'):
-      return pipeline.shuffled(sides['train'], gather if side == 'train' else numbers, batch_size, seed)
-    return pipeline.ordered(sides[side], gather, eval_size)
+      return batches_lib.shuffled(sides['train'], gather if side == 'train' else numbers, batch_size, seed)
+    return batches_lib.ordered(sides[side], gather, eval_size)
 
   return batches
 

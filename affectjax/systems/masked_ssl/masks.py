@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 
 KINDS = ('iid', 'span_fixed', 'span_geometric', 'per_feature', 'band', 'mixed')
 REPLACE = ('learned', 'zero', '80_10_10', 'noise')

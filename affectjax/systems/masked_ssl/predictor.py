@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from affectjax.data import pipeline
 from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
+from affectjax.examples import batches as batches_lib
 from affectjax.examples import examples as examples_lib
 from affectjax.systems.masked_ssl import experiment, training, views
 from affectjax.systems.masked_ssl import sequences as sequences_lib
@@ -53,7 +53,7 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
 
   return Predictor(
     final['params'], final['extra'], {name: x[real]}, standard,
-    lambda: pipeline.ordered(np.arange(len(ids)), gather, size), -(-len(ids) // size),
+    lambda: batches_lib.ordered(np.arange(len(ids)), gather, size), -(-len(ids) // size),
     training.finetune_predict(spec), table, _notes(examples.streams[name].lengths, data),
   )  # fmt: skip
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine.types import Experiment
-from affectjax.errors import UserError, unknown
 from affectjax.examples import trivial
 from affectjax.systems.masked_ssl import experiment, views
 

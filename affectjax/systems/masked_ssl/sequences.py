@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.data import folds
-from affectjax.errors import UserError, unknown
 from affectjax.examples import examples as examples_lib
 from affectjax.examples import shape, splits
 from affectjax.examples.examples import Examples

@@ -11,7 +11,7 @@ import optax
 
 from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import Batch, TrainState
-from affectjax.statistics import PRESENT
+from affectjax.metrics.statistics import PRESENT
 from affectjax.systems.masked_ssl import masks
 from affectjax.systems.masked_ssl.masks import Masking
 from affectjax.systems.masked_ssl.network import Predictor, Pretext

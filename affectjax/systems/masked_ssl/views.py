@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectjax import metrics
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 from affectjax.examples import targets, trivial
 from affectjax.examples.examples import Examples
 

@@ -9,8 +9,8 @@ where the paper trains the upper part of EmoNet on a frozen trunk.
 from collections.abc import Mapping
 from typing import Any
 
+from affectjax.common.errors import unknown
 from affectjax.engine.types import Experiment
-from affectjax.errors import unknown
 from affectjax.systems.mtclar import heads, labelling, siamese
 
 STAGES = {'siamese': siamese.build, 'label': labelling.build, 'head': heads.build}

@@ -25,8 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine import checkpoint
-from affectjax.errors import UserError, unknown
 from affectjax.layers.heads import BatchNorm
 from affectjax.systems.mtclar import spread as spread_lib
 from affectjax.systems.mtclar import supports

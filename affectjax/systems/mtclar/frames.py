@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError
 from affectjax.data.corpus import Ragged
-from affectjax.errors import UserError
 from affectjax.examples import examples as examples_lib
 from affectjax.examples import shape
 from affectjax.examples.examples import Examples

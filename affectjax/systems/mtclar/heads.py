@@ -11,11 +11,12 @@ import numpy as np
 import optax
 
 from affectjax import metrics
-from affectjax.data import features, pipeline
+from affectjax.common.errors import UserError, unknown
+from affectjax.data import features
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
-from affectjax.errors import UserError, unknown
+from affectjax.examples import batches as batches_lib
 from affectjax.examples import splits
 from affectjax.objectives import regression
 from affectjax.systems.mtclar import frames as frames_lib
@@ -48,11 +49,11 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 
   def batches(split, seed):
     if split != 'train':
-      return pipeline.ordered(rows[split], gather, batch_size)
+      return batches_lib.ordered(rows[split], gather, batch_size)
     if head['balanced']:
       draw = lambda rng, n: {'row': _balanced(frames.emotion[rows['train']], rows['train'], rng, n)}
-      return pipeline.drawn(draw, lambda d: gather(d['row']), batch_size, seed)
-    return pipeline.shuffled(rows['train'], gather, batch_size, seed)
+      return batches_lib.drawn(draw, lambda d: gather(d['row']), batch_size, seed)
+    return batches_lib.shuffled(rows['train'], gather, batch_size, seed)
 
   score = functools.partial(_score, head['target'])
   if head['method'] == 'ridge':

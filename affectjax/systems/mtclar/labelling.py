@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from affectjax import metrics
-from affectjax.data import features, pipeline
+from affectjax.common.errors import UserError, unknown
+from affectjax.data import features
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
-from affectjax.errors import UserError, unknown
+from affectjax.examples import batches as batches_lib
 from affectjax.examples import splits
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network, siamese, supports
@@ -51,7 +52,9 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     del seed  # supports are drawn once, from the cell's seed
     plan = plans[split]
     size = parallel.round_up(max(1, _PAIRS_PER_BATCH // plan['anchor'].shape[1]), label['smooth_block'])
-    return pipeline.ordered(np.arange(len(plan['row'])), functools.partial(_gather, frames, plan, uses_network), size)
+    return batches_lib.ordered(
+      np.arange(len(plan['row'])), functools.partial(_gather, frames, plan, uses_network), size
+    )
 
   predict = _network_predict(_key(config)) if uses_network else _label_predict
   return Experiment(

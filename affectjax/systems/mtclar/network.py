@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from affectjax.common.errors import unknown
 from affectjax.engine import parallel
-from affectjax.errors import unknown
 from affectjax.layers.heads import DenseStack
 
 EMBEDDING = 256

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 
 NEAR, FAR = 0.2, 0.4  # VA distance below which two frames are "same", above which "different": our choice
 _ROUNDING = 1e-6  # labels come in steps of 0.1, as float32: two steps apart must not be "same" by rounding

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 
-from affectjax.data import pipeline
 from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
+from affectjax.examples import batches as batches_lib
 from affectjax.examples import examples as examples_lib
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import heads
@@ -54,7 +54,7 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
 
   return Predictor(
     final['params'], final['extra'], {name: x[present]}, {name: standard},
-    lambda: pipeline.ordered(np.arange(len(x)), gather, size), -(-len(x) // size),
+    lambda: batches_lib.ordered(np.arange(len(x)), gather, size), -(-len(x) // size),
     heads.predict(net, target), table,
   )  # fmt: skip
 

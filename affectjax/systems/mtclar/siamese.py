@@ -14,11 +14,12 @@ import numpy as np
 import optax
 
 from affectjax import metrics
-from affectjax.data import features, pipeline
+from affectjax.common.errors import UserError, unknown
+from affectjax.data import features
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
-from affectjax.errors import UserError, unknown
+from affectjax.examples import batches as batches_lib
 from affectjax.examples import splits
 from affectjax.objectives import contrastive, regression
 from affectjax.systems.mtclar import frames as frames_lib
@@ -65,10 +66,10 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     sampler = pairs.sampler(frames, rows[split], config['pairs']['rule'], config['pairs']['same_video'])
     draw = lambda rng, n: vars(sampler.draw(rng, n))
     if split == 'train':
-      return pipeline.drawn(draw, gather, batch_size, seed)
+      return batches_lib.drawn(draw, gather, batch_size, seed)
     # as many pairs as frames, the same ones at every evaluation: a selection that is noisy by its draw is no selection
     fixed = draw(np.random.default_rng((seed, {'dev': 1, 'test': 2}[split])), len(rows[split]))
-    return pipeline.ordered(
+    return batches_lib.ordered(
       np.arange(len(rows[split])), lambda i: gather({k: v[i] for k, v in fixed.items()}), batch_size
     )
 

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 
 RULES = (
   'every_k', 'video_first_k', 'video_rand_k', 'actor_first_k', 'actor_rand_k', 'other_actor', 'other_video',

@@ -9,8 +9,8 @@ these can be had back by `run.parity`. Of the paper's results one row is known.
 from collections.abc import Mapping
 from typing import Any
 
+from affectjax.common.errors import unknown
 from affectjax.engine.types import Experiment
-from affectjax.errors import unknown
 from affectjax.systems.vavl import experiment, references
 
 STAGES = {'network': experiment.build, 'reference': references.build}

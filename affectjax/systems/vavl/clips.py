@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import raters
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 from affectjax.examples import examples as examples_lib
 from affectjax.examples import shape, targets
 from affectjax.examples.examples import Examples
+from affectjax.labels import raters
 
 MODALITIES = ('audio', 'visual')
 

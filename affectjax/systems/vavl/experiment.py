@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from affectjax.data import buckets, pipeline
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
-from affectjax.errors import UserError, unknown
-from affectjax.examples import splits, targets
+from affectjax.examples import batches as batches_lib
+from affectjax.examples import buckets, splits, targets
 from affectjax.examples.examples import Examples
 from affectjax.layers.dense import COMPUTE
 from affectjax.systems.vavl import baselines, network, training, views
@@ -115,7 +115,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
         rows = np.random.default_rng((seed, 7)).permutation(rows)
       elif not parity['file_order']:
         rows = rows[np.argsort(sizes.of[rows], kind='stable')]  # of like length together
-      return pipeline.ordered(rows, lambda at: test(at, sizes.needed(at)), eval_size)
+      return batches_lib.ordered(rows, lambda at: test(at, sizes.needed(at)), eval_size)
     rows = rows[[any(given[m][i] for m in given) for i in rows]]
     if parity['file_order']:
       return buckets.in_file_order(rows, sizes, train, batch_size)

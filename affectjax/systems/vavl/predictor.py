@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from affectjax.data import buckets, pipeline
 from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
+from affectjax.examples import batches as batches_lib
+from affectjax.examples import buckets
 from affectjax.examples import examples as examples_lib
 from affectjax.systems.vavl import clips as clips_lib
 from affectjax.systems.vavl import experiment, views
@@ -49,7 +50,9 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
 
   return Predictor(
     final['params'], {**final['extra'], 'batch_stats': final['extra'].get('batch_stats') or {}}, real, standard,
-    lambda: pipeline.ordered(rows, lambda at: experiment.gather(clips, {}, clips.present, at, sizes.needed(at)), size),
+    lambda: batches_lib.ordered(
+      rows, lambda at: experiment.gather(clips, {}, clips.present, at, sizes.needed(at)), size
+    ),
     -(-len(rows) // size), experiment.predict(spec), table, _notes(lengths, data['max_frames']),
   )  # fmt: skip
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from affectjax.common.errors import UserError, unknown
 from affectjax.engine.types import Experiment
-from affectjax.errors import UserError, unknown
 from affectjax.examples import trivial
 from affectjax.examples.examples import Examples
 from affectjax.systems.vavl import clips as clips_lib

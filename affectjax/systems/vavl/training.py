@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from affectjax.common.errors import unknown
 from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import TrainState
-from affectjax.errors import unknown
 from affectjax.layers.transformer import masked_mean
 from affectjax.objectives import regression
 from affectjax.systems.vavl.network import VAVL

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from affectjax import metrics
-from affectjax.errors import UserError, unknown
+from affectjax.common.errors import UserError, unknown
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._run import Lacks, Run
 

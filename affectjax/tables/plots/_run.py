@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from affectjax import metrics
+from affectjax.common.errors import UserError
 from affectjax.engine.cell import Folder
-from affectjax.errors import UserError
 from affectjax.tables import bootstrap
 from affectjax.tables.summary import Summary
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from affectjax import metrics
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 from affectjax.tables.text import direction
 
 INK, PALE, GRID, ACCENT = '#1f3b57', '#8a97a3', '#e3e7eb', '#c4572b'

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from affectjax import distributions
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
+from affectjax.metrics import predictive
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._run import Cell, Lacks, Run, names, one_name
 
@@ -77,7 +77,7 @@ def _over_time(run: Run, cell: Cell, item: str, target: str, span=EVER) -> dict[
 
 def half_width(share: float, sd: np.ndarray, df: np.ndarray) -> np.ndarray:
   """Half the central interval of that probability of a Gaussian (df inf) or a Student-t of that standard deviation."""
-  _, scale = distributions.predicted(sd, df)
+  _, scale = predictive.predicted(sd, df)
   p = 0.5 + share / 2
   with np.errstate(invalid='ignore'):
     return scale * np.where(df == np.inf, scipy.special.ndtri(p), scipy.special.stdtrit(df, p))

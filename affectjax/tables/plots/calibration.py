@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax import distributions
+from affectjax.metrics import predictive
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._run import Lacks, Run, names
 
@@ -24,7 +24,7 @@ def reads(spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def observed(x: np.ndarray, m: np.ndarray, s: np.ndarray, df: np.ndarray) -> np.ndarray:
   """Share of the values x [M, R] inside the central intervals of `SHARES`, as `coverage.*`; NaN where unknown."""
   kept = ~np.isnan(x).all(1)
-  off = 2 * np.abs(distributions.pit(x[kept], m[kept], s[kept], df[kept]) - 0.5)
+  off = 2 * np.abs(predictive.pit(x[kept], m[kept], s[kept], df[kept]) - 0.5)
   off = off[~np.isnan(x[kept])]
   if not len(off) or np.isnan(off).any():
     return np.full(SHARES.shape, np.nan)

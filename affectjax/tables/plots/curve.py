@@ -8,7 +8,7 @@ dict(kind='curve', metric='kl.t.arousal', x_label='raters in training',      met
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._lines import Column, difference, draw_lines, is_pair, is_point
 from affectjax.tables.plots._run import Run, metric_names, names

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from affectjax.errors import unknown
+from affectjax.common.errors import unknown
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._run import Lacks, Run, metric_names, names, one_name
 from affectjax.tables.summary import Entry

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from affectjax import metrics
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 from affectjax.tables import matrix
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._run import Lacks, Run

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from affectjax import metrics
-from affectjax.errors import UserError
+from affectjax.common.errors import UserError
 from affectjax.tables.plots import _style
 from affectjax.tables.plots._lines import Column, difference, draw_lines, is_point
 from affectjax.tables.plots._run import Run, names

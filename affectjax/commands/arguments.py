@@ -1,0 +1,46 @@
+"""What the commands share: flags and arguments that are refused in one line, and exit statuses."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from affectjax.common.errors import UserError
+
+USAGE = 2
+
+
+class Parser(argparse.ArgumentParser):
+  """Arguments of the smaller commands: refuses in one line that ends in `hint`, and takes no abbreviations."""
+
+  def __init__(self, *args, hint: str, **kwargs):
+    super().__init__(*args, allow_abbrev=False, **kwargs)
+    self._hint = hint
+
+  def error(self, message: str):
+    raise UserError(f'{message}; {self._hint}')
+
+
+def _said(error: Exception) -> str:
+  """The line of an error that says what is wrong: a config file's own failure arrives as a whole traceback."""
+  text = str(error.args[0] if error.args else error).replace("\\'", "'").replace('\\n', ' ')
+  text = text[1:-1] if len(text) > 1 and text[0] == text[-1] == "'" else text
+  return text.strip().splitlines()[-1] if 'Traceback (most recent call last)' in text else text
+
+
+def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
+  """Parses flags, runs `main(positional arguments)` and returns the exit status; 2 with one line for bad input."""
+  argv = list(sys.argv if argv is None else argv)
+  try:
+    try:
+      rest = flags.FLAGS(argv)[1:]
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, ImportError, SyntaxError, OSError) as error:
+      raise UserError(f'flags: {_said(error)}') from error
+    for argument in rest:
+      if '=' in argument:
+        raise UserError(f'argument {argument!r} is not a flag; flags begin with two dashes: --{argument}')
+    return main(rest) or 0
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return USAGE

@@ -1,0 +1,1 @@
+"""Labels per frame in the files of other tools."""

@@ -1,0 +1,1 @@
+"""From votes and ratings of people to labels."""

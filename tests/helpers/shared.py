@@ -1,0 +1,25 @@
+"""Where the real data packs lie (without them a test skips with its reason, in CI it fails); devices of a process."""
+
+import os
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def pack(name: str) -> pathlib.Path:
+  """The folder of a data pack, from AFFECTJAX_SHARED_DATA or ../shared/data beside the checkout."""
+  folder = pathlib.Path(os.environ.get('AFFECTJAX_SHARED_DATA', ROOT.parent / 'shared' / 'data')) / name
+  if not folder.is_dir():
+    message = f'data pack {name} is not at {folder}; set AFFECTJAX_SHARED_DATA'
+    if os.environ.get('CI') == 'true':
+      pytest.fail(message)
+    pytest.skip(message)
+  return folder
+
+
+def flags_for(devices: int) -> str:
+  """XLA_FLAGS for a process of a test: as here, with so many virtual devices."""
+  return re.sub(r'(device_count=)\d+', rf'\g<1>{devices}', os.environ['XLA_FLAGS'])
