@@ -58,7 +58,10 @@ def _run():
   run.emotions = AFFECTNET
   run.data = dict(modalities=('visual',), summary=(), context=1, split='folds', folds=5, dev=0.05, seed=5)
   run.pairs = dict(rule='class', same_video=0.0)
-  run.model = dict(fusion='concat', dropout=0.5, adapter_dropout=0.1)
+  run.model = dict(  # adapter, embedding, projector, head: units per layer
+    fusion='concat', dropout=0.5, adapter_dropout=0.1, adapter=512, embedding=256, projector=(2048, 1024, 512, 128),
+    head=(1024, 512, 256, 128),
+  )  # fmt: skip
   run.augment = dict(dropout=0.1, noise=0.05)
   run.loss = dict(
     delta='scheduled', exponent=2.0, margin=0.25, weights='random',

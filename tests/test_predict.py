@@ -37,13 +37,8 @@ def same_classes(found, names, shares):
 # MT-CLAR
 
 
-@pytest.fixture
-def narrow(monkeypatch):
-  small.shrink(monkeypatch.setattr)
-
-
 @pytest.mark.parametrize('target', ['va', slow('emotion')])
-def test_heads_of_mtclar_per_frame(tmp_path, narrow, target):
+def test_heads_of_mtclar_per_frame(tmp_path, target):
   config = small.config(f'control_{target}_afew_va', 'representation', steps=8)
   run = predict_cells.train(tmp_path, config)
   predict_cells.export(config, tmp_path / 'in')
@@ -63,7 +58,7 @@ def test_heads_of_mtclar_per_frame(tmp_path, narrow, target):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('summary', [(), ('mean',)], ids=['frames', 'examples'])
-def test_heads_of_mtclar_on_images(tmp_path, narrow, summary):
+def test_heads_of_mtclar_on_images(tmp_path, summary):
   config = small.config('control_va_affectnet', 'representation', steps=4, data=dict(summary=summary))
   run = predict_cells.train(tmp_path, config)
   predict_cells.export(config, tmp_path / 'in')

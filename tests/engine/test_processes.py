@@ -26,7 +26,7 @@ def start(workdir: pathlib.Path, config: pathlib.Path, devices: int, *flags: str
   command = [
     sys.executable,
     '-m',
-    'tests.helpers.small',
+    'affectjax.main',
     f'--config={config}',
     f'--workdir={workdir}',
     '--folds=0',

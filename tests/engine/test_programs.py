@@ -25,7 +25,6 @@ def test_programs_are_let_go_when_they_are_too_many(monkeypatch):
 
 
 def test_a_cell_starts_with_few_programs_and_gives_the_same_scores(monkeypatch, tmp_path):
-  small.shrink(monkeypatch.setattr)
   config = small.config('control_va_afew_va', 'representation', steps=2, eval_every=0, select='last')
   first = train.run(config, tmp_path / 'first')
   held = live()

@@ -57,11 +57,9 @@ SIAMESE = dict(x='first', label='delta', target='delta_valence', score='acc.same
 @pytest.fixture(scope='module', params=['head', pytest.param('siamese', marks=pytest.mark.slow)])
 def built(request):
   """A head's or a Siamese experiment of 12 steps and its config, built once so that it is compiled once."""
-  with pytest.MonkeyPatch.context() as patch:
-    small.shrink(patch.setattr)
-    row = ('siamese', 'labelling') if request.param == 'siamese' else ('control_va_afew_va', 'representation')
-    config = small.config(*row, select='last')
-    yield config, mtclar.build(config, None)
+  row = ('siamese', 'labelling') if request.param == 'siamese' else ('control_va_afew_va', 'representation')
+  config = small.config(*row, select='last')
+  return config, mtclar.build(config, None)
 
 
 def names(config):

@@ -74,7 +74,10 @@ def module(config: Mapping[str, Any]) -> network.Supervised:
   """The network of a config."""
   head = config['head']
   out = 2 if head['target'] == 'va' else len(config['emotions'])
-  return network.Supervised(out, head['target'] == 'va', head['on_features'], head['dropout'], parallel.AXIS)
+  return network.Supervised(
+    out, head['target'] == 'va', head['on_features'], head['dropout'], parallel.AXIS,
+    *network.widths(config['model'], 'head'),
+  )  # fmt: skip
 
 
 def _balanced(classes: np.ndarray, rows: np.ndarray, rng: np.random.Generator, n: int) -> np.ndarray:

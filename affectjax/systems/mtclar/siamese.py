@@ -31,7 +31,9 @@ TASKS = ('valence', 'similarity', 'arousal', 'contrast')  # order of the random 
 def module(config: Mapping[str, Any]) -> network.Siamese:
   """The network of a config."""
   model = config['model']
-  return network.Siamese(model['fusion'], model['dropout'], model['adapter_dropout'], parallel.AXIS)
+  return network.Siamese(
+    model['fusion'], model['dropout'], model['adapter_dropout'], parallel.AXIS, *network.widths(model, 'projector')
+  )
 
 
 def normalise(extra: Mapping[str, Any], x: jax.Array) -> jax.Array:
