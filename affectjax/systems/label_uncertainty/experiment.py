@@ -16,6 +16,7 @@ from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
+from affectjax.examples.streams import Rows
 from affectjax.metrics import predictive
 from affectjax.systems.label_uncertainty import losses, network, postprocess, windows
 
@@ -25,6 +26,7 @@ SPREADS = ('passes', 'direct', 'dropout', 'members', 'none', 'only')
 SCORED = ('ccc.pooled.{}', 'ccc.per_video.{}', 'ccc.pooled.{}_post', 'ccc.pooled.{}_meanweight', 'ccc.pooled.{}_spread',
           'ccc.per_video.{}_spread', 'kl.gauss.{}', 'kl.t.{}', 'kl.t_minus_floor.{}', 'kl.true.{}', 'nll.raters.{}',
           'crps.raters.{}', 'coverage.50.{}', 'coverage.80.{}', 'coverage.95.{}', 'calibration.raters.{}')  # fmt: skip
+TRAINED = ('id', 'window', 'x', 'x_mask', 'mean', 'spread', 'count')  # of `windows.cut`
 _INIT, _PREDICT = 2**31 - 1, 2**31 - 2
 
 
@@ -95,14 +97,14 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   told = optim.key(optimizer)
   state = functools.partial(_init, cell, optim.make(optimizer, steps), data.standard)
 
-  def batches(side, seed):
-    arrays = data.sides[side]
-    if side == 'train':
-      trained = {k: arrays[k] for k in ('id', 'window', 'x', 'x_mask', 'mean', 'spread', 'count')}
-      gather = lambda i: {k: v[i] for k, v in trained.items()}
-      return batches_lib.shuffled(np.arange(len(arrays['window'])), gather, batch_size, seed)
-    size = parallel.global_batch(config['eval_batch_size'])
-    return batches_lib.ordered(np.arange(len(arrays['window'])), lambda i: {k: v[i] for k, v in arrays.items()}, size)
+  def batches(split, seed):
+    arrays = data.sides[split]
+    index, on_disk = np.arange(len(arrays['window'])), isinstance(arrays['x'], Rows)
+    names = TRAINED if split == 'train' else tuple(arrays)
+    gather = lambda at: {k: arrays[k][at] for k in names}
+    if split == 'train':
+      return batches_lib.shuffled(index, gather, batch_size, seed, on_disk)
+    return batches_lib.ordered(index, gather, parallel.global_batch(config['eval_batch_size']), on_disk)
 
   return Experiment(
     batches=batches,

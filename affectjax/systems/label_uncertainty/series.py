@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ class Recording:
   Attributes:
     id, group: of the recording; `group` is what must not leak (speaker, conversation, film segment).
     rate: labels per second.
-    x: [T, D] float32 features (or waveform, D = 640); x_mask: [T] bool, whether there are any.
+    source: x, see there, or a function that reads it.
+    x_mask: [T] bool, whether there are features.
     ratings: [T, R, A] float32 in [-1, 1], NaN where a rater has none.
     true: [T, A, 3] float32 location, scale and degrees of freedom of the twin's true distribution, or None.
   """
@@ -29,13 +30,23 @@ class Recording:
   id: str
   group: str
   rate: float
-  x: np.ndarray
+  source: np.ndarray | Callable[[], np.ndarray]
   x_mask: np.ndarray
   ratings: np.ndarray
   true: np.ndarray | None
 
   def __len__(self) -> int:
     return len(self.ratings)
+
+  @property
+  def on_disk(self) -> bool:
+    """Whether features are read when they are asked for."""
+    return callable(self.source)
+
+  @property
+  def x(self) -> np.ndarray:
+    """[T, D] float32 features (or waveform, D = 640)."""
+    return self.source() if callable(self.source) else self.source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,22 +109,27 @@ def _of(examples: Examples, summary: tuple[str, ...], rate: float) -> Series:
     raise UserError('run.data.rate_hz must be 0 with a waveform: averaged samples are no sound')
   first = starts(examples)
   bounds = zip(first, np.append(first[1:], len(examples)), strict=True)
-  recordings = [_recording(examples, np.arange(a, b), summary) for a, b in bounds]
-  if rate:
-    recordings = [resample(r, rate) for r in recordings]
+  recordings = [_recording(examples, np.arange(a, b), summary, rate) for a, b in bounds]
   return Series(examples.name, tuple(examples.meta['attributes']), waveform, tuple(recordings))
 
 
-def _recording(examples: Examples, index: np.ndarray, summary: Sequence[str]) -> Recording:
+def _recording(examples: Examples, index: np.ndarray, summary: Sequence[str], rate: float) -> Recording:
   """One item: a single example with many labels, or many examples one after the other (a film, second by second)."""
+  whole = functools.partial(_read, examples, index, summary, rate)
+  return dataclasses.replace(whole(), source=lambda: whole().x) if examples.on_disk else whole()
+
+
+def _read(examples: Examples, index: np.ndarray, summary: Sequence[str], rate: float) -> Recording:
+  """`_recording` with its features in memory, at `rate` labels per second, or their own for 0."""
   given, mask = (examples.series(key).take(index) for key in ('ratings', 'ratings_mask'))
   ratings = np.where(mask.values, given.values, np.nan)
   x, x_mask = frames(examples, index, given.lengths, summary)
   true, names = None, [f'{a}_true' for a in examples.meta['attributes']]
   if all(name in examples.columns for name in names):
     true = np.stack([examples.series(name).take(index).values for name in names], 1)
-  return Recording(str(examples.item[index[0]]), str(examples.group[index[0]]), _label_rate(examples, index[0]), x,
+  made = Recording(str(examples.item[index[0]]), str(examples.group[index[0]]), _label_rate(examples, index[0]), x,
                    x_mask, ratings.astype(np.float32), true)  # fmt: skip
+  return resample(made, rate) if rate else made
 
 
 def _label_rate(examples: Examples, i: int) -> float:
@@ -203,7 +219,7 @@ def resample(recording: Recording, rate: float) -> Recording:
     df = true[np.searchsorted(step, np.arange(count)), :, 2:]  # inf does not average
     true = np.concatenate([average(true[..., :2], np.ones(true[..., :2].shape, bool)), df], -1)
   return dataclasses.replace(
-    recording, rate=float(rate), x=np.where(x_mask[:, None], x, 0), x_mask=x_mask,
+    recording, rate=float(rate), source=np.where(x_mask[:, None], x, 0), x_mask=x_mask,
     ratings=average(recording.ratings, np.isfinite(recording.ratings)), true=true,
   )  # fmt: skip
 

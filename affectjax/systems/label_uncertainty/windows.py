@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from affectjax.common.errors import UserError
-from affectjax.data import features
 from affectjax.examples import shape, splits
 from affectjax.examples.examples import SIDES
+from affectjax.examples.streams import Rows
 from affectjax.labels import raters
 from affectjax.systems.label_uncertainty import delays as delays_lib
 from affectjax.systems.label_uncertainty import series as series_lib
@@ -133,16 +133,21 @@ def _shifted(recording: Recording, delays: tuple[float, ...]) -> Recording:
 def _standard(part: Series) -> dict[str, np.ndarray]:
   if part.waveform:  # it stays as it is
     return shape.unchanged(part.recordings[0].x.shape[1])
-  return features.standardiser(np.concatenate([r.x[r.x_mask] for r in part.recordings]))
+  width = part.recordings[0].x.shape[1]
+  found = shape.scaling(*shape.moments_of((r.x[r.x_mask] for r in part.recordings), width))
+  if found is None:
+    raise UserError(f'{part.name}: no frame of the training recordings has features; look at it with affectjax.doctor')
+  return found
 
 
 def cut(recordings: list[Recording], frames: int, first: int, attributes: tuple[str, ...]) -> dict[str, np.ndarray]:
   """Windows of whole recordings, one after the other; the last of a recording is padded.
 
   Returns:
-    id, group, item [W] str; window [W] int32, its number; x [W, T, D]; x_mask [W, T]; time_s [W, T], NaN in padding;
-    mean, spread, count [W, T, A] of the raters (0 where there is none; spread 0 below two raters); ratings
-    [W, T, R, A]; true [W, T, A, 3]; agreement [W, A] the raters' mean pairwise correlation, NaN where there is none.
+    id, group, item [W] str; window [W] int32, its number; x [W, T, D], `Rows` if features stay on disk; x_mask [W, T];
+    time_s [W, T], NaN in padding; mean, spread, count [W, T, A] of the raters (0 where there is none; spread 0 below
+    two raters); ratings [W, T, R, A]; true [W, T, A, 3]; agreement [W, A] the raters' mean pairwise correlation, NaN
+    where there is none.
   """
   slots = max(r.ratings.shape[1] for r in recordings)
   pieces: dict[str, list[np.ndarray]] = {}
@@ -152,7 +157,7 @@ def cut(recordings: list[Recording], frames: int, first: int, attributes: tuple[
     ratings[:, : r.ratings.shape[1]] = np.where(r.x_mask[:, None, None], r.ratings, np.nan)
     there = np.isfinite(ratings)
     arrays = {
-      'x': np.where(r.x_mask[:, None], r.x, 0).astype(np.float32), 'x_mask': r.x_mask, 'ratings': ratings,
+      'x_mask': r.x_mask, 'ratings': ratings,
       'time_s': (np.arange(len(r)) / r.rate).astype(np.float32), 'count': there.sum(1).astype(np.float32),
       'mean': np.nan_to_num(raters.masked_mean(ratings, there, 1)).astype(np.float32),
       'spread': np.nan_to_num(raters.spread(ratings, there, 1)).astype(np.float32),
@@ -167,7 +172,26 @@ def cut(recordings: list[Recording], frames: int, first: int, attributes: tuple[
   out = {k: np.concatenate(v) for k, v in pieces.items()} | {k: np.array(v) for k, v in names.items()}
   out['window'] = np.arange(first, first + len(out['id']), dtype=np.int32)
   out['agreement'] = np.stack([raters.window_agreement(out['ratings'][..., a]) for a in range(len(attributes))], -1)
-  return out
+  return {**out, 'x': _features(recordings, frames)}
+
+
+def _features(recordings: list[Recording], frames: int) -> np.ndarray | Rows:
+  """The features of `cut`, [W, T, D]."""
+  counts = np.array([-(-len(r) // frames) for r in recordings])
+  of = lambda r, n: _windows(np.where(r.x_mask[:, None], r.x, 0).astype(np.float32), n, frames)
+  if not any(r.on_disk for r in recordings):
+    return np.concatenate([of(r, n) for r, n in zip(recordings, counts, strict=True)])
+  owner, first = np.repeat(np.arange(len(counts)), counts), np.cumsum(counts) - counts
+  width = recordings[0].x.shape[1]
+
+  def take(index: np.ndarray) -> np.ndarray:
+    x = np.empty((len(index), frames, width), np.float32)
+    for k in np.unique(owner[index]):  # a recording is one record on disk, or some in a row
+      own = owner[index] == k
+      x[own] = of(recordings[k], counts[k])[index[own] - first[k]]
+    return x
+
+  return Rows((len(owner), frames, width), take)
 
 
 def _windows(values: np.ndarray, windows: int, frames: int) -> np.ndarray:

@@ -49,23 +49,29 @@ def _length(config: Mapping[str, Any], rows: int, batch_size: int) -> tuple[int,
   return config['steps'] or by_epochs, math.ceil(rows / batch_size)
 
 
-def _batches(table: Mapping[str, np.ndarray], sides, batch_size: int, eval_size: int):
-  """Batches of a side, or the row numbers of those of training."""
-  gather = lambda rows: {k: v[rows] for k, v in table.items()}
-  numbers = lambda rows: {'row': rows.astype(np.int32)}
+def _batches(
+  examples: Examples, more: Mapping[str, np.ndarray], rows: Rows, batch_size: int, eval_size: int
+) -> dict[str, Any]:
+  """`batches` and `table` of an experiment; a table cannot be had of what stays on disk.
 
-  def batches(side, seed):
-    if side in ('train', 'rows'):
-      return batches_lib.shuffled(sides['train'], gather if side == 'train' else numbers, batch_size, seed)
-    return batches_lib.ordered(sides[side], gather, eval_size)
-
-  return batches
-
-
-def _table(examples: Examples, more: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """What batches are rows of."""
+  Args:
+    examples: N of them.
+    more: columns [N, ...] beside names and features.
+    rows: index of the examples of each split.
+    batch_size, eval_size: of all devices.
+  """
   x, real = sequences_lib.stream(examples).dense()
-  return {'id': examples.id, 'group': examples.group, 'item': examples.item, 'x': x, 'real': real, **more}
+  table = {'id': examples.id, 'group': examples.group, 'item': examples.item, 'x': x, 'real': real, **more}
+  gather, on_disk = lambda index: {k: v[index] for k, v in table.items()}, examples.on_disk
+
+  def batches(split, seed):
+    if split == 'rows':
+      return batches_lib.shuffled(rows['train'], lambda index: {'row': index.astype(np.int32)}, batch_size, seed)
+    if split == 'train':
+      return batches_lib.shuffled(rows['train'], gather, batch_size, seed, on_disk)
+    return batches_lib.ordered(rows[split], gather, eval_size, on_disk)
+
+  return {'batches': batches, 'table': None if on_disk else table}
 
 
 # Pretraining
@@ -116,16 +122,15 @@ def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
   length, epoch = _length(config, len(sides['train']), batch_size)
   standard = sequences_lib.standardiser(examples, sides['train'])
-  table = _table(examples, {'row': np.arange(len(examples), dtype=np.int32)})
+  number = {'row': np.arange(len(examples), dtype=np.int32)}
   return Experiment(
-    batches=_batches(table, sides, batch_size, eval_size),
+    **_batches(examples, number, sides, batch_size, eval_size),
     init=functools.partial(_init_pretraining, cell, optim.make(config['optim'], length), standard),
     step=_pretext_step(cell, optim.key(config['optim']), length),
     predict=training.pretext_predict(cell),
     score=lambda out: {k: float(np.mean(out[k])) for k in ('loss', 'loss_mean', 'loss_interpolated')},
     steps=length,
     epoch=epoch,
-    table=table,
   )
 
 
@@ -184,11 +189,11 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   median = views.medians(label, sides['train'])  # of all labels, so that skill means the same at every budget
   pool = sequences_lib.pool(examples, sides, config)  # features need no label: as in pretraining
   sides = limited(examples, sides, label, config)
-  cell = finetuning(config, len(names))
+  cell, width = finetuning(config, len(names)), sequences_lib.stream(examples).width
   batch_size = parallel.global_batch(min(config['batch_size'], len(sides['train'])))
   length, epoch = _length(config, len(sides['train']), batch_size)
   extra = {'input': sequences_lib.standardiser(examples, pool), **training.statistics(cell)}
-  table = _table(examples, {'label': label, 'median': median})
+  eval_size = parallel.global_batch(config['eval_batch_size'])
   rates, select = tuple(float(lr) for lr in config['tune']['encoder_lr']), views.selection(config)
 
   def init(key, batch):
@@ -197,15 +202,14 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     return TrainState.create(params, training.optimiser(cell, config['optim'], length, rates, params), key, extra)
 
   return Experiment(
-    batches=_batches(table, sides, batch_size, parallel.global_batch(config['eval_batch_size'])),
+    **_batches(examples, {'label': label, 'median': median}, sides, batch_size, eval_size),
     init=init,
-    step=_task_step(cell, optim.key(config['optim']), length, rates, table['x'].shape[1:]),
+    step=_task_step(cell, optim.key(config['optim']), length, rates, (config['data']['frames'], width)),
     predict=training.finetune_predict(cell),
     score=functools.partial(views.score, names, rates, select),
     steps=length,
     epoch=epoch,
     finish=functools.partial(views.finish, names, select),
-    table=table,
   )
 
 

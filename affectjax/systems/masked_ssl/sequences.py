@@ -12,7 +12,7 @@ from affectjax.examples import examples as examples_lib
 from affectjax.examples import shape, splits
 from affectjax.examples.examples import Examples
 from affectjax.examples.splits import Rows
-from affectjax.examples.streams import Memory
+from affectjax.examples.streams import Stream
 
 CHOICES = {'keep': ('first', 'last'), 'pad': ('right', 'left'), 'standard': ('corpus', 'group')}
 
@@ -43,7 +43,7 @@ def shaped(examples: Examples, data: Mapping[str, Any]) -> Examples:
   return dataclasses.replace(examples, streams=streams)
 
 
-def stream(examples: Examples) -> Memory:
+def stream(examples: Examples) -> Stream:
   """Of the one modality; its `dense` is x [N, T, D] and real [N, T]."""
   (only,) = examples.streams.values()
   return only

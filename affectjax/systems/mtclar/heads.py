@@ -12,7 +12,6 @@ import optax
 
 from affectjax import metrics
 from affectjax.common.errors import UserError, unknown
-from affectjax.data import features
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
@@ -49,11 +48,11 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 
   def batches(split, seed):
     if split != 'train':
-      return batches_lib.ordered(rows[split], gather, batch_size)
+      return batches_lib.ordered(rows[split], gather, batch_size, frames.on_disk)
     if head['balanced']:
       draw = lambda rng, n: {'row': _balanced(frames.emotion[rows['train']], rows['train'], rng, n)}
-      return batches_lib.drawn(draw, lambda d: gather(d['row']), batch_size, seed)
-    return batches_lib.shuffled(rows['train'], gather, batch_size, seed)
+      return batches_lib.drawn(draw, lambda d: gather(d['row']), batch_size, seed, frames.on_disk)
+    return batches_lib.shuffled(rows['train'], gather, batch_size, seed, frames.on_disk)
 
   score = functools.partial(_score, head['target'])
   if head['method'] == 'ridge':
@@ -61,7 +60,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     return Experiment(batches, init, None, _ridge_predict(head['target']), score)
   tx = optim.make(config['optim'], steps, frozen=('encoder',))
   net = module(config)
-  init = functools.partial(_init, net, tx, features.standardiser(frames.x[rows['train']]), head)
+  init = functools.partial(_init, net, tx, frames_lib.standardiser(frames, rows['train']), head)
   step = _step(net, head['target'], optim.key(config['optim']), config['loss']['exponent'], config['epochs'], steps)
   return Experiment(batches, init, step, predict(net, head['target']), score, steps)
 
@@ -150,11 +149,10 @@ def _fit(frames, rows, target: str, classes: int, key, batch) -> TrainState:
   """The ridge baseline: fitted on train, penalty by dev, kept as one affine map."""
   del batch
   y = frames.labels if target == 'va' else np.eye(classes, dtype=np.float32)[np.maximum(frames.emotion, 0)]
-  x, train, dev = frames.x, rows['train'], rows['dev']
-  fitted = ridge.Ridge(x[train], y[train], ridge.best_penalty(x[train], y[train], x[dev], y[dev]))
-  zero = np.zeros((1, x.shape[1]))
-  bias = fitted(zero)[0]
-  weights = fitted(np.eye(x.shape[1])) - bias
+  fitted = ridge.best(frames.x, rows['train'], rows['dev'], y)
+  width = frames.x.shape[1]
+  bias = fitted(np.zeros((1, width)))[0]
+  weights = fitted(np.eye(width)) - bias
   params = {'weights': weights.astype(np.float32), 'bias': bias.astype(np.float32)}
   return TrainState.create(params, optax.identity(), key)
 

@@ -14,11 +14,10 @@ import numpy as np
 
 from affectjax import metrics
 from affectjax.common.errors import UserError, unknown
-from affectjax.data import features
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import splits
+from affectjax.examples import shape, splits
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network, siamese, supports
 from affectjax.systems.mtclar.ridge import ridge_by_dev
@@ -52,9 +51,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     del seed  # supports are drawn once, from the cell's seed
     plan = plans[split]
     size = parallel.round_up(max(1, _PAIRS_PER_BATCH // plan['anchor'].shape[1]), label['smooth_block'])
-    return batches_lib.ordered(
-      np.arange(len(plan['row'])), functools.partial(_gather, frames, plan, uses_network), size
-    )
+    gather = functools.partial(_gather, frames, plan, uses_network)
+    return batches_lib.ordered(np.arange(len(plan['row'])), gather, size, frames.on_disk)
 
   predict = _network_predict(_key(config)) if uses_network else _label_predict
   return Experiment(
@@ -74,7 +72,7 @@ def _init(config, uses_network: bool, key: jax.Array, batch) -> TrainState:
   x = jax.ShapeDtypeStruct((2, batch['x'].shape[1]), jnp.float32)
   shapes = jax.eval_shape(siamese.module(config).init, jax.random.key(0), x, x)
   zeros = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)  # to be replaced by the warm start
-  extra = {'batch_stats': zeros['batch_stats'], 'input': features.standardiser(np.zeros((1, x.shape[1])))}
+  extra = {'batch_stats': zeros['batch_stats'], 'input': shape.unchanged(x.shape[1])}
   return TrainState.create(zeros['params'], _NoOptimiser, key, extra)
 
 

@@ -15,7 +15,6 @@ import optax
 
 from affectjax import metrics
 from affectjax.common.errors import UserError, unknown
-from affectjax.data import features
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
@@ -68,14 +67,13 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     sampler = pairs.sampler(frames, rows[split], config['pairs']['rule'], config['pairs']['same_video'])
     draw = lambda rng, n: vars(sampler.draw(rng, n))
     if split == 'train':
-      return batches_lib.drawn(draw, gather, batch_size, seed)
+      return batches_lib.drawn(draw, gather, batch_size, seed, frames.on_disk)
     # as many pairs as frames, the same ones at every evaluation: a selection that is noisy by its draw is no selection
     fixed = draw(np.random.default_rng((seed, {'dev': 1, 'test': 2}[split])), len(rows[split]))
-    return batches_lib.ordered(
-      np.arange(len(rows[split])), lambda i: gather({k: v[i] for k, v in fixed.items()}), batch_size
-    )
+    some = lambda i: gather({k: v[i] for k, v in fixed.items()})
+    return batches_lib.ordered(np.arange(len(rows[split])), some, batch_size, frames.on_disk)
 
-  standard = features.standardiser(frames.x[rows['train']])
+  standard = frames_lib.standardiser(frames, rows['train'])
   return Experiment(
     batches=batches,
     init=functools.partial(_init, config, optim.make(config['optim'], steps), standard),

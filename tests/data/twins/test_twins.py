@@ -10,7 +10,7 @@ from affectjax.common.errors import UserError
 from affectjax.data.store import opening
 from affectjax.data.twins import _faces, afew_va, affectnet
 from affectjax.engine import train
-from affectjax.systems.mtclar.ridge import Ridge
+from affectjax.systems.mtclar.ridge import fit
 from tests.helpers import small
 
 SMALL = {'affectnet': dict(train=2000, val=400), 'afew_va': dict(clips=40)}
@@ -39,7 +39,7 @@ def ridge_ccc(name, hidden=0, **knobs) -> np.ndarray:
   x = values(found['visual'])
   y = np.stack([values(found[k]) for k in ('valence', 'arousal')], 1)
   half = len(x) // 2
-  yhat = Ridge(x[:half], y[:half], 0.01)(x[half:])
+  yhat = fit(x, np.arange(half), y[:half], [0.01])[0](x[half:])
   return np.array([metrics.ccc(y[half:, i], yhat[:, i]) for i in range(2)])
 
 
