@@ -45,6 +45,11 @@ class Examples:
   def __len__(self) -> int:
     return len(self.id)
 
+  @property
+  def on_disk(self) -> bool:
+    """Whether frames of any modality stay on disk, so that batches are best read ahead (see `batches`)."""
+    return any(x.on_disk for x in self.streams.values())
+
   def column(self, key: str) -> np.ndarray:
     """A column [N, ...] by name; one that is not there, or has time, is refused with those there are."""
     plain = {k: v for k, v in self.columns.items() if not isinstance(v, Ragged)}

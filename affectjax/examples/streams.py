@@ -6,6 +6,7 @@ Axes: N examples, T frames of an example, D features, B examples of a batch.
 import abc
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,9 +21,11 @@ class Stream(abc.ABC):
 
   Attributes:
     mask: of each example [T] bool, its real frames.
+    on_disk: whether reading goes to disk.
   """
 
   mask: Ragged
+  on_disk: ClassVar[bool] = False
 
   @property
   @abc.abstractmethod
@@ -125,6 +128,7 @@ class Disk(Stream):
     mask: of each example [T] bool.
   """
 
+  on_disk: ClassVar[bool] = True
   key: str
   features: int
   sources: Sequence[RecordSource]
