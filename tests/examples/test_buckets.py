@@ -5,7 +5,6 @@ import pytest
 
 from affectjax.common.errors import UserError
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import buckets
 
 RNG = np.random.default_rng(0)
 LENGTHS = {'audio': RNG.integers(3, 200, 103), 'visual': RNG.integers(0, 60, 103)}
@@ -15,10 +14,10 @@ def gather(rows, frames):
   return {'row': rows, **{m: np.zeros((len(rows), n, 2), np.float32) for m, n in frames.items()}}
 
 
-def batches(rows=None, count=4, size=8, seed=0, longest=(), make=buckets.shuffled):
+def batches(rows=None, count=4, size=8, seed=0, longest=(), make=batches_lib.bucketed):
   rows = np.arange(103) if rows is None else rows
-  made = buckets.Buckets(LENGTHS, count, dict(longest))
-  return make(rows, made, gather, size, *([seed] if make is buckets.shuffled else []))
+  made = batches_lib.Buckets(LENGTHS, count, dict(longest))
+  return make(rows, made, gather, size, *([seed] if make is batches_lib.bucketed else []))
 
 
 def take(iterator, n):
@@ -27,7 +26,7 @@ def take(iterator, n):
 
 @pytest.mark.parametrize('count', [1, 3, 4, 50])
 def test_a_bucket_holds_its_clips_and_all_shorter_ones(count):
-  made = buckets.Buckets(LENGTHS, count, {})
+  made = batches_lib.Buckets(LENGTHS, count, {})
   assert 1 <= len(made.frames) <= count and made.of.min() >= 0 and made.of.max() == len(made.frames) - 1
   for rows in (np.arange(103), np.array([5]), RNG.choice(103, 10)):
     assert all((LENGTHS[m][rows] <= n).all() for m, n in made.needed(rows).items())
@@ -38,19 +37,19 @@ def test_a_bucket_holds_its_clips_and_all_shorter_ones(count):
 
 def test_lengths_by_hand():
   lengths = {'audio': np.array([10, 20, 40, 80]), 'visual': np.array([9, 3, 12, 1])}
-  made = buckets.Buckets(lengths, 2, {})  # shares of the longest: .75, .25, 1, 1
+  made = batches_lib.Buckets(lengths, 2, {})  # shares of the longest: .75, .25, 1, 1
   assert made.of.tolist() == [0, 0, 1, 1] and made.frames == [{'audio': 20, 'visual': 9}, {'audio': 80, 'visual': 12}]
-  cut = buckets.Buckets(lengths, 1, {'audio': 30, 'visual': 0})
+  cut = batches_lib.Buckets(lengths, 1, {'audio': 30, 'visual': 0})
   assert cut.frames == [{'audio': 30, 'visual': 12}]
-  nothing = buckets.Buckets({'audio': np.zeros(3, int)}, 2, {})
+  nothing = batches_lib.Buckets({'audio': np.zeros(3, int)}, 2, {})
   assert nothing.needed(np.arange(3)) == {'audio': 1}
-  assert buckets.Buckets({}, 2, {}).needed(np.arange(3)) == {}
+  assert batches_lib.Buckets({}, 2, {}).needed(np.arange(3)) == {}
 
 
 @pytest.mark.parametrize('count', [0, -1])
 def test_no_buckets_are_refused(count):
   with pytest.raises(UserError, match=f'{count} buckets'):
-    buckets.Buckets(LENGTHS, count, {})
+    batches_lib.Buckets(LENGTHS, count, {})
 
 
 def test_every_shape_is_of_a_small_set_and_padding_shrinks():
@@ -78,7 +77,7 @@ def test_batches_are_a_function_of_seed_and_step():
   assert all(same(first, second)) and not any(same(first, other))
 
 
-@pytest.mark.parametrize('make', [buckets.shuffled, buckets.in_file_order])
+@pytest.mark.parametrize('make', [batches_lib.bucketed, batches_lib.in_file_order])
 @pytest.mark.parametrize('stop', [1, 12, 17])
 def test_resumed_goes_on_where_it_stopped(make, stop):
   whole, torn = batches(make=make), batches(make=make)
@@ -90,13 +89,13 @@ def test_resumed_goes_on_where_it_stopped(make, stop):
 
 
 def test_clips_of_a_batch_are_of_like_length():
-  made = buckets.Buckets(LENGTHS, 4, {})
+  made = batches_lib.Buckets(LENGTHS, 4, {})
   spread = [np.ptp(made.of[b['row']]) for b in take(batches(), 24)]
   assert max(spread) <= 1 and np.mean(spread) < 0.5
 
 
 def test_fewer_rows_than_a_batch_are_padded():
-  for make in (buckets.shuffled, buckets.in_file_order):
+  for make in (batches_lib.bucketed, batches_lib.in_file_order):
     for batch in take(batches(rows=np.array([7, 9, 30]), make=make), 3):
       assert batch['mask'].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
       assert set(batch['row'][:3].tolist()) == {7, 9, 30} and len(batch['row']) == 8
@@ -104,7 +103,7 @@ def test_fewer_rows_than_a_batch_are_padded():
 
 def test_file_order_is_that_of_the_rows_every_epoch():
   rows = np.arange(20)[::-1]
-  made = take(batches(rows=rows, make=buckets.in_file_order), 6)
+  made = take(batches(rows=rows, make=batches_lib.in_file_order), 6)
   real = [b['row'][b['mask'] > 0].tolist() for b in made]
   assert sum(real[:3], []) == sum(real[3:], []) == rows.tolist() and [len(r) for r in real[:3]] == [8, 8, 4]
 

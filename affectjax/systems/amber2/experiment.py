@@ -162,8 +162,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 
   def batches(side, seed):
     if side == 'train':
-      return batches_lib.shuffled(train, gather, batch_size, seed)
-    return batches_lib.ordered(sides[side], gather, eval_size)
+      return batches_lib.shuffled(train, gather, batch_size, seed, items.on_disk)
+    return batches_lib.ordered(sides[side], gather, eval_size, items.on_disk)
 
   return Experiment(
     batches=batches,

@@ -13,7 +13,7 @@ from affectjax.common.errors import UserError, unknown
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import buckets, splits, targets
+from affectjax.examples import splits, targets
 from affectjax.examples.examples import Examples
 from affectjax.layers.dense import COMPUTE
 from affectjax.systems.vavl import baselines, network, training, views
@@ -99,7 +99,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   sides['train'] = splits.limited(sides['train'], data['limit'], data['seed'])
   given = clips_lib.presence(clips, sides['train'], data)
   lengths = {m: x.lengths for m, x in clips.streams.items()}
-  sizes = buckets.Buckets(lengths, data['buckets'], data['max_frames'])
+  sizes = batches_lib.Buckets(lengths, data['buckets'], data['max_frames'])
   cell = spec(config, {m: x.width for m, x in clips.streams.items()})
   batch_size = parallel.global_batch(config['batch_size'])
   eval_size = parallel.global_batch(config['eval_batch_size'])
@@ -115,11 +115,11 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
         rows = np.random.default_rng((seed, 7)).permutation(rows)
       elif not parity['file_order']:
         rows = rows[np.argsort(sizes.of[rows], kind='stable')]  # of like length together
-      return batches_lib.ordered(rows, lambda at: test(at, sizes.needed(at)), eval_size)
+      return batches_lib.ordered(rows, lambda at: test(at, sizes.needed(at)), eval_size, clips.on_disk)
     rows = rows[[any(given[m][i] for m in given) for i in rows]]
     if parity['file_order']:
-      return buckets.in_file_order(rows, sizes, train, batch_size)
-    return buckets.shuffled(rows, sizes, train, batch_size, seed)
+      return batches_lib.in_file_order(rows, sizes, train, batch_size, clips.on_disk)
+    return batches_lib.bucketed(rows, sizes, train, batch_size, seed, clips.on_disk)
 
   return Experiment(
     batches=batches,

@@ -6,7 +6,6 @@ from affectjax.data.corpus import Corpus
 from affectjax.engine import predictor as shared
 from affectjax.engine.predictor import Cell, Predictor
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import buckets
 from affectjax.examples import examples as examples_lib
 from affectjax.systems.vavl import clips as clips_lib
 from affectjax.systems.vavl import experiment, views
@@ -36,7 +35,7 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   shared.refuse_widths(cell, real, standard)
   spec = experiment.spec(config, {m: x.width for m, x in clips.streams.items()})
   lengths = {m: x.lengths for m, x in clips.streams.items()}
-  sizes = buckets.Buckets(lengths, data['buckets'], data['max_frames'])
+  sizes = batches_lib.Buckets(lengths, data['buckets'], data['max_frames'])
   rows = np.argsort(sizes.of, kind='stable')  # of like length together
   size = shared.batch_size(config['eval_batch_size'], len(clips))
 
