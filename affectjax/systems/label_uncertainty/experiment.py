@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
@@ -46,8 +46,7 @@ class Spec:
 def spec(config: Mapping[str, Any], attributes: tuple[str, ...], data_frames: float) -> Spec:
   """The spec of a config."""
   model, loss = config['model'], losses.Loss.of(config)
-  if model['spread'] not in SPREADS:
-    raise unknown('run.model.spread', model['spread'], SPREADS)
+  refuse_unknown('run.model.spread', model['spread'], SPREADS)
   bayes = model['spread'] == 'passes'
   if (loss.bbb != 'none') != bayes:
     raise UserError(f'run.loss.bbb is {loss.bbb!r} with run.model.spread {model["spread"]!r}; the cost of the weights '

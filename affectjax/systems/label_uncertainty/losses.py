@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import parallel
 from affectjax.objectives import bayes, regression, student_t
 from affectjax.systems.label_uncertainty import network
@@ -60,8 +60,7 @@ class Loss:
     """From `config['loss']`; unknown choices are refused with those there are."""
     loss = config['loss']
     for key, known in CHOICES.items():
-      if loss[key] not in known:
-        raise unknown(f'run.loss.{key}', loss[key], known)
+      refuse_unknown(f'run.loss.{key}', loss[key], known)
     return cls(**loss)
 
   @property

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.layers import bayesian, convolution, recurrent
 
 SAMPLES = 640  # per frame: 16 kHz, 40 ms
@@ -73,8 +73,7 @@ class Features(nn.Module):
 
 def widths(hidden: int, outputs: int, bottleneck: str) -> tuple[int, ...]:
   """Units of the head's four layers."""
-  if bottleneck not in BOTTLENECKS:
-    raise unknown('model.bottleneck', bottleneck, BOTTLENECKS)
+  refuse_unknown('model.bottleneck', bottleneck, BOTTLENECKS)
   return 2 * hidden, hidden, outputs if bottleneck == 'kept' else hidden // 2, outputs
 
 
@@ -145,10 +144,8 @@ class Network(nn.Module):
   recurrent: str = 'auto'
 
   def setup(self):
-    if self.frontend not in FRONTENDS:
-      raise unknown('model.frontend', self.frontend, FRONTENDS)
-    if self.head not in ('bayes', 'dense'):
-      raise unknown('model.head', self.head, ('bayes', 'dense'))
+    refuse_unknown('model.frontend', self.frontend, FRONTENDS)
+    refuse_unknown('model.head', self.head, ('bayes', 'dense'))
     self._frontend = (
       Features(self.width, self.dropout, name='frontend') if self.frontend == 'features'
       else Waveform(POOLS[self.frontend], self.dropout, name='frontend')

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.data import features
 from affectjax.data.corpus import Ragged
 from affectjax.examples import examples as examples_lib
@@ -102,8 +102,7 @@ def of(examples: Examples, data: Mapping[str, Any]) -> Series:
 @functools.lru_cache(maxsize=4)
 def _of(examples: Examples, summary: tuple[str, ...], rate: float) -> Series:
   for key in summary:
-    if key not in features.SUMMARIES:
-      raise unknown('summary in run.data.summary', key, features.SUMMARIES)
+    refuse_unknown('summary in run.data.summary', key, features.SUMMARIES)
   waveform = tuple(examples.streams) == ('waveform',)
   if rate and waveform:
     raise UserError('run.data.rate_hz must be 0 with a waveform: averaged samples are no sound')

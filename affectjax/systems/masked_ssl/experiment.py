@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
@@ -22,8 +22,7 @@ from affectjax.systems.masked_ssl import sequences as sequences_lib
 def _encoder(config: Mapping[str, Any]) -> dict[str, Any]:
   """The encoder's sizes; refuses those of which no network can be made."""
   model = config['model']
-  if model['kind'] not in backbone.KINDS:
-    raise unknown('run.model.kind', model['kind'], backbone.KINDS)
+  refuse_unknown('run.model.kind', model['kind'], backbone.KINDS)
   least = min(model['width'], model['blocks'], model['heads'], model['hidden'])
   if least < 1 or model['width'] % (2 * model['heads']) or not 0 <= model['dropout'] < 1:
     raise UserError(f'run.model: width {model["width"]}, blocks {model["blocks"]}, heads {model["heads"]}, hidden '
@@ -81,8 +80,7 @@ def pretraining(config: Mapping[str, Any], features: int, meta: Mapping[str, Any
   """What is traced of a config."""
   mask, pretext = config['mask'], config['pretext']
   for key, there in (('error', training.ERRORS), ('layout', network.LAYOUTS), ('target', network.TARGETS)):
-    if pretext[key] not in there:
-      raise unknown(f'run.pretext.{key}', pretext[key], there)
+    refuse_unknown(f'run.pretext.{key}', pretext[key], there)
   named = meta.get('column_groups', {})
   groups = tuple(tuple(g) for g in named.values()) or ((0, features),)
   masking = masks.Masking(mask['kind'], float(mask['ratio']), int(mask['span']), mask['replace'], groups)
@@ -155,10 +153,8 @@ def _init_pretraining(cell: training.Pretraining, tx, standard, key, batch) -> T
 def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
   """What is traced of a config."""
   tune = config['tune']
-  if tune['loss'] not in training.LOSSES:
-    raise unknown('run.tune.loss', tune['loss'], training.LOSSES)
-  if tune['head'] not in network.HEADS:
-    raise unknown('run.tune.head', tune['head'], network.HEADS)
+  refuse_unknown('run.tune.loss', tune['loss'], training.LOSSES)
+  refuse_unknown('run.tune.head', tune['head'], network.HEADS)
   if not tune['encoder_lr'] or any(not lr > 0 for lr in tune['encoder_lr']) or not 0 < tune['decay'] <= 1:
     raise UserError(f'run.tune: encoder_lr {tuple(tune["encoder_lr"])}, decay {tune["decay"]}; expected one rate or '
                     'more above 0, and a factor above 0, to 1')  # fmt: skip

@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 
 KINDS = ('iid', 'span_fixed', 'span_geometric', 'per_feature', 'band', 'mixed')
 REPLACE = ('learned', 'zero', '80_10_10', 'noise')
@@ -41,10 +41,8 @@ class Masking:
 
 def check(masking: Masking) -> None:
   """Refuses what cannot be drawn."""
-  if masking.kind not in KINDS:
-    raise unknown('run.mask.kind', masking.kind, KINDS)
-  if masking.replace not in REPLACE:
-    raise unknown('run.mask.replace', masking.replace, REPLACE)
+  refuse_unknown('run.mask.kind', masking.kind, KINDS)
+  refuse_unknown('run.mask.replace', masking.replace, REPLACE)
   if not 0 < masking.ratio < 1 or masking.span < 1:
     raise UserError(f'run.mask.ratio {masking.ratio}, span {masking.span}; expected above 0 and below 1, and 1 or more')
   most = masking.span / (1 + masking.span)  # of the chain that is left at 1 / span and entered at once

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine.types import Experiment
 from affectjax.examples import trivial
 from affectjax.systems.masked_ssl import experiment, views
@@ -35,8 +35,7 @@ METHODS: Mapping[str, Callable[..., np.ndarray]] = {'zero': zero, 'median': medi
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """`run.reference` names one of `METHODS`."""
   name = config['reference']
-  if name not in METHODS:
-    raise unknown('run.reference', name, METHODS)
+  refuse_unknown('run.reference', name, METHODS)
   examples, whole = experiment.prepared(config, data_dir)
   label, names = views.labels(examples, config)
   if (label.ndim == 1) != (name == 'majority'):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.data import folds
 from affectjax.examples import examples as examples_lib
 from affectjax.examples import shape, splits
@@ -23,8 +23,7 @@ def load(config: Mapping[str, Any], data_dir: str | None) -> Examples:
   if data['frames'] < 1 or data['pool'] < 1:
     raise UserError(f'run.data.frames {data["frames"]}, pool {data["pool"]}; expected whole numbers from 1')
   for key, choices in CHOICES.items():
-    if data[key] not in choices:
-      raise unknown(f'run.data.{key}', data[key], choices)
+    refuse_unknown(f'run.data.{key}', data[key], choices)
   if config['batch_size'] < 1 or config['eval_batch_size'] < 1:
     raise UserError(f'run.batch_size {config["batch_size"]}, eval_batch_size {config["eval_batch_size"]}; expected 1 '
                     'or more')  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.examples import targets, trivial
 from affectjax.examples.examples import Examples
 
@@ -30,8 +30,7 @@ class Select(NamedTuple):
 def selection(config: Mapping[str, Any]) -> Select:
   """Of `run.select` and `run.select_mode`."""
   there = ('last', 'loss', *scored(config['target']['kind'] == 'class'))
-  if config['select'] not in there:
-    raise unknown('score in run.select', config['select'], there)
+  refuse_unknown('score in run.select', config['select'], there)
   by = config['select']
   mode = 'max' if by in there[2:] and metrics.better(by) == 'higher' else 'min'
   if by != 'last' and config['select_mode'] != mode:
@@ -47,8 +46,7 @@ def scored(classes: bool) -> tuple[str, ...]:
 def labels(examples: Examples, config: Mapping[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
   """[N, E] float32 intensities, NaN for none, or [N] int32 classes, -1 for none; and the emotions' names."""
   target = config['target']
-  if target['kind'] not in KINDS:
-    raise unknown('run.target.kind', target['kind'], KINDS)
+  refuse_unknown('run.target.kind', target['kind'], KINDS)
   names = tuple(target['names']) or tuple(examples.meta['emotions'])
   return KINDS[target['kind']](examples, target['label'], names), names
 

@@ -9,7 +9,7 @@ where the paper trains the upper part of EmoNet on a frozen trunk.
 from collections.abc import Mapping
 from typing import Any
 
-from affectjax.common.errors import unknown
+from affectjax.common.errors import refuse_unknown
 from affectjax.engine.types import Experiment
 from affectjax.systems.mtclar import heads, labelling, siamese
 
@@ -18,6 +18,5 @@ STAGES = {'siamese': siamese.build, 'label': labelling.build, 'head': heads.buil
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell; `config['stage']` is 'siamese', 'label' or 'head'."""
-  if config['stage'] not in STAGES:
-    raise unknown('stage', config['stage'], STAGES)
+  refuse_unknown('stage', config['stage'], STAGES)
   return STAGES[config['stage']](config, data_dir)

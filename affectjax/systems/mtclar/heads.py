@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
@@ -29,10 +29,8 @@ METHODS = ('head', 'ridge')
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """Trains `head.target` ('va' or 'emotion') on `corpora[0]`; with `head.method` 'ridge' a linear map instead."""
   head = config['head']
-  if head['target'] not in ('va', 'emotion'):
-    raise unknown('head target', head['target'], ('va', 'emotion'))
-  if head['method'] not in METHODS:
-    raise unknown('head method', head['method'], METHODS)
+  refuse_unknown('head target', head['target'], ('va', 'emotion'))
+  refuse_unknown('head method', head['method'], METHODS)
   frames = frames_lib.load(config, data_dir)
   usable = frames.present & (frames.labelled if head['target'] == 'va' else frames.emotion >= 0)
   rows = {k: v[usable[v]] for k, v in splits.split(frames.examples, config).items()}

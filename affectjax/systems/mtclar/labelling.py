@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
@@ -35,8 +35,7 @@ METRICS = tuple(
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """Labels dev and test of `corpora[0]`; trains nothing. `label` holds rule, k, anchors, method and options."""
   label = config['label']
-  if label['method'] not in METHODS:
-    raise unknown('labelling method', label['method'], METHODS)
+  refuse_unknown('labelling method', label['method'], METHODS)
   if label['antisymmetric'] and label['zeroed']:
     raise UserError(
       'run.label.antisymmetric and run.label.zeroed are both set; the antisymmetric difference of a frame to itself is '

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import parallel
 from affectjax.layers.heads import DenseStack
 
@@ -58,8 +58,7 @@ class Siamese(nn.Module):
   projector: tuple[int, ...] = (2048, 1024, 512, 128)
 
   def setup(self):
-    if self.fusion not in FUSIONS:
-      raise unknown('fusion', self.fusion, FUSIONS)
+    refuse_unknown('fusion', self.fusion, FUSIONS)
     stack = lambda out: DenseStack(self.projector, out, self.dropout, dropout_first=True, axis_name=self.axis_name)
     self.encoder = Adapter(self.adapter, self.embedding, self.adapter_dropout)
     self.similarity = stack(2)

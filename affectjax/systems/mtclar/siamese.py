@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
@@ -140,15 +140,12 @@ def _classified(losses, same, mask):
 
 def _check(loss: Mapping[str, Any]) -> None:
   """Refuses a `run.loss` that is none."""
-  if loss['delta'] not in ('scheduled', 'mse', 'ccc'):
-    raise unknown('run.loss.delta', loss['delta'], ('scheduled', 'mse', 'ccc'))
-  if loss['weights'] not in ('random', 'equal'):
-    raise unknown('run.loss.weights', loss['weights'], ('random', 'equal'))
+  refuse_unknown('run.loss.delta', loss['delta'], ('scheduled', 'mse', 'ccc'))
+  refuse_unknown('run.loss.weights', loss['weights'], ('random', 'equal'))
   if not loss['tasks']:
     raise UserError(f'run.loss.tasks is empty; name one or more of {", ".join(TASKS)}')
   for task in loss['tasks']:
-    if task not in TASKS:
-      raise unknown('task', task, TASKS)
+    refuse_unknown('task', task, TASKS)
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS, typed=True)
