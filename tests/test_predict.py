@@ -78,7 +78,7 @@ def renumbered(monkeypatch):
 
   def changed(config, data_dir):
     data = load(config, data_dir)
-    for side in data.sides.values():
+    for side in data.splits.values():
       side['window'] = np.array([int(i.split('/')[1]) for i in side['id'].tolist()], np.int32)
     return data
 

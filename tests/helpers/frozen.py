@@ -157,11 +157,11 @@ def _label_uncertainty(config, data_dir):
   data = windows.load(config, data_dir)
   labels = {
     f'{side}/{name}': digest(part[name])
-    for side, part in data.sides.items()
+    for side, part in data.splits.items()
     for name in ('mean', 'spread', 'count', 'ratings', 'agreement')
   }
   labels['delays'] = digest(np.array(data.delays))
-  return {side: part['id'] for side, part in data.sides.items()}, labels
+  return {side: part['id'] for side, part in data.splits.items()}, labels
 
 
 SIDES = {

@@ -87,17 +87,16 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell."""
   data = windows.load(config, data_dir)
   batch_size = parallel.global_batch(config['batch_size'])
-  train = data.sides['train']
+  train = data.splits['train']
   steps = config['steps'] or math.ceil(config['epochs'] * len(train['window']) / batch_size)
   cell = spec(config, data.attributes, float((train['count'] > 0).any(-1).sum()))
   losses.refuse_few(cell.loss, float(train['count'].max()))
   members = cell.members if cell.spread == 'members' else 1
   optimizer = {**config['optim'], 'clip': config['optim']['clip'] * math.sqrt(members)}  # the norm is of all members
-  told = optim.key(optimizer)
   state = functools.partial(_init, cell, optim.make(optimizer, steps), data.standard)
 
   def batches(split, seed):
-    arrays = data.sides[split]
+    arrays = data.splits[split]
     index, on_disk = np.arange(len(arrays['window'])), isinstance(arrays['x'], Rows)
     names = TRAINED if split == 'train' else tuple(arrays)
     gather = lambda at: {k: arrays[k][at] for k in names}
@@ -108,7 +107,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   return Experiment(
     batches=batches,
     init=state,
-    step=_step(cell, told, steps),
+    step=_step(cell, optim.key(optimizer), steps),
     predict=make_predict(cell),
     score=functools.partial(_score, cell, data.delays),
     steps=steps,
@@ -186,8 +185,8 @@ def _loss(cell: Spec):
       scalars['bbb'] = cost / frames
       total += scalars['bbb']
     if loss.label != 'none':
-      values, there = losses.label_divergence(loss, batch, mean, spread)
-      label = losses.per_example(values, there, batch['mask'])
+      values, marked = losses.label_divergence(loss, batch, mean, spread)
+      label = losses.per_example(values, marked, batch['mask'])
       scalars['label_loss'] = parallel.total((label * batch['mask']).sum()) / parallel.total(batch['mask'].sum())
       total += label
     return Losses(total, scalars, state.extra)

@@ -21,7 +21,7 @@ class Recording:
   Attributes:
     id, group: of the recording; `group` is what must not leak (speaker, conversation, film segment).
     rate: labels per second.
-    source: x, see there, or a function that reads it.
+    source: `x`, or a function that reads it.
     x_mask: [T] bool, whether there are features.
     ratings: [T, R, A] float32 in [-1, 1], NaN where a rater has none.
     true: [T, A, 3] float32 location, scale and degrees of freedom of the twin's true distribution, or None.
@@ -226,7 +226,7 @@ def resample(recording: Recording, rate: float) -> Recording:
 def choose_raters(ratings: np.ndarray, count: int, seed: int, reserve: int = 0) -> tuple[np.ndarray, np.ndarray]:
   """Deals a recording's raters to training and to the others: `count` of those who marked anything, 0 for all.
 
-  The order of slots depends on `seed` alone, so that a rater of all recordings is on one side in all of them.
+  The order of slots depends on `seed` alone, so that a rater of all recordings has one part in all of them.
 
   Args:
     ratings: [T, R, A], NaN where there is none.
@@ -238,20 +238,15 @@ def choose_raters(ratings: np.ndarray, count: int, seed: int, reserve: int = 0) 
   Returns:
     (training [R] bool, others [R] bool).
   """
-  there = np.isfinite(ratings).any((0, 2))
+  everyone = np.isfinite(ratings).any((0, 2))
   if not count:
-    return there, np.zeros_like(there)
-  order = np.random.default_rng((seed, 71)).permutation(len(there))
-  chosen, others = np.zeros_like(there), np.zeros_like(there)
-  present = [r for r in order if there[r]]
+    return everyone, np.zeros_like(everyone)
+  order = np.random.default_rng((seed, 71)).permutation(len(everyone))
+  chosen, others = np.zeros_like(everyone), np.zeros_like(everyone)
+  present = [r for r in order if everyone[r]]
   chosen[present[:count]] = True
   others[present[max(count, reserve) :]] = True
   return chosen, others
-
-
-def only(ratings: np.ndarray, raters: np.ndarray) -> np.ndarray:
-  """The ratings [T, R, A] of these raters [R] bool, NaN for the others."""
-  return np.where(raters[:, None], ratings, np.nan)
 
 
 def shift(ratings: np.ndarray, delays: Sequence[float], rate: float) -> np.ndarray:

@@ -32,7 +32,7 @@ def _encoder(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepared(config: Mapping[str, Any], data_dir: str | None) -> tuple[Examples, Rows]:
-  """The sequences, and the index of those on each side."""
+  """The sequences, and the index of those of each split."""
   if config['data']['split'] == 'all' and config['stage'] != 'pretrain':
     raise UserError("run.data.split 'all' leaves nothing unseen to test on; it is for run.stage 'pretrain' only")
   examples = sequences_lib.load(config, data_dir)
@@ -79,8 +79,8 @@ def _batches(
 def pretraining(config: Mapping[str, Any], features: int, meta: Mapping[str, Any]) -> training.Pretraining:
   """What is traced of a config."""
   mask, pretext = config['mask'], config['pretext']
-  for key, there in (('error', training.ERRORS), ('layout', network.LAYOUTS), ('target', network.TARGETS)):
-    refuse_unknown(f'run.pretext.{key}', pretext[key], there)
+  for key, known in (('error', training.ERRORS), ('layout', network.LAYOUTS), ('target', network.TARGETS)):
+    refuse_unknown(f'run.pretext.{key}', pretext[key], known)
   named = meta.get('column_groups', {})
   groups = tuple(tuple(g) for g in named.values()) or ((0, features),)
   masking = masks.Masking(mask['kind'], float(mask['ratio']), int(mask['span']), mask['replace'], groups)
@@ -114,15 +114,15 @@ def pretraining(config: Mapping[str, Any], features: int, meta: Mapping[str, Any
 
 def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of a pretraining cell: labels are not looked at."""
-  examples, sides = prepared(config, data_dir)
-  sides = {**sides, 'train': sequences_lib.pool(examples, sides, config)}
+  examples, rows = prepared(config, data_dir)
+  rows = {**rows, 'train': sequences_lib.pool(examples, rows, config)}
   cell = pretraining(config, sequences_lib.stream(examples).width, examples.meta)
   batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
-  length, epoch = _length(config, len(sides['train']), batch_size)
-  standard = sequences_lib.standardiser(examples, sides['train'])
+  length, epoch = _length(config, len(rows['train']), batch_size)
+  standard = sequences_lib.standardiser(examples, rows['train'])
   number = {'row': np.arange(len(examples), dtype=np.int32)}
   return Experiment(
-    **_batches(examples, number, sides, batch_size, eval_size),
+    **_batches(examples, number, rows, batch_size, eval_size),
     init=functools.partial(_init_pretraining, cell, optim.make(config['optim'], length), standard),
     step=_pretext_step(cell, optim.key(config['optim']), length),
     predict=training.pretext_predict(cell),
@@ -167,7 +167,7 @@ def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
   if (tune['loss'] == 'cross_entropy') != (config['target']['kind'] == 'class'):
     raise UserError(f"run.tune.loss {tune['loss']!r} with run.target.kind {config['target']['kind']!r}; cross_entropy "
                     'is for class, and only it')  # fmt: skip
-  if config['optim']['schedule'] == 'plateau':  # it is told one dev loss, learning rates have one each
+  if config['optim']['schedule'] == 'plateau':  # it follows one dev loss, learning rates have one each
     raise UserError('run.optim.schedule plateau is not for fine-tuning; set it to constant, cosine or step')
   levels = training.LEVELS if tune['loss'] == 'coral' else 0
   net = network.Predictor(
@@ -180,14 +180,14 @@ def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
 
 def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of a cell with labels: from a pretrained encoder (`warm_start`), or from nothing."""
-  examples, sides = prepared(config, data_dir)
+  examples, rows = prepared(config, data_dir)
   label, names = views.labels(examples, config)
-  median = views.medians(label, sides['train'])  # of all labels, so that skill means the same at every budget
-  pool = sequences_lib.pool(examples, sides, config)  # features need no label: as in pretraining
-  sides = limited(examples, sides, label, config)
+  median = views.medians(label, rows['train'])  # of all labels, so that skill means the same at every budget
+  pool = sequences_lib.pool(examples, rows, config)  # features need no label: as in pretraining
+  rows = limited(examples, rows, label, config)
   cell, width = finetuning(config, len(names)), sequences_lib.stream(examples).width
-  batch_size = parallel.global_batch(min(config['batch_size'], len(sides['train'])))
-  length, epoch = _length(config, len(sides['train']), batch_size)
+  batch_size = parallel.global_batch(min(config['batch_size'], len(rows['train'])))
+  length, epoch = _length(config, len(rows['train']), batch_size)
   extra = {'input': sequences_lib.standardiser(examples, pool), **training.statistics(cell)}
   eval_size = parallel.global_batch(config['eval_batch_size'])
   rates, select = tuple(float(lr) for lr in config['tune']['encoder_lr']), views.selection(config)
@@ -198,7 +198,7 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     return TrainState.create(params, training.optimiser(cell, config['optim'], length, rates, params), key, extra)
 
   return Experiment(
-    **_batches(examples, {'label': label, 'median': median}, sides, batch_size, eval_size),
+    **_batches(examples, {'label': label, 'median': median}, rows, batch_size, eval_size),
     init=init,
     step=_task_step(cell, optim.key(config['optim']), length, rates, (config['data']['frames'], width)),
     predict=training.finetune_predict(cell),
@@ -222,15 +222,15 @@ def _task_step(cell: training.Finetuning, config: tuple, length: int, rates: tup
 
 
 def limited(examples: Examples, rows: Rows, label: np.ndarray, config: Mapping[str, Any]) -> Rows:
-  """The sides' labelled examples, training cut to `data.limit`, and dev to a quarter of it with `data.limit_dev`.
+  """The labelled examples of each split, training cut to `data.limit`, dev to a quarter of it with `data.limit_dev`.
 
   Whole items (videos, recordings) are drawn, by the cell's seed.
   """
   data, known = config['data'], targets.known(label)
-  labelled = {side: at[known[at]] for side, at in rows.items()}
-  for side, at in labelled.items():
+  labelled = {split: at[known[at]] for split, at in rows.items()}
+  for split, at in labelled.items():
     if not len(at):
-      raise UserError(f'{examples.name}: no example on the side {side} has a label; look at it with affectjax.doctor')
+      raise UserError(f'{examples.name}: no {split} example has a label; look at it with affectjax.doctor')
   limit = data['limit']
   labelled['train'] = splits.limited(labelled['train'], limit, config['seed'], examples.item)
   if data['limit_dev'] and limit:

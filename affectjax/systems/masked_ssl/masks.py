@@ -105,11 +105,11 @@ def _chain(key: jax.Array, real: jax.Array, more: tuple[int, ...], masking: Mask
   draws = jax.random.uniform(key, shape)  # [T, B, ..]
   first = draws[0] < masking.ratio
 
-  def turn(hidden, u):
+  def advance(hidden, u):
     hidden = jnp.where(hidden, u >= leave, u < enter)
     return hidden, hidden
 
-  _, rest = jax.lax.scan(turn, first, draws[1:])
+  _, rest = jax.lax.scan(advance, first, draws[1:])
   out = jnp.moveaxis(jnp.concatenate([first[None], rest]), 0, 1)  # [B, T, ..]
   length = real.sum(-1).reshape(-1, 1, *[1] * len(more))
   inside = jnp.arange(real.shape[1]).reshape(1, -1, *[1] * len(more)) < length

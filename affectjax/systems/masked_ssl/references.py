@@ -41,11 +41,11 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   if (label.ndim == 1) != (name == 'majority'):
     raise UserError(f'run.reference {name!r} with run.target.kind {config["target"]["kind"]!r}; majority is for class, '
                     'zero and median for intensity')  # fmt: skip
-  sides = experiment.limited(examples, whole, label, config)
-  output = METHODS[name](label, sides['train'], len(names))[:, None]
+  rows = experiment.limited(examples, whole, label, config)
+  output = METHODS[name](label, rows['train'], len(names))[:, None]
   columns = {'label': label, 'median': views.medians(label, whole['train']), 'output': output}
   select = views.selection(config)
   return trivial.fixed(
-    examples, sides, columns, config['eval_batch_size'], functools.partial(views.score, names, (0.0,), select),
+    examples, rows, columns, config['eval_batch_size'], functools.partial(views.score, names, (0.0,), select),
     functools.partial(views.finish, names, select),
   )  # fmt: skip

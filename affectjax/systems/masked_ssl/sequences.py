@@ -57,13 +57,13 @@ def _refuse_cut(name: str, lengths: np.ndarray, most: int) -> None:
 
 
 def pool(examples: Examples, rows: Rows, config: Mapping[str, Any]) -> np.ndarray:
-  """What pretraining sees, and by which features are standardised: the training side, without its labels.
+  """What pretraining sees, and by which features are standardised: the training split, without its labels.
 
-  With `data.unassigned` and the corpus's own split also what that split puts on no side.
+  With `data.unassigned` and the corpus's own split also what that split leaves out.
 
   Args:
     examples: all of them.
-    rows: index of the examples on each side.
+    rows: index of the examples of each split.
     config: `data`.
 
   Returns:
@@ -85,6 +85,6 @@ def standardiser(examples: Examples, index: np.ndarray) -> dict[str, np.ndarray]
   """Mean and scale per feature [D] over the real steps at `index`; `on` [D] bool: which features are not constant."""
   count, mean, sd = shape.moments(stream(examples), index)
   if not count:
-    raise UserError(f'{examples.name}: no real step on the training side; look at it with affectjax.doctor')
+    raise UserError(f'{examples.name}: no real step in the training split; look at it with affectjax.doctor')
   on = sd > 1e-6
   return {'mean': mean.astype(np.float32), 'scale': np.where(on, sd, 1.0).astype(np.float32), 'on': on}

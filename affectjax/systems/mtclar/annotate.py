@@ -8,7 +8,7 @@ How far off an estimate is (`spread`, a standard deviation in label units) is ca
 each is predicted from the others of its video by the same rule, and the squared errors, pooled over videos, are fitted
 by a + b * distance, a, b >= 0, where distance is the time to the anchors, weighted as they are. Hand labels at even
 intervals lie equally far from each other and cannot tell a from b; therefore the frame after each hand label is used
-too: a label hardly moves within one frame, so what the estimate there departs from it by is an error at almost no
+too: a label hardly moves within one frame, so what the estimate departs from it by is an error at almost no
 distance. Where no video has two hand labels there is nothing to calibrate on, and spreads are not known (NaN).
 """
 
@@ -28,8 +28,8 @@ from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine.cell import AGAIN, Folder
 from affectjax.engine.predictor import Cell
 from affectjax.layers.heads import BatchNorm
+from affectjax.systems.mtclar import labelling, supports
 from affectjax.systems.mtclar import spread as spread_lib
-from affectjax.systems.mtclar import supports
 
 BATCH, FEW = 1024, 128  # frames per call, and of a small call; larger ones leave the caches
 ANCHORS = ('past', 'two_sided', 'all')
@@ -302,30 +302,17 @@ def _estimate(
     difference = np.zeros((*anchor.shape, 2), np.float32)
     difference[needed] = differences(np.broadcast_to(row, anchor.shape)[needed], anchor[needed])
     if model.label['temperature']:
-      weight = _by_similarity(differences.z, row, anchor, weight, usable, model.label['temperature'])
+      z, temperature = differences.z, model.label['temperature']
+      weight = labelling.by_similarity(z[rows[i]], z[anchor], weight, usable, temperature, np).astype(np.float32)
     if block > 1:
       starts = np.arange(0, len(i), block)
       counts = np.diff(np.r_[starts, len(i)])
-      found = np.maximum(np.add.reduceat(usable.astype(np.float32), starts), 1)  # [n / block, A]
-      mean = np.add.reduceat(difference, starts) / found[..., None]
+      number = np.maximum(np.add.reduceat(usable.astype(np.float32), starts), 1)  # [n / block, A]
+      mean = np.add.reduceat(difference, starts) / number[..., None]
       difference = np.where(usable[..., None], np.repeat(mean, counts, 0), 0).astype(np.float32)
     estimate[i] = np.clip((weight[..., None] * (known[anchor] + difference)).sum(1), -1, 1)
     distance[i] = (weight * np.abs(scene.time_s[row] - scene.time_s[anchor])).sum(1)
   return estimate, distance
-
-
-def _by_similarity(z, row, anchor, weight, usable, temperature: float) -> np.ndarray:
-  """softmax(cos(z_frame, z_anchor) / temperature) over the anchors in use that show a face, [n, A].
-
-  Where no face is to be compared, the weights stay what they are.
-  """
-  unit = lambda v: v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-6)
-  cosine = (unit(z[row]) * unit(z[anchor])).sum(-1)
-  allowed = (weight > 0) & usable
-  some = allowed.any(1, keepdims=True)
-  exponent = np.where(allowed | ~some, cosine / temperature, -np.inf)
-  shares = np.exp(exponent - exponent.max(1, keepdims=True))
-  return np.where(some, shares / shares.sum(1, keepdims=True), weight).astype(np.float32)
 
 
 def _anchors(scene: Scene, how: str, rows: np.ndarray, leave_out: bool):

@@ -36,12 +36,10 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   rows = {k: v[usable[v]] for k, v in splits.split(frames.examples, config).items()}
   for split, kept in rows.items():
     if not len(kept):
-      raise UserError(
-        f'{config["corpora"][0]}: no {split} example has a label for head target {head["target"]!r}; prepare the '
-        'corpus with these labels, or leave the row out with --rows'
-      )
+      raise UserError(f'{config["corpora"][0]}: no {split} example has a label for head target {head["target"]!r}; '
+                      'prepare the corpus with these labels, or leave the row out with --rows')  # fmt: skip
   batch_size = parallel.global_batch(config['batch_size'])
-  steps = 0 if head['method'] == 'ridge' else _steps(config, rows, batch_size)
+  steps = config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
   gather = functools.partial(_gather, frames)
 
   def batches(split, seed):
@@ -58,13 +56,9 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     return Experiment(batches, init, None, _ridge_predict(head['target']), score)
   tx = optim.make(config['optim'], steps, frozen=('encoder',))
   net = module(config)
-  init = functools.partial(_init, net, tx, frames_lib.standardiser(frames, rows['train']), head)
+  init = functools.partial(network.start, net, 1, tx, frames_lib.standardiser(frames, rows['train']))
   step = _step(net, head['target'], optim.key(config['optim']), config['loss']['exponent'], config['epochs'], steps)
   return Experiment(batches, init, step, predict(net, head['target']), score, steps)
-
-
-def _steps(config, rows, batch_size: int) -> int:
-  return config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
 
 
 def module(config: Mapping[str, Any]) -> network.Supervised:
@@ -90,12 +84,6 @@ def _gather(frames, row: np.ndarray) -> dict[str, np.ndarray]:
     'id': frames.id[row], 'group': frames.group[row], 'item': frames.item[row],
     'x': frames.x[row], 'label': frames.labels[row], 'emotion': frames.emotion[row],
   }  # fmt: skip
-
-
-def _init(net, tx, standard, head, key: jax.Array, batch) -> TrainState:
-  x = jnp.zeros((2, batch['x'].shape[1]))
-  variables = network.initialiser(net)(jax.random.fold_in(key, 2**31 - 1), x)
-  return TrainState.create(variables['params'], tx, key, {'batch_stats': variables['batch_stats'], 'input': standard})
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS, typed=True)

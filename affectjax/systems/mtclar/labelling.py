@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from affectjax import metrics
 from affectjax.common.errors import UserError, refuse_unknown
@@ -37,10 +38,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   label = config['label']
   refuse_unknown('labelling method', label['method'], METHODS)
   if label['antisymmetric'] and label['zeroed']:
-    raise UserError(
-      'run.label.antisymmetric and run.label.zeroed are both set; the antisymmetric difference of a frame to itself is '
-      'zero already: set one of them'
-    )
+    raise UserError('run.label.antisymmetric and run.label.zeroed are both set; the antisymmetric difference of a '
+                    'frame to itself is zero already: set one of them')  # fmt: skip
   frames = frames_lib.load(config, data_dir)
   rows = splits.split(frames.examples, config)
   plans = _plans(frames, rows, label, config['seed'])
@@ -65,33 +64,23 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 
 def _init(config, uses_network: bool, key: jax.Array, batch) -> TrainState:
   if not uses_network:
-    return TrainState.create({}, _NoOptimiser, key)
+    return TrainState.create({}, optax.identity(), key)
   if not config['warm_start']:
     raise UserError('labelling by the network needs trained parameters: name a Siamese row in run.warm_start')
-  x = jax.ShapeDtypeStruct((2, batch['x'].shape[1]), jnp.float32)
-  shapes = jax.eval_shape(siamese.module(config).init, jax.random.key(0), x, x)
+  width = batch['x'].shape[1]
+  shapes = network.shapes(siamese.module(config), width)
   zeros = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)  # to be replaced by the warm start
-  extra = {'batch_stats': zeros['batch_stats'], 'input': shape.unchanged(x.shape[1])}
-  return TrainState.create(zeros['params'], _NoOptimiser, key, extra)
-
-
-class _NoOptimiser:
-  @staticmethod
-  def init(params):
-    del params
-    return ()
+  extra = {'batch_stats': zeros['batch_stats'], 'input': shape.unchanged(width)}
+  return TrainState.create(zeros['params'], optax.identity(), key, extra)
 
 
 def _plans(frames, rows, label, seed) -> dict[str, dict[str, np.ndarray]]:
   """Anchors, weights and base labels for the frames of dev and test."""
-  plans = {}
-  for number, split in enumerate(('dev', 'test')):
-    rng = np.random.default_rng((seed, number))
-    plans[split] = plan(frames, rows[split], rows['train'], label, rng)
+  rng = lambda number: np.random.default_rng((seed, number))
+  plans = {s: plan(frames, rows[s], rows['train'], label, rng(i)) for i, s in enumerate(('dev', 'test'))}
   if label['method'] == 'ridge':
     estimates = ridge_by_dev(frames, plans['dev'], plans['test'])
-    for split in plans:
-      plans[split]['base'] = estimates[split]
+    plans = {split: {**own, 'base': estimates[split]} for split, own in plans.items()}
   return plans
 
 
@@ -140,14 +129,8 @@ def _baseline_anchors(pool, support, label, local, weight):
 
 def _gather(frames, plan_, uses_network: bool, i: np.ndarray) -> dict[str, np.ndarray]:
   row = plan_['row'][i]
-  batch = {
-    'id': frames.id[row],
-    'group': frames.group[row],
-    'item': frames.item[row],
-    'label': frames.labels[row],
-    'base': plan_['base'][i],
-    'support': plan_['support'][i],
-  }
+  batch = {'id': frames.id[row], 'group': frames.group[row], 'item': frames.item[row], 'label': frames.labels[row],
+           'base': plan_['base'][i], 'support': plan_['support'][i]}  # fmt: skip
   if uses_network:
     anchor = plan_['anchor'][i]
     usable = frames.present[row][:, None] & frames.present[anchor]  # no face: the anchor's label is carried over
@@ -158,13 +141,8 @@ def _gather(frames, plan_, uses_network: bool, i: np.ndarray) -> dict[str, np.nd
 
 def _outputs(batch, estimate: jax.Array) -> dict[str, jax.Array]:
   estimate = jnp.clip(estimate, -1.0, 1.0)
-  return {
-    'valence': batch['label'][:, 0],
-    'valence_hat': estimate[:, 0],
-    'arousal': batch['label'][:, 1],
-    'arousal_hat': estimate[:, 1],
-    'support': batch['support'],
-  }
+  return {'valence': batch['label'][:, 0], 'valence_hat': estimate[:, 0], 'arousal': batch['label'][:, 1],
+          'arousal_hat': estimate[:, 1], 'support': batch['support']}  # fmt: skip
 
 
 def _label_predict(state: TrainState, batch) -> dict[str, jax.Array]:
@@ -198,7 +176,7 @@ def _network_predict(key: tuple):
       difference = difference - delta(anchor, anchor)
     difference, weight, usable = difference.reshape(b, a, 2), batch['weight'], batch['usable']
     if temperature:
-      weight = _by_similarity(query, anchor.reshape(b, a, -1), weight, usable, temperature)
+      weight = by_similarity(query, anchor.reshape(b, a, -1), weight, usable, temperature)
     if block > 1:
       difference = _blocks(difference, batch['mask'][:, None] * usable, block)
     difference = difference * usable[..., None]
@@ -207,16 +185,24 @@ def _network_predict(key: tuple):
   return predict
 
 
-def _by_similarity(query, anchor, weight, usable, temperature: float) -> jax.Array:
+def by_similarity(query, anchor, weight, usable, temperature: float, xp: Any = jnp):
   """softmax(cos(z_query, z_anchor) / temperature) over the anchors in use that show a face, [B, A].
 
   Where no face is to be compared, the weights stay what they are.
+
+  Args:
+    query, anchor: z [B, H] and [B, A, H].
+    weight, usable: [B, A] weights before, and whether both show a face.
+    temperature: above 0.
+    xp: jax.numpy or numpy.
   """
-  unit = lambda z: z / jnp.maximum(jnp.linalg.norm(z, axis=-1, keepdims=True), 1e-6)
-  cosine = jnp.einsum('bh,bah->ba', unit(query), unit(anchor))
+  unit = lambda z: z / xp.maximum(xp.linalg.norm(z, axis=-1, keepdims=True), 1e-6)
+  cosine = xp.einsum('bh,bah->ba', unit(query), unit(anchor))
   allowed = (weight > 0) & usable
   some = allowed.any(-1, keepdims=True)
-  return jnp.where(some, jax.nn.softmax(jnp.where(allowed | ~some, cosine / temperature, -jnp.inf), -1), weight)
+  exponent = xp.where(allowed | ~some, cosine / temperature, -xp.inf)
+  shares = xp.exp(exponent - exponent.max(-1, keepdims=True))
+  return xp.where(some, shares / shares.sum(-1, keepdims=True), weight)
 
 
 def _blocks(difference: jax.Array, weight: jax.Array, block: int) -> jax.Array:

@@ -7,9 +7,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 
 from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import parallel
+from affectjax.engine.types import TrainState
 from affectjax.layers.heads import DenseStack
 
 FUSIONS = ('concat', 'abs', 'mult')
@@ -136,3 +139,28 @@ def widths(model: Mapping[str, Any], stack: str) -> tuple[int, int, tuple[int, .
 def initialiser(net: nn.Module):
   """`net.init`, compiled once for all cells that share the network."""
   return jax.jit(net.init)
+
+
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
+def shapes(net: Siamese, width: int):
+  """Shape and type of the variables of a network for D = `width` features."""
+  x = jax.ShapeDtypeStruct((2, width), jnp.float32)
+  return jax.eval_shape(net.init, jax.random.key(0), x, x)
+
+
+def start(
+  net: nn.Module, inputs: int, tx: optax.GradientTransformation, standard: Mapping[str, np.ndarray], key: jax.Array,
+  batch: Mapping[str, np.ndarray],
+) -> TrainState:  # fmt: skip
+  """The state before the first step.
+
+  Args:
+    net: that takes so many `inputs` [B, D].
+    tx: the optimiser.
+    standard: mean and scale [D] of the features.
+    key: of the cell.
+  """
+  del batch
+  x = jnp.zeros((2, len(standard['mean'])))
+  variables = initialiser(net)(jax.random.fold_in(key, 2**31 - 1), *[x] * inputs)
+  return TrainState.create(variables['params'], tx, key, {'batch_stats': variables['batch_stats'], 'input': standard})

@@ -17,7 +17,7 @@ from affectjax import metrics
 from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
-from affectjax.engine.types import Experiment, TrainState
+from affectjax.engine.types import Experiment
 from affectjax.examples import batches as batches_lib
 from affectjax.examples import splits
 from affectjax.objectives import contrastive, regression
@@ -52,16 +52,10 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     a, b = drawn['first'], drawn['second']
     delta = frames.labels[a] - frames.labels[b]  # [B, 2], NaN where a label is missing
     return {
-      'id': np.char.add(np.char.add(frames.id[a], '|'), frames.id[b]),
-      'group': frames.group[a],
-      'item': frames.item[a],
-      'first': frames.x[a],
-      'second': frames.x[b],
-      'delta': delta,
-      'same': drawn['same'],
-      'emotion_first': frames.emotion[a],
-      'emotion_second': frames.emotion[b],
-    }
+      'id': np.char.add(np.char.add(frames.id[a], '|'), frames.id[b]), 'group': frames.group[a],
+      'item': frames.item[a], 'first': frames.x[a], 'second': frames.x[b], 'delta': delta, 'same': drawn['same'],
+      'emotion_first': frames.emotion[a], 'emotion_second': frames.emotion[b],
+    }  # fmt: skip
 
   def batches(split, seed):
     sampler = pairs.sampler(frames, rows[split], config['pairs']['rule'], config['pairs']['same_video'])
@@ -73,25 +67,16 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     some = lambda i: gather({k: v[i] for k, v in fixed.items()})
     return batches_lib.ordered(np.arange(len(rows[split])), some, batch_size, frames.on_disk)
 
-  standard = frames_lib.standardiser(frames, rows['train'])
+  net, standard = module(config), frames_lib.standardiser(frames, rows['train'])
+  traced = (optim.key(config[part]) for part in ('augment', 'loss', 'optim'))
   return Experiment(
     batches=batches,
-    init=functools.partial(_init, config, optim.make(config['optim'], steps), standard),
-    step=_step(
-      module(config), *(optim.key(config[part]) for part in ('augment', 'loss', 'optim')), config['epochs'], steps
-    ),
-    predict=_predict(module(config)),
+    init=functools.partial(network.start, net, 2, optim.make(config['optim'], steps), standard),
+    step=_step(net, *traced, config['epochs'], steps),
+    predict=_predict(net),
     score=functools.partial(score, config['emotions'], config['loss']['margin']),
     steps=steps,
   )
-
-
-def _init(config, tx, standard, key: jax.Array, batch) -> TrainState:
-  net = module(config)
-  x = jnp.zeros((2, batch['first'].shape[1]))
-  variables = network.initialiser(net)(jax.random.fold_in(key, 2**31 - 1), x, x)
-  extra = {'batch_stats': variables['batch_stats'], 'input': standard}
-  return TrainState.create(variables['params'], tx, key, extra)
 
 
 def progress(step: jax.Array, steps: int, epochs: int, exponent: float) -> jax.Array:
@@ -189,17 +174,12 @@ def _predict(net: network.Siamese):
     variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}
     z1, z2, logits, delta = net.apply(variables, *(normalise(state.extra, batch[k]) for k in ('first', 'second')))
     return {
-      'delta_valence': batch['delta'][:, 0],
-      'delta_valence_hat': delta[:, 0],
-      'delta_arousal': batch['delta'][:, 1],
-      'delta_arousal_hat': delta[:, 1],
-      'same': batch['same'],
-      'same_hat': jnp.argmax(logits, -1),
-      'same_logit': logits[:, 1] - logits[:, 0],
+      'delta_valence': batch['delta'][:, 0], 'delta_valence_hat': delta[:, 0],
+      'delta_arousal': batch['delta'][:, 1], 'delta_arousal_hat': delta[:, 1],
+      'same': batch['same'], 'same_hat': jnp.argmax(logits, -1), 'same_logit': logits[:, 1] - logits[:, 0],
       'cosine': contrastive.cosine_similarity(z1, z2),
-      'emotion_first': batch['emotion_first'],
-      'emotion_second': batch['emotion_second'],
-    }
+      'emotion_first': batch['emotion_first'], 'emotion_second': batch['emotion_second'],
+    }  # fmt: skip
 
   return predict
 

@@ -26,7 +26,7 @@ def test_losses_from_disk_are_those_from_memory(tmp_path, row, knobs, changes):
   parts = {gb: windows.load({**config, 'twins': {}, 'data': {**config['data'], 'memory_gb': gb}}, str(tmp_path))
            for gb in (8.0, 0.0)}  # fmt: skip
   assert parts[8.0].delays == parts[0.0].delays and len(set(parts[0.0].delays)) == 1
-  x, read = (part.sides['train']['x'] for part in parts.values())
+  x, read = (part.splits['train']['x'] for part in parts.values())
   assert isinstance(x, np.ndarray) and not isinstance(read, np.ndarray) and read.shape == x.shape
   np.testing.assert_array_equal(read[np.array([3, 0, 3])], x[[3, 0, 3]])
   first, second = (disk.losses(config, tmp_path, tmp_path / f'from{gb}', gb) for gb in parts)

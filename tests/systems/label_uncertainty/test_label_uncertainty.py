@@ -79,7 +79,7 @@ def test_the_rate_of_labels_follows_from_that_of_features():
 
 def test_recordings_are_dealt_out_by_every_rule_of_splits():
   data = windows.load({**lu_small.config(data=dict(split='folds', folds=3)), 'fold': 1}, None)
-  items = {side: set(part['item'].tolist()) for side, part in data.sides.items()}
+  items = {side: set(part['item'].tolist()) for side, part in data.splits.items()}
   assert all(items.values()) and not items['train'] & items['test'] and not items['dev'] & items['test']
   examples = rated([(i, 'all') for i in 'aabbc'], partitions=np.array([[0], [0], [2], [2], [1]]))
   rows = splits.split(series.per_recording(examples), {'data': dict(split='partitions'), 'fold': 0})
@@ -146,12 +146,12 @@ def test_windows_hold_every_frame_once_and_padding_is_marked():
 def test_the_truth_is_of_the_scoring_raters_and_dev_never_sees_them():
   config = lu_small.config(raters=dict(train=3, score='others'))
   data = windows.load(config, None)
-  there = {s: np.isfinite(a['ratings'][..., 0]).any((0, 1)) for s, a in data.sides.items()}
+  there = {s: np.isfinite(a['ratings'][..., 0]).any((0, 1)) for s, a in data.splits.items()}
   assert (
     there['train'].sum() == 3 and (there['train'] == there['dev']).all() and not (there['train'] & there['test']).any()
   )
   everyone = windows.load(lu_small.config(raters=dict(train=3, score='all')), None)
-  assert np.isfinite(everyone.sides['test']['ratings'][..., 0]).any((0, 1)).all()
+  assert np.isfinite(everyone.splits['test']['ratings'][..., 0]).any((0, 1)).all()
 
 
 def test_delays_are_found_on_dev_per_attribute():
@@ -168,7 +168,7 @@ def test_standardisation_is_of_training_frames_and_other_corpora_bring_none():
   a, b = windows.load(cross, None), windows.load(lu_small.config('t_lu'), None)
   np.testing.assert_array_equal(a.standard['mean'], b.standard['mean'])
   assert a.delays == b.delays
-  assert a.sides['test']['item'][0].startswith('conversation') and a.sides['train']['item'][0].startswith('train')
+  assert a.splits['test']['item'][0].startswith('conversation') and a.splits['train']['item'][0].startswith('train')
 
 
 @pytest.mark.parametrize(('changes', 'said'), [
@@ -422,7 +422,7 @@ def test_padded_windows_and_absent_frames_are_invisible():
   data = windows.load(config, None)
   cell = experiment.spec(config, data.attributes, 100.0)
   keys = ('window', 'x', 'x_mask', 'mean', 'spread', 'count')
-  batch = {k: data.sides['train'][k][:3].copy() for k in keys}
+  batch = {k: data.splits['train'][k][:3].copy() for k in keys}
   batch['x_mask'][1, 12:], batch['count'][1, 12:] = False, 0
   state = system.build(config, None).init(jax.random.key(0), batch)
   step = experiment._step(cell, optim.key({**config['optim'], 'name': 'sgd'}), 6)

@@ -79,7 +79,7 @@ def test_dealing_raters_who_miss_recordings_is_refused():
 def test_the_twins_truth_moves_with_the_marks():
   twin = dict(lu_small.TWINS, recola=dict(recordings=3, frames=2000, raters=60, tails=0.0, jitter=0.0, agreement=0.9))
   data = windows.load(lu_small.config(twins=twin, data=dict(delays=(2.0,))), None)
-  side = data.sides['test']
+  side = data.splits['test']
   there = side['count'] > 0
   for a in range(2):
     m, loc = side['mean'][..., a][there[..., a]], side['true'][..., a, 0][there[..., a]]

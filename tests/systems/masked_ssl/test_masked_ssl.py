@@ -109,7 +109,7 @@ def test_sides_without_examples_or_labels_are_refused(monkeypatch):
   official, label = small.sequences().columns['official'], small.sequences().columns['intensity']
   for column, value, said in (
     ('official', np.where(official == 2, -1, official), "run.data.split 'official' leaves no test example (fold all)"),
-    ('intensity', np.where((official == 1)[:, None], np.nan, label), 'no example on the side dev has a label'),
+    ('intensity', np.where((official == 1)[:, None], np.nan, label), 'no dev example has a label'),
   ):
     changed = small.sequences()
     changed.columns[column] = value
