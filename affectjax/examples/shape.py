@@ -4,7 +4,7 @@ All of it reads a stream in chunks, so that what is larger than memory need neve
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -37,6 +37,34 @@ def windows(stream: Stream, first: np.ndarray) -> Iterator[tuple[int, np.ndarray
     for i in part.tolist():
       cut = slice(values.offsets[first[i] - start], values.offsets[i + 1 - start])
       yield i, values.values[cut], mask.values[cut]
+
+
+def align(x: np.ndarray, mask: np.ndarray, steps: int, summary: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+  """Features at the rate of the labels of the same stretch of time.
+
+  Args:
+    x: [T, D] features; mask: [T] whether they are real.
+    steps: S, number of labels.
+    summary: where several frames fall upon a label, what describes them; else a label takes the frame it lies in.
+
+  Returns:
+    [S, D] (times the number of summaries if T > S) float32, and [S] bool.
+  """
+  if len(x) == steps:
+    return x, mask
+  if len(x) == 0:
+    raise UserError('a recording has no frame of features; leave it out when the corpus is prepared')
+  if len(x) < steps:
+    at = np.arange(steps) * len(x) // steps
+    return x[at], mask[at]
+  if not summary:
+    raise UserError('run.data.summary is empty, but there are more frames than labels; name mean, std or max')
+  edges = np.linspace(0, len(x), steps + 1).round().astype(int)
+  pieces = [x[a:b][mask[a:b]] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+  present = np.array([len(p) > 0 for p in pieces])
+  width = x.shape[1] * len(summary)
+  rows = [np.concatenate([features.SUMMARIES[s](p, 0) for s in summary]) if len(p) else np.zeros(width) for p in pieces]
+  return np.array(rows, np.float32), present
 
 
 @functools.lru_cache(maxsize=8)

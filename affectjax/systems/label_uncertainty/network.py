@@ -96,6 +96,7 @@ class Prelu(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """x [..., W], element by element."""
     slope = self.param('slope', nn.initializers.constant(0.25), (x.shape[-1],))
     return jnp.where(x > 0, x, slope * x)
 
@@ -108,6 +109,7 @@ class DenseHead(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """[B, T, H] -> [B, T, the last of `widths`]."""
     for i, width in enumerate(self.widths):
       init = _bounded(x.shape[-1])
       x = nn.Dense(width, kernel_init=init, bias_init=init, name=f'dense_{i}')(x)
@@ -144,6 +146,7 @@ class Network(nn.Module):
   recurrent: str = 'auto'
 
   def setup(self):
+    """Makes the parts; unknown choices are refused."""
     refuse_unknown('model.frontend', self.frontend, FRONTENDS)
     refuse_unknown('model.head', self.head, ('bayes', 'dense'))
     self._frontend = (

@@ -11,6 +11,7 @@ from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.data import features
 from affectjax.data.corpus import Ragged
 from affectjax.examples import examples as examples_lib
+from affectjax.examples import shape
 from affectjax.examples.examples import Examples
 
 
@@ -94,13 +95,9 @@ def per_recording(examples: Examples) -> Examples:
                   examples.meta)  # fmt: skip
 
 
-def of(examples: Examples, data: Mapping[str, Any]) -> Series:
-  """The recordings of a corpus by a config's `data` (`summary`, `rate_hz`); kept, for a table's cells share them."""
-  return _of(examples, tuple(data['summary']), data['rate_hz'])
-
-
 @functools.lru_cache(maxsize=4)
-def _of(examples: Examples, summary: tuple[str, ...], rate: float) -> Series:
+def of(examples: Examples, summary: tuple[str, ...], rate: float) -> Series:
+  """The recordings of a corpus by a config's `summary` and `rate_hz`; kept, for a table's cells share them."""
   for key in summary:
     refuse_unknown('summary in run.data.summary', key, features.SUMMARIES)
   waveform = tuple(examples.streams) == ('waveform',)
@@ -151,7 +148,7 @@ def frames(
     examples: with the frames of those modalities.
     index: [N] of the examples.
     steps: [N] labels of each; S altogether.
-    summary: see `align`.
+    summary: see `shape.align`.
 
   Returns:
     [S, D] float32, the modalities side by side, and [S] bool, where all of them are real.
@@ -159,38 +156,10 @@ def frames(
   values, masks = [], []
   for stream in examples.streams.values():
     x, mask = stream.read(index), stream.mask.take(index)
-    aligned = [align(x[i], mask[i], n, summary) for i, n in enumerate(steps)]
+    aligned = [shape.align(x[i], mask[i], n, summary) for i, n in enumerate(steps)]
     values.append(np.concatenate([v for v, _ in aligned]))
     masks.append(np.concatenate([m for _, m in aligned]))
   return np.concatenate(values, 1), np.all(masks, 0)
-
-
-def align(x: np.ndarray, mask: np.ndarray, steps: int, summary: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-  """Features at the rate of the labels of the same stretch of time.
-
-  Args:
-    x: [T, D] features; mask: [T] whether they are real.
-    steps: S, number of labels.
-    summary: where several frames fall upon a label, what describes them; else a label takes the frame it lies in.
-
-  Returns:
-    [S, D] (times the number of summaries if T > S) float32, and [S] bool.
-  """
-  if len(x) == steps:
-    return x, mask
-  if len(x) == 0:
-    raise UserError('a recording has no frame of features; leave it out when the corpus is prepared')
-  if len(x) < steps:
-    at = np.arange(steps) * len(x) // steps
-    return x[at], mask[at]
-  if not summary:
-    raise UserError('run.data.summary is empty, but there are more frames than labels; name mean, std or max')
-  edges = np.linspace(0, len(x), steps + 1).round().astype(int)
-  pieces = [x[a:b][mask[a:b]] for a, b in zip(edges[:-1], edges[1:], strict=True)]
-  present = np.array([len(p) > 0 for p in pieces])
-  width = x.shape[1] * len(summary)
-  rows = [np.concatenate([features.SUMMARIES[s](p, 0) for s in summary]) if len(p) else np.zeros(width) for p in pieces]
-  return np.array(rows, np.float32), present
 
 
 def resample(recording: Recording, rate: float) -> Recording:
@@ -221,44 +190,3 @@ def resample(recording: Recording, rate: float) -> Recording:
     recording, rate=float(rate), source=np.where(x_mask[:, None], x, 0), x_mask=x_mask,
     ratings=average(recording.ratings, np.isfinite(recording.ratings)), true=true,
   )  # fmt: skip
-
-
-def choose_raters(ratings: np.ndarray, count: int, seed: int, reserve: int = 0) -> tuple[np.ndarray, np.ndarray]:
-  """Deals a recording's raters to training and to the others: `count` of those who marked anything, 0 for all.
-
-  The order of slots depends on `seed` alone, so that a rater of all recordings has one part in all of them.
-
-  Args:
-    ratings: [T, R, A], NaN where there is none.
-    count: raters for training.
-    seed: of the draw.
-    reserve: raters who are kept from the others, 0 for `count`: rows that train on unequally many raters have the same
-      others if they reserve as many.
-
-  Returns:
-    (training [R] bool, others [R] bool).
-  """
-  everyone = np.isfinite(ratings).any((0, 2))
-  if not count:
-    return everyone, np.zeros_like(everyone)
-  order = np.random.default_rng((seed, 71)).permutation(len(everyone))
-  chosen, others = np.zeros_like(everyone), np.zeros_like(everyone)
-  present = [r for r in order if everyone[r]]
-  chosen[present[:count]] = True
-  others[present[max(count, reserve) :]] = True
-  return chosen, others
-
-
-def shift(ratings: np.ndarray, delays: Sequence[float], rate: float) -> np.ndarray:
-  """Marks moved to the moment they are about, `delays` [A] s earlier; the end then has none.
-
-  Args:
-    ratings: [T, ..., A], NaN where there is none.
-    delays: s, per attribute.
-    rate: labels per second.
-  """
-  out = np.full_like(ratings, np.nan)
-  for a, delay in enumerate(delays):
-    lag = min(round(delay * rate), len(ratings))
-    out[: len(ratings) - lag, ..., a] = ratings[lag:, ..., a]
-  return out

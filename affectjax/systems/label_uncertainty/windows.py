@@ -10,7 +10,7 @@ import numpy as np
 
 from affectjax.common.errors import UserError
 from affectjax.examples import shape, splits
-from affectjax.examples.examples import SIDES
+from affectjax.examples.examples import SIDES, Examples
 from affectjax.examples.streams import Rows
 from affectjax.labels import raters
 from affectjax.systems.label_uncertainty import delays as delays_lib
@@ -72,7 +72,7 @@ def _load(settings: str, data_dir: str | None) -> Data:
     first += len(arrays[split]['window'])
   agreement = arrays['test']['agreement']
   if config['data']['split'] in splits.PER_FOLD:  # thirds of all folds' test windows, not of one fold's
-    everything = series_lib.of(series_lib.load(config, data_dir, target), config['data'])
+    everything = _recordings(config, series_lib.load(config, data_dir, target))
     agreement = windows(_marked(everything, config, 'test'), 0)['agreement']
   for out in arrays.values():
     out['agreement'] = _thirds(out['agreement'], agreement)
@@ -84,8 +84,11 @@ def _by_split(config: Mapping[str, Any], corpus: str, data_dir: str | None, rule
   examples = series_lib.load(config, data_dir, corpus)
   config = {**config, 'data': {**config['data'], 'split': rule}}
   rows = splits.split(series_lib.per_recording(examples), config)
-  series = series_lib.of(examples, config['data'])
-  return {split: series.take(index) for split, index in rows.items()}
+  return {split: _recordings(config, examples).take(index) for split, index in rows.items()}
+
+
+def _recordings(config: Mapping[str, Any], examples: Examples) -> Series:
+  return series_lib.of(examples, tuple(config['data']['summary']), config['data']['rate_hz'])
 
 
 def _refuse_rates(recordings: list[Recording]) -> None:
@@ -111,7 +114,7 @@ def _marked(part: Series, config: Mapping[str, Any], split: str) -> Series:
                     'another; set run.raters.score to all')  # fmt: skip
   out = []
   for recording, everyone in zip(part.recordings, present, strict=True):
-    chosen, others = series_lib.choose_raters(recording.ratings, rule['train'], config['draw'], rule['reserve'])
+    chosen, others = raters.dealt(recording.ratings, rule['train'], config['draw'], rule['reserve'])
     kept = chosen if split != 'test' else others if rule['score'] == 'others' else everyone
     if kept.sum() < 1 or (rule['train'] and chosen.sum() < rule['train']):
       raise UserError(f'recording {recording.id!r} has {everyone.sum()} raters, of which {rule["train"]} '
@@ -123,8 +126,8 @@ def _marked(part: Series, config: Mapping[str, Any], split: str) -> Series:
 def _shifted(recording: Recording, delays: tuple[float, ...]) -> Recording:
   true = recording.true
   if true is not None:
-    true = np.moveaxis(series_lib.shift(np.moveaxis(true, 1, 2), delays, recording.rate), 2, 1)
-  ratings = series_lib.shift(recording.ratings, delays, recording.rate)
+    true = np.moveaxis(raters.shift(np.moveaxis(true, 1, 2), delays, recording.rate), 2, 1)
+  ratings = raters.shift(recording.ratings, delays, recording.rate)
   return dataclasses.replace(recording, ratings=ratings, true=true)
 
 

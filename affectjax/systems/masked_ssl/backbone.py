@@ -97,6 +97,7 @@ class Recurrent(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, real: jax.Array, at: jax.Array, train: bool) -> list[jax.Array]:
+    """As `Transformer`, without positions."""
     del at
     out = []
     for i in range(self.blocks):

@@ -11,25 +11,12 @@ from affectjax.engine.types import Experiment
 from affectjax.examples import trivial
 from affectjax.systems.masked_ssl import experiment, views
 
-
-def zero(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
-  """No emotion at all."""
-  del rows, classes
-  return np.zeros_like(label)
-
-
-def median(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
-  """The median of the training labels, the best constant for the absolute error."""
-  del classes
-  return views.medians(label, rows)
-
-
-def majority(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
-  """The most frequent training class."""
-  return np.repeat(trivial.majority(label[rows], classes)[None], len(label), 0)
-
-
-METHODS: Mapping[str, Callable[..., np.ndarray]] = {'zero': zero, 'median': median, 'majority': majority}
+# label, index of training examples, number of classes -> an output for every example
+METHODS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
+  'zero': lambda label, rows, classes: np.zeros_like(label),  # no emotion at all
+  'median': lambda label, rows, classes: views.medians(label, rows),  # the best constant for the absolute error
+  'majority': lambda label, rows, classes: np.repeat(trivial.majority(label[rows], classes)[None], len(label), 0),
+}
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:

@@ -59,6 +59,7 @@ class Model:
 
   @property
   def width(self) -> int:
+    """D."""
     return len(self.mean)
 
   @property

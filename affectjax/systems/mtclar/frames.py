@@ -10,9 +10,9 @@ import numpy as np
 from affectjax.common.errors import UserError
 from affectjax.data.corpus import Ragged
 from affectjax.examples import examples as examples_lib
-from affectjax.examples import shape
+from affectjax.examples import linear, shape
 from affectjax.examples.examples import Examples
-from affectjax.examples.streams import CHUNK, Rows
+from affectjax.examples.streams import Rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,14 +108,8 @@ def of(examples: Examples, summary: tuple[str, ...], context: int) -> Frames:
 
 def standardiser(frames: Frames, rows: np.ndarray) -> dict[str, np.ndarray]:
   """Mean and scale [D] of the features at `rows` [M], one or more."""
-  parts = (frames.x[at] for at in pieces(frames.x, rows))
+  parts = (frames.x[at] for at in linear.pieces(frames.x, rows))
   return shape.scaling(*shape.moments_of(parts, frames.x.shape[1]))
-
-
-def pieces(x: np.ndarray | Rows, rows: np.ndarray) -> list[np.ndarray]:
-  """`rows` [M] in order, by what a pass over x [N, D] holds at once."""
-  size = max(1, CHUNK // x.shape[1])
-  return np.split(rows, range(size, len(rows), size))
 
 
 def features(

@@ -16,10 +16,10 @@ from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import splits
+from affectjax.examples import linear, splits
 from affectjax.objectives import regression
 from affectjax.systems.mtclar import frames as frames_lib
-from affectjax.systems.mtclar import network, ridge, siamese
+from affectjax.systems.mtclar import network, siamese
 
 VA = tuple(f'{m}.pooled.{d}' for d in ('valence', 'arousal') for m in ('ccc', 'pcc', 'rmse', 'sagr'))
 CATEGORIES = tuple(f'{m}.emotion' for m in ('acc', 'uar', 'f1.macro', 'f1.weighted'))
@@ -135,7 +135,7 @@ def _fit(frames, rows, target: str, classes: int, key, batch) -> TrainState:
   """The ridge baseline: fitted on train, penalty by dev, kept as one affine map."""
   del batch
   y = frames.labels if target == 'va' else np.eye(classes, dtype=np.float32)[np.maximum(frames.emotion, 0)]
-  fitted = ridge.best(frames.x, rows['train'], rows['dev'], y)
+  fitted = linear.best(frames.x, rows['train'], rows['dev'], y)
   width = frames.x.shape[1]
   bias = fitted(np.zeros((1, width)))[0]
   weights = fitted(np.eye(width)) - bias

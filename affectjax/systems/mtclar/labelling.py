@@ -5,7 +5,7 @@ fsl_mtclar.py, src/tools/test.py). Baselines keep the labels and leave the delta
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,10 +18,10 @@ from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import shape, splits
+from affectjax.examples import linear, shape, splits
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network, siamese, supports
-from affectjax.systems.mtclar.ridge import ridge_by_dev
+from affectjax.systems.mtclar.frames import Frames
 
 METHODS = ('mtclar', 'carry_forward', 'interpolation', 'support_mean', 'ridge')
 _PAIRS_PER_BATCH = 2000
@@ -79,7 +79,7 @@ def _plans(frames, rows, label, seed) -> dict[str, dict[str, np.ndarray]]:
   rng = lambda number: np.random.default_rng((seed, number))
   plans = {s: plan(frames, rows[s], rows['train'], label, rng(i)) for i, s in enumerate(('dev', 'test'))}
   if label['method'] == 'ridge':
-    estimates = ridge_by_dev(frames, plans['dev'], plans['test'])
+    estimates = _ridge_by_dev(frames, plans['dev'], plans['test'])
     plans = {split: {**own, 'base': estimates[split]} for split, own in plans.items()}
   return plans
 
@@ -89,7 +89,7 @@ def plan(frames, rows: np.ndarray, train: np.ndarray, label: Mapping[str, Any], 
 
   Returns:
     row [N] into frames; anchor [N, A] rows of frames; weight [N, A]; base [N, 2] the weighted anchors' labels (or
-    the baseline's estimate); support [N] bool; support_rows [S]; apart [len(frames)], see `ridge_by_dev`, or None.
+    the baseline's estimate); support [N] bool; support_rows [S]; apart [len(frames)], see `_ridge_by_dev`, or None.
   """
   pool = supports.Pool.of(frames, rows)
   if label['rule'] == 'train_bins':
@@ -125,6 +125,43 @@ def _baseline_anchors(pool, support, label, local, weight):
   if label['rule'] not in supports.WITHIN_VIDEO:
     return local, weight
   return supports.two_sided(pool, *supports.neighbours(pool, support))
+
+
+def _from_supports(frames: Frames, plan: Mapping[str, np.ndarray], penalties: Sequence[float]) -> np.ndarray:
+  """Valence and arousal [P, N, 2] of a plan's frames, by a ridge per penalty on the supports each frame may use.
+
+  A frame without a face keeps the plan's `base`, the label it would carry.
+  """
+  rows = plan['row']
+  out = np.repeat(plan['base'].astype(np.float64)[None], len(penalties), 0)
+  support = plan['support_rows'][frames.present[plan['support_rows']]]
+  owner = np.zeros(len(frames), int) if plan['apart'] is None else plan['apart']
+  for own in np.unique(owner[rows]):
+    here = (owner[rows] == own) & frames.present[rows]
+    known = support if plan['apart'] is None else support[owner[support] != own]
+    if here.any() and len(known):
+      maps = linear.fit(frames.x, known, frames.labels[known], penalties)
+      out[:, here] = [one.at(frames.x, rows[here]) for one in maps]
+  return out
+
+
+def _ridge_by_dev(
+  frames: Frames, dev: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Valence and arousal [N, 2] of both splits by a ridge fitted on each split's own supports.
+
+  The penalty is chosen on dev (its supports against its other frames), then used for both.
+
+  Args:
+    frames: of the corpus.
+    dev, test: plans, with `apart` [len(frames)] where a frame may not use the supports of its own actor or video
+      (equal values), else None.
+  """
+  rest = ~dev['support'] if not dev['support'].all() else dev['support']
+  truth, each = frames.labels[dev['row'][rest]], _from_supports(frames, dev, linear.PENALTIES)
+  best_ = int(np.argmin([np.square(np.clip(out[rest], -1, 1) - truth).mean() for out in each]))
+  tested = _from_supports(frames, test, linear.PENALTIES[best_ : best_ + 1])[0]
+  return {'dev': each[best_].astype(np.float32), 'test': tested.astype(np.float32)}
 
 
 def _gather(frames, plan_, uses_network: bool, i: np.ndarray) -> dict[str, np.ndarray]:

@@ -61,6 +61,7 @@ class Siamese(nn.Module):
   projector: tuple[int, ...] = (2048, 1024, 512, 128)
 
   def setup(self):
+    """Makes the parts; an unknown fusion is refused."""
     refuse_unknown('fusion', self.fusion, FUSIONS)
     stack = lambda out: DenseStack(self.projector, out, self.dropout, dropout_first=True, axis_name=self.axis_name)
     self.encoder = Adapter(self.adapter, self.embedding, self.adapter_dropout)
@@ -115,6 +116,7 @@ class Supervised(nn.Module):
   hidden: tuple[int, ...] = (1024, 512, 256, 128)
 
   def setup(self):
+    """Makes the parts."""
     if not self.on_features:
       self.encoder = Adapter(self.adapter, self.embedding)
     self.head = DenseStack(self.hidden, self.out, self.dropout, hidden_bias=False, axis_name=self.axis_name)

@@ -152,6 +152,7 @@ class MixedPairs:
     self._base, self._video, self._share = base, video, share
 
   def draw(self, rng: np.random.Generator, n: int) -> Pairs:
+    """n pairs, the share of same-video ones last."""
     inside = round(n * self._share)
     parts = [self._base.draw(rng, n - inside), self._video.draw(rng, inside)]
     return Pairs(*(np.concatenate([getattr(p, k) for p in parts]) for k in ('first', 'second', 'same')))

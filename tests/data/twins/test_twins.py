@@ -10,7 +10,7 @@ from affectjax.common.errors import UserError
 from affectjax.data.store import opening
 from affectjax.data.twins import _faces, afew_va, affectnet
 from affectjax.engine import train
-from affectjax.systems.mtclar.ridge import fit
+from affectjax.examples.linear import fit
 from tests.helpers import small
 
 SMALL = {'affectnet': dict(train=2000, val=400), 'afew_va': dict(clips=40)}

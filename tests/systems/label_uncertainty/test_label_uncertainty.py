@@ -18,9 +18,10 @@ from affectjax import metrics
 from affectjax.common.errors import UserError
 from affectjax.data.corpus import Ragged
 from affectjax.engine import optim, parallel, train
-from affectjax.examples import splits
+from affectjax.examples import shape, splits
 from affectjax.examples.examples import Examples
 from affectjax.examples.streams import Memory
+from affectjax.labels import raters
 from affectjax.metrics import predictive
 from affectjax.systems import label_uncertainty as system
 from affectjax.systems.label_uncertainty import delays, experiment, losses, network, postprocess, series, windows
@@ -61,7 +62,7 @@ def test_examples_of_an_item_are_one_recording_within_its_part():
   dealt = series.per_recording(examples)
   assert dealt.id.tolist() == dealt.item.tolist() == dealt.group.tolist() == ['a', 'b', 'b', 'c']
   assert dealt.part.tolist() == ['train', 'train', 'dev', 'dev'] and dealt.column('session').tolist() == [0, 2, 3, 4]
-  found = series.of(examples, dict(summary=('mean', 'max'), rate_hz=0.0))
+  found = series.of(examples, ('mean', 'max'), 0.0)
   assert [(r.id, len(r)) for r in found.recordings] == [('a', 4), ('b', 2), ('b', 2), ('c', 2)]
   assert {r.rate for r in found.recordings} == {2.5}
   ratings = np.concatenate([r.ratings for r in found.recordings])
@@ -73,7 +74,7 @@ def test_examples_of_an_item_are_one_recording_within_its_part():
 
 
 def test_the_rate_of_labels_follows_from_that_of_features():
-  found = series.of(rated([('a', 'train')]), dict(summary=('mean',), rate_hz=0.0)).recordings[0]
+  found = series.of(rated([('a', 'train')]), ('mean',), 0.0).recordings[0]
   assert found.rate == 5.0 and found.true is None
 
 
@@ -88,14 +89,14 @@ def test_recordings_are_dealt_out_by_every_rule_of_splits():
 
 def test_features_are_aligned_with_labels():
   x, mask = np.arange(12, dtype=np.float32)[:, None], np.ones(12, bool)
-  mean, there = series.align(x, mask, 3, ('mean', 'max'))
+  mean, there = shape.align(x, mask, 3, ('mean', 'max'))
   np.testing.assert_allclose(mean, [[1.5, 3], [5.5, 7], [9.5, 11]])
   assert there.all()
   mask[4:8] = False
-  assert series.align(x, mask, 3, ('mean',))[1].tolist() == [True, False, True]
-  np.testing.assert_array_equal(series.align(x[:3], mask[:3], 6, ())[0][:, 0], [0, 0, 1, 1, 2, 2])
+  assert shape.align(x, mask, 3, ('mean',))[1].tolist() == [True, False, True]
+  np.testing.assert_array_equal(shape.align(x[:3], mask[:3], 6, ())[0][:, 0], [0, 0, 1, 1, 2, 2])
   with pytest.raises(UserError, match='summary is empty'):
-    series.align(x, mask, 3, ())
+    shape.align(x, mask, 3, ())
 
 
 def test_resampling_averages_what_is_there():
@@ -113,19 +114,19 @@ def test_resampling_averages_what_is_there():
 
 def test_dealt_raters_are_the_same_in_every_recording():
   ratings = recording(raters=6).ratings
-  train_a, others = series.choose_raters(ratings, 3, seed=4)
+  train_a, others = raters.dealt(ratings, 3, seed=4)
   assert train_a.sum() == 3 and others.sum() == 3 and not (train_a & others).any()
-  np.testing.assert_array_equal(series.choose_raters(ratings[:10], 3, seed=4)[0], train_a)
-  draws = {tuple(series.choose_raters(ratings, 3, seed=s)[0]) for s in range(20)}
+  np.testing.assert_array_equal(raters.dealt(ratings[:10], 3, seed=4)[0], train_a)
+  draws = {tuple(raters.dealt(ratings, 3, seed=s)[0]) for s in range(20)}
   assert len(draws) > 5
   ratings[:, 2] = np.nan  # who marked nothing is dealt to nobody
-  chosen, others = series.choose_raters(ratings, 3, seed=4)
+  chosen, others = raters.dealt(ratings, 3, seed=4)
   assert not chosen[2] and not others[2] and (chosen | others).sum() == 5
 
 
 def test_shift_moves_marks_to_what_they_are_about():
   r = np.arange(10, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
-  out = series.shift(r, (0.4, 0.0), rate=5.0)
+  out = raters.shift(r, (0.4, 0.0), rate=5.0)
   np.testing.assert_array_equal(out[:8, 0, 0], np.arange(2, 10))
   assert np.isnan(out[8:, :, 0]).all()
   np.testing.assert_array_equal(out[..., 1], r[..., 1])
