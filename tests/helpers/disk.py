@@ -4,7 +4,6 @@ name = disk.prepare('crema_d', tmp_path, seed=0, actors=6)          # any twin, 
 config = vavl_small.config(corpora=(name,), steps=30, ...)
 first, second = (disk.losses(config, tmp_path, tmp_path / f'{gb}', gb) for gb in (8.0, 0.0))
 np.testing.assert_array_equal(first, second)
-"""
 
 python -m tests.helpers.disk DATA_DIR FOLDER MEMORY_GB CONFIG    # losses in a process of its own; CONFIG is a JSON file
 """
@@ -64,7 +63,7 @@ class Made:
 
 def tiled(corpus: Corpus, count: int, modality: str, frames: int, width: int) -> Corpus:
   """`count` examples, the corpus's own in turn, whose `modality` is [frames, width] of noise; made one by one."""
-  (split, own), = corpus.counts.items()
+  ((split, own),) = corpus.counts.items()
   noise = np.random.default_rng(0).standard_normal((frames + 100, width), np.float32)
   columns = {k: Made(lambda i, column=column: column[i % own]) for k, column in corpus.columns(split).items()}
   columns |= {
