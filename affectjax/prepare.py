@@ -1,7 +1,7 @@
 """Reads a corpus as it is distributed and writes it as ArrayRecord (TFDS), checked and hashed.
 
 python -m affectjax.prepare CORPUS --source=DIR --data_dir=DIR [--nonfinite=error|drop|mask] [--option=key=value]
-  [--workers=1]
+  [--features_as=float32|float16] [--workers=1]
 python -m affectjax.prepare features --name=NAME --source=DIR --labels=FILE --data_dir=DIR [--rate_hz=50]
   [--modality=audio] ...
 
@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--source', type=Path, help='the corpus as distributed')
   parser.add_argument('--data_dir', type=Path, help='where prepared corpora go')
   parser.add_argument('--nonfinite', default='error', help='NaN and infinity in features: error, drop or mask')
+  parser.add_argument('--features_as', default='float32', help='how features are stored: float32 or float16')
   parser.add_argument('--option', action='append', default=[], help="one of the adapter's, key=value; may be repeated")
   parser.add_argument('--workers', type=int, default=1, help='threads that read ahead; processes that describe wavs')
   own_flags = parser.add_argument_group(f'of {opening.OWN}')
@@ -112,8 +113,8 @@ def _prepare(args: argparse.Namespace, name: str) -> Corpus:
     reader = labelled.Reader(args.labels.expanduser(), extraction)
   try:
     return preparing.prepare(
-      name, args.source, args.data_dir, nonfinite=args.nonfinite, options=options, workers=args.workers,
-      progress=progress, reader=reader,
+      name, args.source, args.data_dir, nonfinite=args.nonfinite, features_as=args.features_as, options=options,
+      workers=args.workers, progress=progress, reader=reader,
     )  # fmt: skip
   finally:
     described.close()

@@ -6,7 +6,7 @@ Axes: N examples, T frames of an example, D features, B examples of a batch.
 import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -72,12 +72,12 @@ class Stream(abc.ABC):
     """The real frames of all examples, [M, D]; for few examples."""
     return np.concatenate([x.values[self.mask.take(part).values] for part, x in self.chunks()])
 
+  @abc.abstractmethod
   def gather(self, index: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     """A padded batch: features [B, frames, D] float32, zeros where no frame is real, and the mask [B, frames] bool.
 
     An example with more frames than that is cut at its end.
     """
-    return padded(self.read(index), self.mask.take(index), frames)
 
   def chunks(self, index: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Ragged]]:
     """(positions in `index`, their frames), some examples at a time, in order; `index` [M] is of all by default."""
@@ -164,17 +164,23 @@ class Disk(Stream):
     return self.features
 
   def read(self, index: np.ndarray) -> Ragged:
+    frames = self._frames(index)
+    return Ragged.stack(frames) if frames else Ragged(np.zeros((0, self.features), np.float32), np.zeros(1, np.int64))
+
+  def gather(self, index: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    return padded(self._frames(index), self.mask.take(index), frames, self.features)
+
+  def _frames(self, index: np.ndarray) -> list[np.ndarray]:
+    """[T, D] of each example at `index`."""
     ends = np.cumsum([len(s) for s in self.sources])
     number = np.searchsorted(ends, index, side='right')
-    frames: list[np.ndarray] = [np.zeros((0, self.features), np.float32)] * len(index)
+    frames: list[Any] = [None] * len(index)
     for k in np.unique(number):
       own = np.flatnonzero(number == k)
       first = ends[k] - len(self.sources[k])
       for at, example in zip(own, self.sources[k].read((index[own] - first).tolist(), (self.key,)), strict=True):
         frames[at] = example[self.key]
-    lengths = np.array([len(x) for x in frames], np.int64)
-    values = np.concatenate(frames) if frames else np.zeros((0, self.features), np.float32)
-    return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]))
+    return frames
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -202,6 +208,9 @@ class Changed(Stream):
   def read(self, index: np.ndarray) -> Ragged:
     return self.change(index, self.source.read(index))
 
+  def gather(self, index: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    return padded(self.read(index), self.mask.take(index), frames, self.width)
+
   def settled(self) -> Stream:
     """The same in memory, where `source` is; else itself."""
     if self.on_disk:
@@ -212,9 +221,11 @@ class Changed(Stream):
     return Memory(Ragged(values, self.mask.offsets), self.mask)
 
 
-def padded(values: Ragged, mask: Ragged, frames: int) -> tuple[np.ndarray, np.ndarray]:
-  """Zero-padded features [B, frames, D] and mask [B, frames] of `values` and `mask`; cut at the end if longer."""
-  x = np.zeros((len(values), frames, values.values.shape[1]), np.float32)
+def padded(
+  values: Ragged | Sequence[np.ndarray], mask: Ragged, frames: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Zero-padded features [B, frames, width] and mask [B, frames] of `values` and `mask`; cut at the end if longer."""
+  x = np.zeros((len(values), frames, width), np.float32)
   real = np.zeros((len(values), frames), bool)
   for i in range(len(values)):
     good = mask[i][:frames]

@@ -1,9 +1,12 @@
 """Batches: every row once per epoch, exact resumption, the same for any number of hosts, padding that is masked."""
 
+import time
+
 import jax
 import numpy as np
 import pytest
 
+from affectjax.common.errors import UserError
 from affectjax.examples import batches as batches_lib
 
 N, BATCH = 23, 4
@@ -18,15 +21,23 @@ def draw(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
   return {'row': rng.integers(0, 1000, n)}
 
 
-def shuffled(seed=0, batch=BATCH):
-  return batches_lib.shuffled(ROWS, gather, batch, seed)
+def shuffled(seed=0, batch=BATCH, ahead=False):
+  return batches_lib.shuffled(ROWS, gather, batch, seed, ahead)
 
 
-def drawn(seed=0, batch=BATCH):
-  return batches_lib.drawn(draw, lambda d: gather(d['row']), batch, seed)
+def drawn(seed=0, batch=BATCH, ahead=False):
+  return batches_lib.drawn(draw, lambda d: gather(d['row']), batch, seed, ahead)
 
 
-ENDLESS = pytest.mark.parametrize('make', [shuffled, drawn], ids=['shuffled', 'drawn'])
+def shuffled_ahead(seed=0, batch=BATCH):
+  return shuffled(seed, batch, True)
+
+
+def drawn_ahead(seed=0, batch=BATCH):
+  return drawn(seed, batch, True)
+
+
+ENDLESS = pytest.mark.parametrize('make', [shuffled, drawn, shuffled_ahead, drawn_ahead])
 
 
 def rows_of(iterator, batches: int) -> np.ndarray:
@@ -105,6 +116,50 @@ def test_hosts_share_one_global_batch(make, hosts, monkeypatch):
       np.testing.assert_array_equal(np.concatenate([p[key] for p in pieces]), batch[key])
 
 
+@pytest.mark.parametrize('make', [shuffled, drawn])
+def test_read_ahead_they_are_the_same_and_go_on_from_the_same_state(make):
+  inline, ahead = make(), make(ahead=True)
+  np.testing.assert_array_equal(rows_of(inline, 40), rows_of(ahead, 40))
+  assert inline.get_state() == ahead.get_state() == {'next_index': 40}, 'what is read ahead is not given out yet'
+  again = make(ahead=True)
+  again.set_state(inline.get_state())
+  np.testing.assert_array_equal(rows_of(again, 5), rows_of(inline, 5))
+
+
+def noted(asked):
+  def gather_(rows):
+    asked.append(rows[0])
+    return gather(rows)
+
+  return gather_
+
+
+@pytest.mark.parametrize('make', [batches_lib.shuffled, batches_lib.ordered])
+def test_batches_are_gathered_before_they_are_asked_for_with_ahead_alone(make):
+  for ahead in (False, True):
+    asked = []
+    batches = make(ROWS, noted(asked), BATCH, *([0] if make is batches_lib.shuffled else []), ahead)
+    next(batches)
+    wanted = 1 + (batches_lib.AHEAD.prefetch_buffer_size if ahead else 0)
+    deadline = time.monotonic() + 30
+    while len(asked) < wanted and time.monotonic() < deadline:
+      time.sleep(0.01)
+    assert len(asked) == wanted
+
+
+@pytest.mark.parametrize('ahead', [False, True])
+def test_what_gathering_refuses_is_raised_where_the_batch_is_asked_for(ahead):
+  def refuse(rows):
+    if rows[0] >= ROWS[8]:
+      raise UserError('shard 3: damaged')
+    return gather(rows)
+
+  batches = batches_lib.ordered(ROWS, refuse, BATCH, ahead)
+  next(batches), next(batches)
+  with pytest.raises(UserError, match='shard 3: damaged'):
+    next(batches)
+
+
 def test_a_batch_that_hosts_cannot_share_is_refused(monkeypatch):
   monkeypatch.setattr(jax, 'process_count', lambda: 3)
   for make in (shuffled, drawn):
@@ -123,9 +178,10 @@ def test_drawn_depends_on_seed_and_step_alone():
   np.testing.assert_array_equal(next(late)['row'], wanted)
 
 
+@pytest.mark.parametrize('ahead', [False, True])
 @pytest.mark.parametrize('n', [1, 3, 4, 5, 8])
-def test_ordered_is_one_pass_with_a_masked_tail(n):
-  batches = list(batches_lib.ordered(ROWS[:n], gather, BATCH))
+def test_ordered_is_one_pass_with_a_masked_tail(n, ahead):
+  batches = list(batches_lib.ordered(ROWS[:n], gather, BATCH, ahead))
   assert len(batches) == -(-n // BATCH)
   assert all(len(b['row']) == len(b['mask']) == BATCH for b in batches)
   mask = np.concatenate([b['mask'] for b in batches])
@@ -136,4 +192,5 @@ def test_ordered_is_one_pass_with_a_masked_tail(n):
 
 
 def test_ordered_nothing_gives_no_batch():
-  assert list(batches_lib.ordered(ROWS[:0], gather, BATCH)) == []
+  for ahead in (False, True):
+    assert list(batches_lib.ordered(ROWS[:0], gather, BATCH, ahead)) == []

@@ -14,10 +14,10 @@ def gather(rows, frames):
   return {'row': rows, **{m: np.zeros((len(rows), n, 2), np.float32) for m, n in frames.items()}}
 
 
-def batches(rows=None, count=4, size=8, seed=0, longest=(), make=batches_lib.bucketed):
+def batches(rows=None, count=4, size=8, seed=0, longest=(), make=batches_lib.bucketed, ahead=False):
   rows = np.arange(103) if rows is None else rows
   made = batches_lib.Buckets(LENGTHS, count, dict(longest))
-  return make(rows, made, gather, size, *([seed] if make is batches_lib.bucketed else []))
+  return make(rows, made, gather, size, *([seed] if make is batches_lib.bucketed else []), ahead)
 
 
 def take(iterator, n):
@@ -86,6 +86,16 @@ def test_resumed_goes_on_where_it_stopped(make, stop):
   again = batches(make=make)
   again.set_state(torn.get_state())
   np.testing.assert_array_equal(np.stack([b['row'] for b in take(again, 30 - stop)]), np.stack(rows[stop:]))
+
+
+@pytest.mark.parametrize('make', [batches_lib.bucketed, batches_lib.in_file_order])
+def test_read_ahead_they_are_the_same(make):
+  inline, ahead = batches(make=make), batches(make=make, ahead=True)
+  for a, b in zip(take(inline, 30), take(ahead, 30), strict=True):
+    assert a.keys() == b.keys()
+    for key in a:
+      np.testing.assert_array_equal(a[key], b[key])
+  assert inline.get_state() == ahead.get_state() == {'next_index': 30}
 
 
 def test_clips_of_a_batch_are_of_like_length():

@@ -110,7 +110,7 @@ def test_gathered_frames_are_padded_cut_and_zero_where_none_is_real():
   x, real = made.gather(np.array([1, 0, 2]), 2)
   assert real.tolist() == [[True, False], [True, False], [True, True]]
   assert (x[~real] == 0).all() and np.isfinite(x).all() and x.shape == (3, 2, 3)
-  y, again = streams.padded(made.read(np.array([1, 0, 2])), made.mask.take(np.array([1, 0, 2])), 2)
+  y, again = streams.padded(made.read(np.array([1, 0, 2])), made.mask.take(np.array([1, 0, 2])), 2, 3)
   np.testing.assert_array_equal(x, y)
   np.testing.assert_array_equal(real, again)
 

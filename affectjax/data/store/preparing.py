@@ -25,6 +25,7 @@ def prepare(
   data_dir: Path,
   *,
   nonfinite: str = 'error',
+  features_as: str = 'float32',
   options: Mapping[str, Any] | None = None,
   workers: int = 1,
   progress: Callable[[int, int], None] | None = None,
@@ -37,7 +38,8 @@ def prepare(
     source: the folder as distributed.
     data_dir: where prepared corpora go.
     nonfinite: what to do about non-finite features: 'error', 'drop' the example, or 'mask' the frame.
-    options: of the opening.adapter, by name.
+    features_as: 'float32', or 'float16' for files half the size; either is read as float32. Labels stay float32.
+    options: of the adapter, by name.
     workers: threads that read ahead of the writer; 1 reads in turn.
     progress: called with (done, total) after every example.
     reader: of a corpus of the user's own (affectjax.data.own.labelled.Reader), whose name no other corpus may have.
@@ -55,19 +57,23 @@ def prepare(
   source, options = Path(source).expanduser(), dict(options or {})
   if nonfinite not in schema.POLICIES:
     raise errors.unknown('policy for non-finite features', nonfinite, schema.POLICIES)
+  if features_as not in schema.FLOATS:
+    raise errors.unknown('type that features can be stored as', features_as, schema.FLOATS)
   if not source.exists():
     raise errors.UserError(f'{source}: no such folder; expected {name} as distributed (--source)')
   opening.refuse_unknown(f'option of {name}', module.read, options)
   reading = module.read(source, **options)
   _check_reading(name, reading)
   identity = {'options': options, 'nonfinite': nonfinite, 'files': _fingerprint(source, reading.files)}
+  if features_as != 'float32':
+    identity['features_as'] = features_as
   if reader is not None:
     identity['form'] = opening.OWN
   final = Path(data_dir).expanduser() / name / version
   if final.exists():
     have = opening.manifest(name, data_dir)['created']
     if have != identity:
-      differs = ', '.join(k for k in identity if have.get(k) != identity[k])
+      differs = ', '.join(k for k in sorted({*identity, *have}) if have.get(k) != identity.get(k))
       raise errors.UserError(f'{final}: already prepared from other {differs}; remove it to prepare it again')
     return opening.open_corpus(name, data_dir)
   work = opening.incomplete(final)

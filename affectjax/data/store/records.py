@@ -1,6 +1,7 @@
 """Reads ArrayRecord shards of a prepared corpus: whole splits into columns, or a few examples at a time."""
 
 import bisect
+import functools
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,11 @@ MANIFEST = 'affectjax.json'
 # and still takes most of the space from masks, zeros and bits
 WRITER_OPTIONS = 'group_size:1,snappy'
 _BATCH = 256
+OPEN_SHARDS = 200  # shards of a split that are kept open; a process may have no more than about a thousand files
 
 
 def open_shard(path: Path) -> Any:
-  """An ArrayRecord reader without threads of its own."""
+  """An ArrayRecord reader without threads of its own, which several threads may share."""
   from array_record.python import array_record_module
 
   options = 'readahead_buffer_size:0,max_parallelism:0'
@@ -104,6 +106,7 @@ class Stored:
 
   def __init__(self, where: Path, info: Mapping[str, Any]):
     self.where, self.info = where, info
+    self._sources: dict[str, RecordSource] = {}
 
   def gigabytes(self, key: str) -> float:
     """What a column with time takes in memory, all splits together."""
@@ -118,14 +121,16 @@ class Stored:
     return read_columns(self.where, self.info, split, [k for k in self.info['fields'] if k not in without])
 
   def source(self, split: str) -> 'RecordSource':
-    """Random access to a split."""
-    return RecordSource(self.where, split)
+    """Random access to a split; the same for all that ask."""
+    if split not in self._sources:
+      self._sources[split] = RecordSource(self.where, split)
+    return self._sources[split]
 
 
 class RecordSource:
   """Random access to a prepared split that stays on disk.
 
-  `source[i]` is example i as it was written; `gather(indices)` a batch of them, padded.
+  `source[i]` is example i as it was written; `gather(indices)` a batch of them, padded. Threads may share it.
   """
 
   def __init__(self, corpus_dir: Path, split: str):
@@ -142,7 +147,7 @@ class RecordSource:
     self._ends = np.cumsum([s['examples'] for s in stats['shards']]).tolist()
     self._longest = stats['longest']
     self._fields = read_fields(self._info)
-    self._readers = {}
+    self._reader = functools.lru_cache(OPEN_SHARDS)(lambda shard: open_shard(self._shards[shard]))
 
   def __len__(self) -> int:
     return self._ends[-1]
@@ -194,10 +199,9 @@ class RecordSource:
     out: list[Any] = [None] * len(indices)
     for shard, places in wanted.items():
       path = self._shards[shard]
-      if shard not in self._readers:
-        self._readers[shard] = open_shard(path)
+      reader = self._reader(shard)
       try:
-        records = self._readers[shard].read([position for position, _ in places])
+        records = reader.read([position for position, _ in places])
       except Exception as e:
         raise _damaged(path, e) from e
       for (_, at), record in zip(places, records, strict=True):

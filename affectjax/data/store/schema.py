@@ -15,6 +15,7 @@ import numpy as np
 from affectjax.common import errors
 
 POLICIES = ('error', 'drop', 'mask')
+FLOATS = ('float32', 'float16')  # what features can be stored as
 LABELS = ('valence', 'arousal', 'dominance', 'ratings')
 Example = dict[str, np.ndarray | str]
 Fields = dict[str, tuple[str, tuple[int | None, ...]]]  # key -> (dtype name or 'str', shape; None varies)
@@ -165,6 +166,24 @@ def treat(example: Example, modalities: Mapping[str, int], policy: str) -> dict[
   if found and policy == 'drop':
     raise Dropped(found)
   return found
+
+
+def halve(example: Example, modalities: Mapping[str, int]) -> None:
+  """Rounds the features, which are finite, to what float16 holds, in place; they stay float32.
+
+  Raises:
+    UserError: a value is beyond the range of float16, naming id, modality and first frame.
+  """
+  for name in modalities:
+    x, most = example[name], float(np.finfo(np.float16).max)
+    beyond = (np.abs(x) > most).any(1)  # [T]
+    if beyond.any():
+      t = int(np.argmax(beyond))
+      raise errors.UserError(
+        f'id {example["id"]!r}: {name} is {x[t][np.argmax(np.abs(x[t]))]:g} in frame {t}, expected at most {most:g} in '
+        'size, which is all that float16 holds; say --features_as=float32'
+      )
+    example[name] = x.astype(np.float16).astype(np.float32)
 
 
 @dataclasses.dataclass

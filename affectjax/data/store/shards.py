@@ -32,7 +32,8 @@ class Job:
   Attributes:
     name, version, reading: what is prepared.
     work: the folder to write into.
-    identity: options, policy and source files; work found there under another identity is thrown away.
+    identity: options, policy, source files, and `features_as` if that is not float32; work found there under another
+      identity is thrown away.
     workers: threads that read ahead of the writer.
     progress: called with (done, total) after every example.
   """
@@ -48,7 +49,13 @@ class Job:
   fields: schema.Fields | None = None
   seen: dict[str, str] = dataclasses.field(default_factory=dict)  # id -> where it stood first
 
+  @property
+  def half(self) -> tuple[str, ...]:
+    """The modalities that are stored as float16."""
+    return tuple(self.reading.meta['modalities']) if self.identity.get('features_as') == 'float16' else ()
+
   def advance(self) -> None:
+    """Says that one more example is done."""
     self.done += 1
     self.progress(self.done, sum(map(len, self.reading.keys.values())))
 
@@ -150,7 +157,7 @@ class _Split:
         self._job.advance()
         if example is None:
           continue
-        record = wire.encode(example)
+        record = wire.encode(example, self._job.half)
         self._count(record, example)
         writer.write(record)
         size += len(record)
@@ -177,6 +184,8 @@ class _Split:
       found = e.args[0]
       told['dropped'].append(example['id'])
       example = None
+    else:
+      schema.halve(example, self._job.half)
     for name, counts in found.items():
       total = told['nonfinite'][name]
       for key, count in {**counts, 'examples': 1}.items():
@@ -236,10 +245,14 @@ def _write_tfds(job: Job, splits: Mapping[str, Any]) -> None:
   """features.json and dataset_info.json, by TFDS itself."""
   import tensorflow_datasets as tfds
 
-  features = {
-    key: tfds.features.Text() if dtype == 'str' else tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype).type)
-    for key, (dtype, shape) in job.fields.items()
-  }
+  def feature(key: str, dtype: str, shape: tuple[int | None, ...]) -> tfds.features.FeatureConnector:
+    if dtype == 'str':
+      return tfds.features.Text()
+    if key in job.half:
+      return tfds.features.Tensor(shape=shape, dtype=np.float16, encoding='bytes')
+    return tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype).type)
+
+  features = {key: feature(key, *field) for key, field in job.fields.items()}
   template = tfds.core.ShardedFileTemplate(
     data_dir=job.work, dataset_name=job.name, filetype_suffix='array_record', template=_TEMPLATE
   )

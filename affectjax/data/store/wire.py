@@ -9,6 +9,8 @@ The grammar, from the message's public definition (field number, wire type 2 = l
     Example  := 1: Features          Features := 1: entry, repeated
     entry    := 1: key  2: Feature   Feature  := 1: BytesList | 2: FloatList | 3: Int64List
     lists    := 1: values (floats little-endian, integers as varints; both packed)
+
+Features that are stored as float16 are the one value of a BytesList, which is what TFDS calls encoding='bytes'.
 """
 
 import math
@@ -20,13 +22,20 @@ Example = Mapping[str, np.ndarray | str]
 _BYTES, _FLOATS, _INTS = 0x0A, 0x12, 0x1A
 
 
-def encode(example: Example) -> bytes:
-  """Bytes of an example of strings, float32 arrays, integer arrays and bool arrays."""
+def encode(example: Example, half: Collection[str] = ()) -> bytes:
+  """Bytes of an example of strings, float32 arrays, integer arrays and bool arrays.
+
+  Args:
+    example: key -> value.
+    half: keys of float32 arrays that are stored as float16.
+  """
   entries = []
   for key in sorted(example):
     value = example[key]
     if isinstance(value, str):
       kind, payload = _BYTES, value.encode()
+    elif key in half:
+      kind, payload = _BYTES, value.astype('<f2').tobytes()
     elif value.dtype == np.float32:
       kind, payload = _FLOATS, np.ascontiguousarray(value, '<f4').tobytes()
     else:
@@ -52,7 +61,7 @@ def decode(
     keys: which of them are wanted; all by default.
 
   Returns:
-    Strings and arrays; float arrays are read-only views into `record`.
+    Strings and arrays; float arrays are read-only views into `record`, or float32 copies of what is stored as float16.
 
   Raises:
     ValueError: the bytes are no such message, or its keys and shapes are not those of `fields`.
@@ -85,6 +94,8 @@ def _value(record: bytes, start: int, stop: int, kind: int, dtype: str, shape: t
     return record[start:stop].decode()
   if kind == _FLOATS:
     values = np.frombuffer(record, '<f4', (stop - start) // 4, start)
+  elif kind == _BYTES:
+    values = np.frombuffer(record, '<f2', (stop - start) // 2, start).astype(np.float32)
   else:
     values = _unpack_ints(record[start:stop]).astype(dtype)
   if None in shape:

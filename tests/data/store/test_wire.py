@@ -62,6 +62,22 @@ def test_the_bytes_are_a_tf_example_and_its_bytes_are_ours():
     np.testing.assert_array_equal(got[key], x)
 
 
+def test_features_stored_as_float16_come_back_as_float32():
+  from tensorflow_datasets.proto import tf_example_pb2
+
+  example = {**_example(), 'whole': np.asarray([[0.1, -65504.0, 6e-8]], np.float32)}
+  fields = {**FIELDS, 'whole': ('float32', (None, 3))}
+  record = wire.encode(example, ('x', 'none', 'whole'))
+  got = wire.decode(record, fields)
+  for key in ('x', 'none', 'whole'):
+    assert got[key].dtype == np.float32 and got[key].shape == example[key].shape
+    np.testing.assert_array_equal(got[key], example[key].astype(np.float16))
+  assert got['whole'][0, 1] == -65504 and got['y'].dtype == np.float32 and np.isnan(got['y'])
+  stored = tf_example_pb2.Example.FromString(record).features.feature['x'].bytes_list.value[0]
+  assert stored == example['x'].astype('<f2').tobytes()
+  assert wire.encode(got, ('x', 'none', 'whole')) == record
+
+
 def test_equal_examples_have_equal_bytes():
   example = _example()
   assert wire.encode(example) == wire.encode(dict(reversed(example.items())))
