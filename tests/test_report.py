@@ -6,7 +6,7 @@ import pytest
 
 from affectjax import report
 from affectjax.tables import render
-from tests.tables.test_render import CCC, build, predictions
+from tests.helpers.workdirs import CCC, build, predictions
 
 
 def test_it_prints_what_the_run_printed(tmp_path, capsys):
