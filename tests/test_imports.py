@@ -1,4 +1,7 @@
-"""The floors of the house: an import goes down only. Read from the source, so that lazy imports count as well."""
+"""The floors of the house: an import goes down only, and no test imports another.
+
+Read from the source, so that lazy imports count as well.
+"""
 
 import ast
 import functools
@@ -22,6 +25,7 @@ FLOORS = (
 )  # the commands, and what they share (affectjax/commands), stand above
 PACKAGE = ROOT / 'affectjax'
 MODULES = sorted(PACKAGE.rglob('*.py'))
+TESTS = sorted((ROOT / 'tests').rglob('*.py'))
 
 
 @functools.cache
@@ -93,6 +97,21 @@ def test_the_engine_finds_systems_by_name_only():
   for path in (PACKAGE / 'engine').rglob('*.py'):
     assert not any(n.startswith('affectjax.systems') for n in imports(path)), relative(path)
     assert 'affectjax' not in imports(path), f'{relative(path)}: import the module, not the package'
+
+
+def test_no_test_imports_another():
+  """What tests share lies in tests/helpers, fixtures in a conftest.py."""
+  wrong = []
+  for path in TESTS:
+    names = [name for name in imports(path) if name.split('.')[0] == 'tests']
+    wrong += [f'{relative(path)} imports {name}' for name in names if '.test_' in name]
+  assert sum(path.name.startswith('test_') for path in TESTS) > 100 and not wrong
+
+
+def test_every_room_has_its_tests():
+  rooms = {path.parent.relative_to(PACKAGE) for path in MODULES if path.name != '__init__.py'}
+  lacking = [str(room) for room in rooms if not list((ROOT / 'tests' / room).glob('test_*.py'))]
+  assert len(rooms) > 15 and not lacking
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=relative)
