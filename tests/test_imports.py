@@ -100,11 +100,11 @@ def test_the_engine_finds_systems_by_name_only():
 
 
 def test_no_test_imports_another():
-  """What tests share lies in tests/helpers, fixtures in a conftest.py."""
+  """What they share lies in tests/helpers, fixtures in a conftest.py; benchmarks are tests, too."""
   wrong = []
   for path in TESTS:
     names = [name for name in imports(path) if name.split('.')[0] == 'tests']
-    wrong += [f'{relative(path)} imports {name}' for name in names if '.test_' in name]
+    wrong += [f'{relative(path)} imports {name}' for name in names if '.test_' in name or '.bench_' in name]
   assert sum(path.name.startswith('test_') for path in TESTS) > 100 and not wrong
 
 
