@@ -8,6 +8,7 @@ import pytest
 from affectjax import metrics
 from affectjax.common.errors import UserError
 from affectjax.tables import bootstrap, render
+from tests.helpers.shared import ROOT
 from tests.helpers.workdirs import ACC, CCC, RMSE, build, cells, predictions, rated, rows_of, section
 
 
@@ -73,6 +74,10 @@ def test_a_table_is_current_until_something_it_rests_on_changes(tmp_path):
   assert not render.is_current(workdir, definition)
   (workdir / 'table.json').write_text('{"title"')
   assert not render.is_current(workdir, definition)
+
+
+def test_the_code_that_a_table_rests_on_is_there():
+  assert all(list((ROOT / 'affectjax').glob(files)) for files in render.RESTS_ON)
 
 
 def test_synthetic_is_said_in_every_heading_and_row(tmp_path):
