@@ -19,18 +19,18 @@ def write(source, layout='clone'):
   """A small copy in the layout of the clone or of the pack."""
   folder = source / 'corpus' if layout == 'clone' else source
   folder.mkdir(parents=True, exist_ok=True)
-  told, rated = [['id', 'split', 'V', 'A', 'D', 'text']], {4: [], 5: []}
+  sentences, rated = [['id', 'split', 'V', 'A', 'D', 'text']], {4: [], 5: []}
   meta = ['id\tdocument\tcategory\tsubcategory', f'{UNTOLD}\tnews\tSemEval\t']
   for name, sentence in SENTENCES.items():
-    side, text, document, category, *of = sentence
+    split, text, document, category, *of = sentence
     kept = np.array([[int(c) for c in r] for r in of[0] + of[1] if r != '111'])
-    told.append([name, side, *(f'{x:.2f}' for x in kept.mean(0)), text])
+    sentences.append([name, split, *(f'{x:.2f}' for x in kept.mean(0)), text])
     meta.append(f'{name}\t{document}\t{category}\t ')
   for column, rows in rated.items():
     for name, sentence in [(UNTOLD, (None,) * 4 + (['111'], ['111', '333'])), *SENTENCES.items()]:
       rows += [[name, *r] for r in sentence[column]]
   with open(folder / FILES[0], 'w', newline='', encoding='utf-8') as f:
-    csv.writer(f, lineterminator='\n').writerows(told)
+    csv.writer(f, lineterminator='\n').writerows(sentences)
   for name, rows in zip(FILES[1:3], rated.values(), strict=True):
     (folder / name).write_text('\n'.join(','.join(r) for r in [['id', 'V', 'A', 'D'], *rows]) + '\n')
   (folder / FILES[3]).write_text('\n'.join(meta) + '\n')

@@ -110,28 +110,28 @@ def lines(name: str, edit: Callable[[list[str]], object]) -> Mutation:
 
 def row(name: str, at: int, content: str) -> Mutation:
   """Replaces line `at`, counted from 1."""
-  return lines(name, lambda found: found.__setitem__(at - 1, content))
+  return lines(name, lambda rows: rows.__setitem__(at - 1, content))
 
 
 def cell(name: str, at: int, column: int, content: str) -> Mutation:
   """Replaces a cell of line `at`, counted from 1, of a table without commas in its cells."""
 
-  def edit(found):
-    cells = found[at - 1].split(',')
+  def edit(rows):
+    cells = rows[at - 1].split(',')
     cells[column] = content
-    found[at - 1] = ','.join(cells)
+    rows[at - 1] = ','.join(cells)
 
   return lines(name, edit)
 
 
 def drop(name: str, start: int, stop: int | None = None) -> Mutation:
   """Removes the lines from `start`, counted from 1, to before `stop`."""
-  return lines(name, lambda found: found.__delitem__(slice(start - 1, None if stop is None else stop - 1)))
+  return lines(name, lambda rows: rows.__delitem__(slice(start - 1, None if stop is None else stop - 1)))
 
 
 def again(name: str, at: int) -> Mutation:
   """Puts a copy of line `at` at the end."""
-  return lines(name, lambda found: found.append(found[at - 1]))
+  return lines(name, lambda rows: rows.append(rows[at - 1]))
 
 
 def data(name: str, edit: Callable[[dict], object]) -> Mutation:
@@ -151,14 +151,14 @@ def arrays(archive: str, /, **changes: Callable[[np.ndarray], object]) -> Mutati
 
   def f(source):
     with np.load(source / archive) as z:
-      found = dict(z)
+      content = dict(z)
     for key, edit in changes.items():
-      new = edit(found[key])
+      new = edit(content[key])
       if new is False:
-        del found[key]
+        del content[key]
       elif new is not None:
-        found[key] = new
-    np.savez(source / archive, **found)
+        content[key] = new
+    np.savez(source / archive, **content)
 
   return f
 

@@ -24,7 +24,7 @@ ONES = 'news_1,1,1,1'
 
 def repeated(name: str, start: int, stop: int) -> Mutation:
   """Puts copies of lines `start` to before `stop`, counted from 1, at the end."""
-  return lines(name, lambda found: found.extend(found[start - 1 : stop - 1]))
+  return lines(name, lambda rows: rows.extend(rows[start - 1 : stop - 1]))
 
 
 # fmt: off
