@@ -99,21 +99,6 @@ def test_the_engine_finds_systems_by_name_only():
     assert 'affectjax' not in imports(path), f'{relative(path)}: import the module, not the package'
 
 
-def test_no_test_imports_another():
-  """What they share lies in tests/helpers, fixtures in a conftest.py; benchmarks are tests, too."""
-  wrong = []
-  for path in TESTS:
-    names = [name for name in imports(path) if name.split('.')[0] == 'tests']
-    wrong += [f'{relative(path)} imports {name}' for name in names if '.test_' in name or '.bench_' in name]
-  assert sum(path.name.startswith('test_') for path in TESTS) > 100 and not wrong
-
-
-def test_every_room_has_its_tests():
-  rooms = {path.parent.relative_to(PACKAGE) for path in MODULES if path.name != '__init__.py'}
-  lacking = [str(room) for room in rooms if not list((ROOT / 'tests' / room).glob('test_*.py'))]
-  assert len(rooms) > 15 and not lacking
-
-
 @pytest.mark.parametrize('path', sorted((ROOT / 'experiments').glob('*.py')), ids=relative)
 def test_experiments_are_plain_data(path):
   assert imports(path) <= {'ml_collections'}
@@ -138,3 +123,18 @@ def test_reading_a_table_starts_neither_jax_nor_tensorflow():
   )
   out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=ROOT)
   assert out.stdout.strip() == '[]'
+
+
+def test_no_test_imports_another():
+  """What they share lies in tests/helpers, fixtures in a conftest.py; benchmarks are tests, too."""
+  wrong = []
+  for path in TESTS:
+    names = [name for name in imports(path) if name.split('.')[0] == 'tests']
+    wrong += [f'{relative(path)} imports {name}' for name in names if '.test_' in name or '.bench_' in name]
+  assert sum(path.name.startswith('test_') for path in TESTS) > 100 and not wrong
+
+
+def test_every_room_has_its_tests():
+  rooms = {path.parent.relative_to(PACKAGE) for path in MODULES if path.name != '__init__.py'}
+  lacking = [str(room) for room in rooms if not list((ROOT / 'tests' / room).glob('test_*.py'))]
+  assert len(rooms) > 15 and not lacking

@@ -77,7 +77,7 @@ def test_a_table_is_current_until_something_it_rests_on_changes(tmp_path):
 
 
 def test_the_code_that_a_table_rests_on_is_there():
-  assert all(list((ROOT / 'affectjax').glob(files)) for files in render.RESTS_ON)
+  assert all(list((ROOT / 'affectjax').glob(f'{name}.py')) for name in render.RESTS_ON)
 
 
 def test_synthetic_is_said_in_every_heading_and_row(tmp_path):
