@@ -61,8 +61,8 @@ def tables(source: Path, kind: str | None) -> tuple[Path, Path]:
     traces.choice('labels', kind, KINDS)
   folders = [p for p in sorted(source.iterdir()) if p.is_dir() and p.name.lower() in ('labels', 'label')]
   if len(folders) != 1:
-    found = f'{" and ".join(p.name for p in folders)}; keep one' if folders else 'no folder Labels'
-    raise UserError(f'{source}: {found}; expected MSP-Podcast with Labels/labels_consensus.csv')
+    fault = f'{" and ".join(p.name for p in folders)}; keep one' if folders else 'no folder Labels'
+    raise UserError(f'{source}: {fault}; expected MSP-Podcast with Labels/labels_consensus.csv')
   folder = folders[0]
   for suffix in KINDS if kind is None else (kind,):
     names = [f'labels_{word}.{suffix}' for word in ('consensus', 'concensus')]
