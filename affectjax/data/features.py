@@ -30,12 +30,12 @@ _BROKEN = (ValueError, EOFError, OSError, KeyError, OverflowError, MemoryError, 
 
 def find(folder: Path, key: str) -> Path:
   """The feature file of `key` in `folder`; none or more than one is a UserError."""
-  found = [p for s in SUFFIXES if (p := Path(folder) / f'{key}{s}').is_file()]
-  if len(found) == 1:
-    return found[0]
-  if found:
+  paths = [p for s in SUFFIXES if (p := Path(folder) / f'{key}{s}').is_file()]
+  if len(paths) == 1:
+    return paths[0]
+  if paths:
     raise errors.UserError(
-      f'{folder}: {key!r} has {len(found)} feature files ({", ".join(p.name for p in found)}), expected one; '
+      f'{folder}: {key!r} has {len(paths)} feature files ({", ".join(p.name for p in paths)}), expected one; '
       'delete those that are not meant'
     )
   names = ', '.join(f'{key}{s}' for s in SUFFIXES)

@@ -27,7 +27,7 @@ _FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-  """One video; float32 as in the source.
+  """One video of T frames, seen by P participants; float32 as in the source.
 
   Attributes:
     rate: frames per second.
@@ -83,7 +83,18 @@ def _check_head(where: str, head: np.ndarray, frames: int, rate: float) -> None:
 
 
 def read_pack(source: Path, people: Sequence[str]) -> tuple[dict[str, Video], list[Path]]:
-  """Videos by name, and the files they come from."""
+  """Reads the stacked form.
+
+  Args:
+    source: the folder of ceap360vr.npz.
+    people: participants to take, in the order of their seats P.
+
+  Returns:
+    Videos by name, and the files they come from.
+
+  Raises:
+    UserError: a file is missing, damaged, or holds what cannot be.
+  """
   path, sam_path, info = source / 'ceap360vr.npz', source / 'sam_ratings.csv', source / 'videos.csv'
   keys = ('time_s', 'valence', 'arousal', 'luminance', 'head_pitch_yaw_5hz', 'fixation_pitch_yaw')
   arrays = feature_files.load_npz(path)
@@ -131,7 +142,7 @@ def _rates(path: Path, rows: Iterable[Sequence[Any]]) -> dict[str, float]:
     if not traces.is_number(str(rate)) or not 0 < float(rate) < 1000:
       raise UserError(f'{path}: {name}: frame rate {rate!r}, expected frames per second')
     if name in out:
-      raise UserError(f'{path}: {name} stands there twice')
+      raise UserError(f'{path}: {name} appears twice')
     out[name] = float(rate)
   for v in VIDEOS:
     _one(path, out, v)
@@ -147,7 +158,7 @@ def _sam(path: Path, rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], np.
       if isinstance(x, bool) or not traces.is_number(str(x)) or not 1 <= float(x) <= 9:
         raise UserError(f'{where}: rating {x!r}, expected a number in 1 to 9')
     if (person, video) in out:
-      raise UserError(f'{where} stands there twice')
+      raise UserError(f'{where} appears twice')
     out[person, video] = np.array(values, np.float32)
   return out
 
@@ -163,7 +174,7 @@ def _one(path: Path, rows: Mapping[Any, Any], key: Any) -> Any:
 
 
 def read_clone(source: Path, people: Sequence[str]) -> tuple[dict[str, Video], list[Path]]:
-  """As `read_pack`."""
+  """As `read_pack`, of a clone of the repository or of its folder CEAP-360VR."""
   root = source / 'CEAP-360VR' if (source / 'CEAP-360VR').is_dir() else source
   if not (root / '3_AnnotationData').is_dir():
     raise UserError(
@@ -284,7 +295,7 @@ def _videos(path: Path, person: str, top: str, inner: str) -> dict[str, Mapping[
   out: dict[str, Mapping[str, Any]] = {}
   for block in _blocks(path, people[0], inner):
     if block['VideoID'] in out:
-      raise UserError(f'{path}: video {block["VideoID"]!r} stands there twice')
+      raise UserError(f'{path}: video {block["VideoID"]!r} appears twice')
     out[block['VideoID']] = block
   for v in VIDEOS:
     _one(path, out, v)

@@ -22,7 +22,7 @@ EMOTIONS = (
 OTHER = EMOTIONS.index('other')
 CODES = 'ASHUFDCNO'  # of EMOTIONS; X is for no agreement
 WORDS = ('Angry', 'Sad', 'Happy', 'Surprise', 'Fear', 'Disgust', 'Contempt', 'Neutral', 'Other')  # of a worker
-SIDES = ('Train', 'Development', 'Test1', 'Test2', 'Test3')
+SPLITS = ('Train', 'Development', 'Test1', 'Test2', 'Test3')
 GENDERS = ('Female', 'Male', 'Unknown')
 MARKS = ('EmoVal', 'EmoAct', 'EmoDom')  # of ATTRIBUTES
 SEGMENT = ('EmoClass', *MARKS, 'SpkrID', 'Gender', 'Split_Set')
@@ -44,7 +44,7 @@ class Segment:
   means: tuple[float, ...]  # valence, activation, dominance, 1 to 7
   speaker: str | None  # None: unknown
   gender: str
-  side: int  # of SIDES
+  split: int  # of SPLITS
   workers: list[str] = dataclasses.field(default_factory=list)
   classes: list[int] = dataclasses.field(default_factory=list)  # of EMOTIONS
   marks: list[tuple[float, ...]] = dataclasses.field(default_factory=list)  # as `means`, NaN where there is none
@@ -66,14 +66,14 @@ def tables(source: Path, kind: str | None) -> tuple[Path, Path]:
   folder = folders[0]
   for suffix in KINDS if kind is None else (kind,):
     names = [f'labels_{word}.{suffix}' for word in ('consensus', 'concensus')]
-    found = [folder / name for name in names if (folder / name).is_file()]
-    if len(found) == 2:
+    paths = [folder / name for name in names if (folder / name).is_file()]
+    if len(paths) == 2:
       raise UserError(f'{folder}: both {" and ".join(names)}; keep one')
-    if found:
+    if paths:
       detailed = folder / f'labels_detailed.{suffix}'
       if not detailed.is_file():
-        raise UserError(f'{detailed}: no such file; it says what each worker chose, and belongs to {found[0].name}')
-      return found[0], detailed
+        raise UserError(f'{detailed}: no such file; it says what each worker chose, and belongs to {paths[0].name}')
+      return paths[0], detailed
   raise UserError(f'{folder}: no labels_consensus.{kind or "csv or .json"}; expected it and labels_detailed')
 
 
@@ -96,26 +96,26 @@ def _consensus_rows(path: Path) -> Iterator[tuple[str, str, list[str]]]:
     for where, (file, *cells) in _rows(path, ('FileName', *SEGMENT)):
       yield where, _name(where, file), cells
   else:
-    for file, told in _json(path).items():
+    for file, content in _json(path).items():
       where = f'{path}: {file}'
-      yield where, _name(where, file), _fields(where, told, SEGMENT)
+      yield where, _name(where, file), _fields(where, content, SEGMENT)
 
 
-def _segment(where: str, told: Mapping[str, str]) -> Segment:
-  if told['EmoClass'] not in (*CODES, 'X'):
-    raise unknown(f'EmoClass in {where}:', told['EmoClass'], (*CODES, 'X'))
-  side = {'Validation': 'Development'}.get(told['Split_Set'], told['Split_Set'])
-  if side not in SIDES:
-    raise unknown(f'Split_Set in {where}:', side, SIDES)
-  if told['Gender'].capitalize() not in GENDERS:
-    raise unknown(f'Gender in {where}:', told['Gender'], GENDERS)
-  speaker = told['SpkrID']
+def _segment(where: str, row: Mapping[str, str]) -> Segment:
+  if row['EmoClass'] not in (*CODES, 'X'):
+    raise unknown(f'EmoClass in {where}:', row['EmoClass'], (*CODES, 'X'))
+  split = {'Validation': 'Development'}.get(row['Split_Set'], row['Split_Set'])
+  if split not in SPLITS:
+    raise unknown(f'Split_Set in {where}:', split, SPLITS)
+  if row['Gender'].capitalize() not in GENDERS:
+    raise unknown(f'Gender in {where}:', row['Gender'], GENDERS)
+  speaker = row['SpkrID']
   if speaker.lower() == 'unknown':
     speaker = None
   elif not (speaker.isascii() and speaker.isdigit()):
     raise UserError(f'{where}: SpkrID is {speaker!r}, expected a number or Unknown')
-  means = tuple(_mark(where, column, told[column]) for column in MARKS)
-  return Segment(('X' + CODES).index(told['EmoClass']) - 1, means, speaker, told['Gender'].lower(), SIDES.index(side))
+  means = tuple(_mark(where, column, row[column]) for column in MARKS)
+  return Segment(('X' + CODES).index(row['EmoClass']) - 1, means, speaker, row['Gender'].lower(), SPLITS.index(split))
 
 
 # The workers
@@ -159,8 +159,8 @@ def _worker_rows(path: Path) -> Iterator[tuple[str, str, Sequence[str]]]:
       name = _name(where, file)
       if not isinstance(workers, dict):
         raise UserError(f'{where} holds {type(workers).__name__}, expected workers, each with {", ".join(WORKER)}')
-      for worker, told in workers.items():
-        yield where, name, [worker, *_fields(f'{where}, worker {worker!r}', told, WORKER)]
+      for worker, content in workers.items():
+        yield where, name, [worker, *_fields(f'{where}, worker {worker!r}', content, WORKER)]
     return
   columns = _header(path)
   if 'EmoDetail' in columns:
@@ -234,17 +234,17 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
   """(number of the line, cells) of a csv, row by row, for the files are large; an empty file is refused."""
-  found = False
+  any_row = False
   try:
     with open(path, encoding='utf-8-sig', newline='') as f:
       reader = csv.reader(f, strict=True)
       for row in reader:
         if row:
-          found = True
+          any_row = True
           yield reader.line_num, row
   except (OSError, UnicodeDecodeError, csv.Error) as e:
     raise UserError(f'{path}: cannot be read as a table in UTF-8 (damaged or of another kind): {e}') from e
-  if not found:
+  if not any_row:
     raise UserError(f'{path}: empty file; expected a header and rows')
 
 
@@ -267,11 +267,11 @@ def _json(path: Path) -> dict[str, Any]:
   return content
 
 
-def _fields(where: str, told: Any, names: Sequence[str]) -> list[str]:
+def _fields(where: str, content: Any, names: Sequence[str]) -> list[str]:
   """Some values of an object as text."""
-  if not isinstance(told, dict):
-    raise UserError(f'{where} holds {type(told).__name__}, expected an object with {", ".join(names)}')
+  if not isinstance(content, dict):
+    raise UserError(f'{where} holds {type(content).__name__}, expected an object with {", ".join(names)}')
   for name in names:
-    if name not in told:
-      raise UserError(f'{where}: no {name}; there is: {", ".join(told) or "nothing"}')
-  return ['' if told[name] is None else str(told[name]).strip() for name in names]
+    if name not in content:
+      raise UserError(f'{where}: no {name}; there is: {", ".join(content) or "nothing"}')
+  return ['' if content[name] is None else str(content[name]).strip() for name in names]

@@ -19,7 +19,7 @@ RATE = 100.0  # Hz
 
 
 class Packed(NamedTuple):
-  """Such a file.
+  """An npz of frames end to end, read and checked.
 
   Attributes:
     names: of the recordings, in its order, without .wav.
@@ -54,7 +54,7 @@ def choose(source: Path, absent: str, audio_hz: str | float | None) -> tuple[boo
 
 
 def read(path: Path) -> Packed:
-  """Reads and checks it; whatever is wrong is a UserError in one line."""
+  """Reads and checks such an npz; whatever is wrong with it is a UserError in one line."""
   lld, offsets, files, columns = features.load_npz(path, ['lld', 'offsets', 'files', 'lld_names']).values()
   for name, x, kinds, ndim in (
     ('lld', lld, 'f', 2), ('offsets', offsets, 'iu', 1), ('files', files, 'U', 1), ('lld_names', columns, 'U', 1)

@@ -55,12 +55,14 @@ SENTENCES = ('IEO', 'TIE', 'IOM', 'IWW', 'TAI', 'MTI', 'IWL', 'ITH', 'DFA', 'ITS
 LEVELS = ('LO', 'MD', 'HI', 'XX')
 CONDITIONS = ('voice', 'face', 'voice and face')  # 1, 2, 3 in the names of rows
 VOTES = ('VoiceVote', 'FaceVote', 'MultiModalVote')  # in the summary, of the same
-SIDES = {'Train': 0, 'Development': 1, 'Test': 2}
+SPLITS = {'Train': 0, 'Development': 1, 'Test': 2}
 FOLDS = tuple(f'fold{i}' for i in range(1, 6))
 FOLDS_FILE = 'vavl_folds.csv'
 
 
 class Clip(NamedTuple):
+  """What the name of a clip says, e.g. 1001_IEO_ANG_HI."""
+
   name: str
   actor: str
   sentence: str
@@ -69,7 +71,7 @@ class Clip(NamedTuple):
 
 
 class Tables(NamedTuple):
-  """Where the files are."""
+  """Paths of the tables of the corpus."""
 
   votes: Path
   summary: Path
@@ -78,7 +80,7 @@ class Tables(NamedTuple):
 
 
 class Votes(NamedTuple):
-  """Of one clip, per condition and class."""
+  """The votes for one clip, per condition (voice, face, both) and class."""
 
   counts: np.ndarray  # [3, 6] int
   levels: np.ndarray  # [3, 6] mean level 0 .. 100 of those who chose it, NaN where nobody did
@@ -113,7 +115,7 @@ def read(
   def example(split: str, name: str) -> dict[str, Any]:
     clip, (counts, levels) = clips[name], votes[name]
     gender, age = actors[clip.actor]
-    sides = (-1,) * len(FOLDS) if partitions is None else partitions.get(name, (-1,) * len(FOLDS))
+    splits = (-1,) * len(FOLDS) if partitions is None else partitions.get(name, (-1,) * len(FOLDS))
     agreed = 2 * counts[2].max() > counts[2].sum() if partitions is None else name in partitions
     return {
       'id': name, 'group': clip.actor, 'item': name,
@@ -123,7 +125,7 @@ def read(
       'consensus': np.int32(majority(counts[2], levels[2]) if agreed else -1),
       'intended': np.int32(clip.emotion),
       'sentence': clip.sentence, 'level': clip.level, 'gender': gender, 'age': np.int32(age),
-      'partitions': np.array(sides, np.int8),
+      'partitions': np.array(splits, np.int8),
     }  # fmt: skip
 
   files = [*tables, *([] if path is None else [path]), *given.files]
@@ -162,16 +164,16 @@ def _meta(given: _clips.Clips, partitions: Mapping[str, Any] | None) -> dict[str
 
 def _tables(source: Path) -> Tables:
   inside = source / 'processedResults'
-  found = [folder for folder in (inside, source) if (folder / 'tabulatedVotes.csv').is_file()]
-  if len(found) == 2:
+  folders = [folder for folder in (inside, source) if (folder / 'tabulatedVotes.csv').is_file()]
+  if len(folders) == 2:
     raise UserError(f'{source}: both tabulatedVotes.csv and processedResults/tabulatedVotes.csv; keep one')
-  if not found:
+  if not folders:
     raise UserError(
       f'{source}: no CREMA-D here; expected processedResults/tabulatedVotes.csv (a clone of '
       'CheyneyComputerScience/CREMA-D) or tabulatedVotes.csv'
     )
   names = ('SentenceFilenames.csv', 'VideoDemographics.csv')
-  return Tables(found[0] / 'tabulatedVotes.csv', found[0] / 'summaryTable.csv', *(source / name for name in names))
+  return Tables(folders[0] / 'tabulatedVotes.csv', folders[0] / 'summaryTable.csv', *(source / name for name in names))
 
 
 def _folds_path(source: Path, given: str | None) -> Path | None:
@@ -216,9 +218,9 @@ def parse(name: str, where: str) -> Clip:
   actor, *rest = name.split('_')
   if len(rest) != 3 or not (actor.isascii() and actor.isdigit()):
     raise UserError(f'{where}: clip {name!r}, expected <actor>_<sentence>_<emotion>_<level>, e.g. 1001_IEO_ANG_HI')
-  for what, found, known in zip(('sentence', 'emotion', 'level'), rest, (SENTENCES, CODES, LEVELS), strict=True):
-    if found not in known:
-      raise unknown(f'{what} in {where}: clip {name!r}:', found, known)
+  for what, part, known in zip(('sentence', 'emotion', 'level'), rest, (SENTENCES, CODES, LEVELS), strict=True):
+    if part not in known:
+      raise unknown(f'{what} in {where}: clip {name!r}:', part, known)
   return Clip(name, actor, rest[0], CODES.index(rest[1]), rest[2])
 
 
@@ -271,9 +273,9 @@ def _votes(path: Path, numbers: Mapping[int, Clip]) -> dict[str, Votes]:
       raise UserError(f'{where}: clip {name!r}, {CONDITIONS[condition - 1]}, has an earlier line; remove one')
     out[name].counts[condition - 1] = counts
     out[name].levels[condition - 1] = _levels(where, counts, cells[len(counts) :])
-  for name, found in out.items():
-    if not found.counts.any(1).all():
-      lacking = CONDITIONS[int(np.argmin(found.counts.any(1)))]
+  for name, clip_votes in out.items():
+    if not clip_votes.counts.any(1).all():
+      lacking = CONDITIONS[int(np.argmin(clip_votes.counts.any(1)))]
       raise UserError(f'{path}: no line for clip {name!r}, {lacking}; the file may be cut off')
   return out
 
@@ -295,7 +297,7 @@ def _levels(where: str, counts: Sequence[int], cells: Sequence[str]) -> list[flo
 def _compare(path: Path, numbers: Mapping[int, Clip], votes: Mapping[str, Votes]) -> None:
   """Refuses a summary whose votes are not the pluralities of the table."""
   seen = set()
-  for where, (number, name, *told) in _rows(path, ('', 'FileName', *VOTES)):
+  for where, (number, name, *winners) in _rows(path, ('', 'FileName', *VOTES)):
     clip = numbers.get(_whole(where, 'name of the row', number))
     if clip is None or clip.name != name:
       raise UserError(f'{where}: row {number} is of clip {name!r}, but SentenceFilenames.csv has '
@@ -303,10 +305,10 @@ def _compare(path: Path, numbers: Mapping[int, Clip], votes: Mapping[str, Votes]
     if name in seen:
       raise UserError(f'{where}: clip {name!r} has an earlier line; remove one')
     seen.add(name)
-    for column, counts, found in zip(VOTES, votes[name].counts, told, strict=True):
+    for column, counts, winner in zip(VOTES, votes[name].counts, winners, strict=True):
       most = {letter for letter, n in zip(LETTERS, counts, strict=True) if n == counts.max()}
-      if set(found.split(':')) != most:
-        raise UserError(f'{where}: clip {name!r}: {column} is {found!r}, but most votes in tabulatedVotes.csv are for '
+      if set(winner.split(':')) != most:
+        raise UserError(f'{where}: clip {name!r}: {column} is {winner!r}, but most votes in tabulatedVotes.csv are for '
                         f'{":".join(sorted(most))}; fetch both files again')  # fmt: skip
   lacking = sorted(set(votes) - seen)
   if lacking:
@@ -317,22 +319,22 @@ def _compare(path: Path, numbers: Mapping[int, Clip], votes: Mapping[str, Votes]
 
 
 def _partitions(path: Path, clips: Mapping[str, Clip]) -> dict[str, tuple[int, ...]]:
-  """clip -> the side it is on in each partition."""
+  """clip -> its split in each partition: 0 train, 1 dev, 2 test."""
   out = {}
-  for where, (name, *sides) in _rows(path, ('clip', *FOLDS)):
+  for where, (name, *splits) in _rows(path, ('clip', *FOLDS)):
     if name not in clips:
       raise UserError(f'{where}: clip {name!r} is not in SentenceFilenames.csv')
     if name in out:
       raise UserError(f'{where}: clip {name!r} has an earlier line; remove one')
-    for column, side in zip(FOLDS, sides, strict=True):
-      if side not in SIDES:
-        raise unknown(f'{column} in {where}: clip {name!r}:', side, SIDES)
-    out[name] = tuple(SIDES[side] for side in sides)
+    for column, split in zip(FOLDS, splits, strict=True):
+      if split not in SPLITS:
+        raise unknown(f'{column} in {where}: clip {name!r}:', split, SPLITS)
+    out[name] = tuple(SPLITS[split] for split in splits)
   for i, column in enumerate(FOLDS):
-    actors = {side: {clips[n].actor for n, sides in out.items() if sides[i] == k} for side, k in SIDES.items()}
-    empty = [side for side, found in actors.items() if not found]
+    actors = {split: {clips[n].actor for n, splits in out.items() if splits[i] == k} for split, k in SPLITS.items()}
+    empty = [split for split, members in actors.items() if not members]
     if empty:
-      raise UserError(f'{path}: {column} has no clip in {empty[0]}; expected some in each of {", ".join(SIDES)}')
+      raise UserError(f'{path}: {column} has no clip in {empty[0]}; expected some in each of {", ".join(SPLITS)}')
     try:
       refuse_leak(actors, what='actor')
     except UserError as e:

@@ -22,7 +22,8 @@ One example per recording, one split `all`, in the order of names; group is the 
   recognised       share of about 20 listeners who heard that emotion, and
   natural          share who found it natural, 0 to 1; NaN where nobody says
   gender, sentence, age                     'female' or 'male', 'a01', years
-The recordings that are distributed were recognised by 80 % or more, so that these labels hardly disagree.
+The 535 recordings of the first release were recognised by 80 % or more, so that these labels hardly disagree; release
+2.0 has 816, the ambiguous ones among them, named alike in wav/ (its folder laryngo/ is not read).
 """
 
 from collections.abc import Callable, Mapping
@@ -61,8 +62,8 @@ class Recording(NamedTuple):
   emotion: str
 
 
-class Found(NamedTuple):
-  """One of the layouts."""
+class Layout(NamedTuple):
+  """The corpus as one of the layouts has it."""
 
   recordings: dict[str, Recording]  # by name
   shares: Shares
@@ -88,32 +89,32 @@ def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
     source, f'no Emo-DB with features here; expected {_packed.PACK} with {TABLE}, or features/03a01Fa.npy and the like'
     f'{sound}', audio_hz,
   )  # fmt: skip
-  found = _read_pack(source / _packed.PACK, source / TABLE) if packed else _read_folder(source)
+  layout = _read_pack(source / _packed.PACK, source / TABLE) if packed else _read_folder(source)
   emotions = list(LETTERS.values())
-  if not any(told.emotion in emotions[FOUR:] for told in found.recordings.values()):
+  if not any(recording.emotion in emotions[FOUR:] for recording in layout.recordings.values()):
     emotions = emotions[:FOUR]
 
   def example(split: str, name: str) -> dict[str, Any]:
-    told, (recognised, natural) = found.recordings[name], found.shares.get(name, (np.nan, np.nan))
+    recording, (recognised, natural) = layout.recordings[name], layout.shares.get(name, (np.nan, np.nan))
     return {
-      'id': name, 'group': f'speaker{told.speaker:02d}', 'item': name,
-      'audio': found.load(name),
-      'emotion': np.int32(emotions.index(told.emotion)),
+      'id': name, 'group': f'speaker{recording.speaker:02d}', 'item': name,
+      'audio': layout.load(name),
+      'emotion': np.int32(emotions.index(recording.emotion)),
       'recognised': np.float32(recognised), 'natural': np.float32(natural),
-      'gender': told.gender, 'sentence': told.sentence, 'age': np.int32(told.age),
+      'gender': recording.gender, 'sentence': recording.sentence, 'age': np.int32(recording.age),
     }  # fmt: skip
 
   meta = {
-    'modalities': {'audio': found.width},
+    'modalities': {'audio': layout.width},
     'rate_hz': {'audio': rate},
     'attributes': [],
     'emotions': emotions,
     'labels': 'emotion is what the actor was asked to show; recognised: share of about 20 listeners who heard it',
     'licence': 'CC0 1.0',
     'groups': 'actors',
-    **({'columns': {'audio': found.columns}} if found.columns else {}),
+    **({'columns': {'audio': layout.columns}} if layout.columns else {}),
   }
-  return Reading(meta, {'all': sorted(found.recordings)}, example, found.files)
+  return Reading(meta, {'all': sorted(layout.recordings)}, example, layout.files)
 
 
 def parse(name: str, where: str) -> Recording:
@@ -121,19 +122,19 @@ def parse(name: str, where: str) -> Recording:
   if len(name) != 7:
     raise UserError(f'{where}: name {name!r}, expected seven letters and digits, e.g. 03a01Fa')
   speaker, sentence, letter, version = name[:2], name[2:5], name[5], name[6]
-  for what, found, known in (
+  for what, part, known in (
     ('speaker', speaker, SPEAKERS), ('sentence', sentence, SENTENCES), ('emotion', letter, LETTERS),
     ('version', version, VERSIONS),
   ):  # fmt: skip
-    if found not in known:
-      raise UserError(f'{where}: {what} of {name!r} is {found!r}, expected one of {", ".join(known)}')
+    if part not in known:
+      raise UserError(f'{where}: {what} of {name!r} is {part!r}, expected one of {", ".join(known)}')
   return Recording(int(speaker), *SPEAKERS[speaker], sentence, LETTERS[letter])
 
 
 # Folder
 
 
-def _read_folder(source: Path) -> Found:
+def _read_folder(source: Path) -> Layout:
   folder, sounds = source / 'features', source / 'wav'
   if not folder.is_dir():
     raise UserError(f'{folder}: a file, expected a folder of features')
@@ -155,7 +156,7 @@ def _read_folder(source: Path) -> Found:
   shares = _read_listeners(table) if table.exists() else {}
   width = features.load_array(paths[names[0]]).shape[1]
   files = [*paths.values(), *([table] if table.exists() else [])]
-  return Found(recordings, shares, width, lambda name: features.load_array(paths[name], width=width), files, None)
+  return Layout(recordings, shares, width, lambda name: features.load_array(paths[name], width=width), files, None)
 
 
 def _read_listeners(path: Path) -> dict[str, tuple[float, float]]:
@@ -177,8 +178,8 @@ def _read_listeners(path: Path) -> dict[str, tuple[float, float]]:
     name = cells[1].removesuffix('.wav')
     if name in out:
       raise UserError(f'{where}: {name!r} has an earlier line; expected one')
-    told = zip(('erkannt', 'natuerlich'), cells[2:], strict=True)
-    out[name] = tuple(_share(f'{where}: {column}', cell.replace(',', '.')) for column, cell in told)
+    percentages = zip(('erkannt', 'natuerlich'), cells[2:], strict=True)
+    out[name] = tuple(_share(f'{where}: {column}', cell.replace(',', '.')) for column, cell in percentages)
   if not out:
     raise UserError(f'{path}: no lines after the first; expected one per recording')
   return out
@@ -198,11 +199,11 @@ def _share(where: str, cell: str) -> float:
 # Pack
 
 
-def _read_pack(path: Path, table: Path) -> Found:
+def _read_pack(path: Path, table: Path) -> Layout:
   pack = _packed.read(path)
   recordings = {name: parse(name, f'{path}: files') for name in pack.names}
   shares = _compare(table, pack, recordings)
-  return Found(recordings, shares, len(pack.columns), pack.load, [path, table], pack.columns)
+  return Layout(recordings, shares, len(pack.columns), pack.load, [path, table], pack.columns)
 
 
 def _compare(path: Path, pack: _packed.Packed, recordings: Mapping[str, Recording]) -> dict[str, tuple[float, float]]:

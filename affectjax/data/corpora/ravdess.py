@@ -60,8 +60,8 @@ class Utterance(NamedTuple):
   gender: str
 
 
-class Found(NamedTuple):
-  """One of the layouts."""
+class Layout(NamedTuple):
+  """The corpus as one of the layouts has it."""
 
   utterances: dict[str, Utterance]  # by name
   width: int
@@ -84,28 +84,28 @@ def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
   packed, rate = _packed.choose(
     source, f'no RAVDESS here; expected {PACK} with {TABLE}, or features/03-01-05-01-01-01-01.npy', audio_hz
   )
-  found = _read_pack(source / PACK, source / TABLE) if packed else _read_folder(source / 'features')
+  layout = _read_pack(source / PACK, source / TABLE) if packed else _read_folder(source / 'features')
 
   def example(split: str, name: str) -> dict[str, Any]:
-    told = found.utterances[name]
+    utterance = layout.utterances[name]
     return {
-      'id': name, 'group': f'actor{told.actor:02d}', 'item': name,
-      'audio': found.load(name),
-      'emotion': np.int32(EMOTIONS.index(told.emotion)),
-      'intensity': told.intensity, 'statement': told.statement, 'gender': told.gender,
+      'id': name, 'group': f'actor{utterance.actor:02d}', 'item': name,
+      'audio': layout.load(name),
+      'emotion': np.int32(EMOTIONS.index(utterance.emotion)),
+      'intensity': utterance.intensity, 'statement': utterance.statement, 'gender': utterance.gender,
     }  # fmt: skip
 
   meta = {
-    'modalities': {'audio': found.width},
+    'modalities': {'audio': layout.width},
     'rate_hz': {'audio': rate},
     'attributes': [],
     'emotions': list(EMOTIONS),
     'labels': 'emotion is what the actor was asked to show; nobody rated it',
     'licence': 'CC BY-NC-SA 4.0',
     'groups': 'actors',
-    **({'columns': {'audio': found.columns}} if found.columns else {}),
+    **({'columns': {'audio': layout.columns}} if layout.columns else {}),
   }
-  return Reading(meta, {'all': sorted(found.utterances)}, example, found.files)
+  return Reading(meta, {'all': sorted(layout.utterances)}, example, layout.files)
 
 
 def parse(name: str, where: str) -> Utterance:
@@ -115,9 +115,9 @@ def parse(name: str, where: str) -> Utterance:
     raise UserError(f'{where}: name {name!r}, expected seven numbers of two digits, e.g. 03-01-05-01-01-01-01')
   fields = dict(zip(_ALLOWED, map(int, cells), strict=True))
   for (field, number), cell in zip(fields.items(), cells, strict=True):
-    allowed, told = _ALLOWED[field]
+    allowed, expected = _ALLOWED[field]
     if number not in allowed:
-      raise UserError(f'{where}: {field} of {name!r} is {cell}, expected {told}')
+      raise UserError(f'{where}: {field} of {name!r} is {cell}, expected {expected}')
   emotion, intensity = EMOTIONS[fields['emotion'] - 1], INTENSITIES[fields['intensity'] - 1]
   if (emotion, intensity) == ('neutral', 'strong'):
     raise UserError(f'{where}: {name!r} is neutral (01) in strong intensity (02), which RAVDESS does not have')
@@ -135,7 +135,7 @@ def _refuse_twice(where: Path, names: list[str]) -> None:
     seen[utterance] = name
 
 
-def _read_folder(folder: Path) -> Found:
+def _read_folder(folder: Path) -> Layout:
   if not folder.is_dir():
     raise UserError(f'{folder}: a file, expected a folder of features')
   names = sorted({p.stem for p in folder.iterdir() if p.suffix in features.SUFFIXES and not p.name.startswith('.')})
@@ -145,18 +145,18 @@ def _read_folder(folder: Path) -> Found:
   utterances = {name: parse(name, str(paths[name])) for name in names}
   _refuse_twice(folder, names)
   width = features.load_array(paths[names[0]]).shape[1]
-  return Found(utterances, width, lambda name: features.load_array(paths[name], width=width), [*paths.values()], None)
+  return Layout(utterances, width, lambda name: features.load_array(paths[name], width=width), [*paths.values()], None)
 
 
 # Pack
 
 
-def _read_pack(path: Path, table: Path) -> Found:
+def _read_pack(path: Path, table: Path) -> Layout:
   pack = _packed.read(path)
   utterances = {name: parse(name, f'{path}: files') for name in pack.names}
   _refuse_twice(path, pack.names)
   _compare(table, pack.names, utterances, pack.frames)
-  return Found(utterances, len(pack.columns), pack.load, [path, table], pack.columns)
+  return Layout(utterances, len(pack.columns), pack.load, [path, table], pack.columns)
 
 
 def _compare(path: Path, names: list[str], utterances: dict[str, Utterance], frames: np.ndarray) -> None:

@@ -93,7 +93,7 @@ def make(
   identity: float = 0.5, noise: float = 1.0, missing: float = 0.03, nonfinite: float = 0.005, raw: bool = False,
   unlabelled: float = 0.0,
 ) -> Corpus:  # fmt: skip
-  """The twin: one split `all`.
+  """Makes the twin of CMU-MOSEI, with one split `all`; the same knobs give the same examples.
 
   Args:
     seed: of everything that is drawn.
@@ -119,8 +119,8 @@ def make(
   def columns(split: str) -> Columns:
     del split
     place = _place(knobs)
-    told, path = _labelled(knobs, place)
-    return {**{k: place[k] for k in ('id', 'group', 'item', 'official')}, **told, **_heard(knobs, place, path)}
+    labelled, path = _labelled(knobs, place)
+    return {**{k: place[k] for k in ('id', 'group', 'item', 'official')}, **labelled, **_heard(knobs, place, path)}
 
   modules = (sys.modules[__name__], _worded, _clips)
   return _twin.corpus('cmu_mosei', modules, VERSION, knobs, {'all': count}, _meta(knobs), columns)
