@@ -94,7 +94,7 @@ def read(source: Path, *, audio: str = 'av') -> Reading:
     sound, light, bits, files = _read_clone(confounds, audio)
   paths = _observer_files(raw)
   labels = read_labels(paths)
-  sound_mask = _there(sound, audio)
+  sound_mask = _sound_mask(sound, audio)
 
   def example(split: str, second: int) -> dict[str, Any]:
     frames = slice(second * RATE, (second + 1) * RATE)
@@ -154,7 +154,7 @@ def _label(labels: Labels, second: int) -> dict[str, Any]:
   }
 
 
-def _there(sound: np.ndarray, audio: str) -> np.ndarray:
+def _sound_mask(sound: np.ndarray, audio: str) -> np.ndarray:
   """False for the frames [N] that the audio description lacks at the end; NaN elsewhere is for the policy to treat."""
   mask = np.ones(len(sound), bool)
   if audio == 'ao':
