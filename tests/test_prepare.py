@@ -18,7 +18,7 @@ FRAMES = (4, 3, 5, 2, 1, 6, 3, 3, 2, 4, 5, 1)
 KILLED = """
 import os, signal, sys
 from affectjax import prepare
-from affectjax.data import shards
+from affectjax.data.store import shards
 from affectjax.data.corpora import pyfeat_faces
 shards.SHARD_EXAMPLES = 5
 read = pyfeat_faces.normalised
