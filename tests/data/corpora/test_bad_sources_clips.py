@@ -32,22 +32,22 @@ from tests.helpers import faults
 def cell(name: str, at: int, column: int, content: str) -> Mutation:
   """Replaces a cell of line `at`, counted from 1, of a table without commas in its cells."""
 
-  def edit(found):
-    cells = found[at - 1].split(',')
+  def edit(rows):
+    cells = rows[at - 1].split(',')
     cells[column] = content
-    found[at - 1] = ','.join(cells)
+    rows[at - 1] = ','.join(cells)
 
   return lines(name, edit)
 
 
 def drop(name: str, start: int, stop: int | None = None) -> Mutation:
   """Removes the lines from `start`, counted from 1, to before `stop`."""
-  return lines(name, lambda found: found.__delitem__(slice(start - 1, None if stop is None else stop - 1)))
+  return lines(name, lambda rows: rows.__delitem__(slice(start - 1, None if stop is None else stop - 1)))
 
 
 def again(name: str, at: int) -> Mutation:
   """Puts a copy of line `at` at the end."""
-  return lines(name, lambda found: found.append(found[at - 1]))
+  return lines(name, lambda rows: rows.append(rows[at - 1]))
 
 
 def arrays(**changes: Callable[[np.ndarray], object]) -> Mutation:
@@ -55,14 +55,14 @@ def arrays(**changes: Callable[[np.ndarray], object]) -> Mutation:
 
   def f(source):
     with np.load(source / LLD) as z:
-      found = dict(z)
+      content = dict(z)
     for key, edit in changes.items():
-      new = edit(found[key])
+      new = edit(content[key])
       if new is False:
-        del found[key]
+        del content[key]
       elif new is not None:
-        found[key] = new
-    np.savez(source / LLD, **found)
+        content[key] = new
+    np.savez(source / LLD, **content)
 
   return f
 

@@ -15,12 +15,12 @@ ONES = 'news_1,1,1,1'
 
 def again(name: str, start: int, stop: int) -> Mutation:
   """Puts copies of lines `start` to before `stop`, counted from 1, at the end."""
-  return lines(name, lambda found: found.extend(found[start - 1 : stop - 1]))
+  return lines(name, lambda rows: rows.extend(rows[start - 1 : stop - 1]))
 
 
 def drop(name: str, start: int, stop: int | None = None) -> Mutation:
   """Removes the lines from `start`, counted from 1, to before `stop`."""
-  return lines(name, lambda found: found.__delitem__(slice(start - 1, None if stop is None else stop - 1)))
+  return lines(name, lambda rows: rows.__delitem__(slice(start - 1, None if stop is None else stop - 1)))
 
 
 # fmt: off

@@ -41,7 +41,7 @@ def lines(name: str, edit: Callable[[list[str]], object]) -> Mutation:
 
 def row(name: str, at: int, content: str) -> Mutation:
   """Replaces line `at`, counted from 1."""
-  return lines(name, lambda found: found.__setitem__(at - 1, content))
+  return lines(name, lambda rows: rows.__setitem__(at - 1, content))
 
 
 def wav(name: str, seconds: float = 2.0, **how) -> Mutation:
@@ -71,14 +71,14 @@ def arrays(**changes: Callable[[np.ndarray], object]) -> Mutation:
 
   def f(source):
     with np.load(source / 'ceap360vr.npz') as z:
-      found = dict(z)
+      content = dict(z)
     for key, edit in changes.items():
-      new = edit(found[key])
+      new = edit(content[key])
       if new is False:
-        del found[key]
+        del content[key]
       elif new is not None:
-        found[key] = new
-    np.savez(source / 'ceap360vr.npz', **found)
+        content[key] = new
+    np.savez(source / 'ceap360vr.npz', **content)
 
   return f
 

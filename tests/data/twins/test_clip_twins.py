@@ -145,9 +145,9 @@ def test_partitions_never_share_people(plain, turns):
 @pytest.mark.parametrize('name', SMALL)
 def test_an_example_is_what_the_schema_wants(name, monkeypatch, capsys):
   corpus = opening.open_corpus(name, **SMALL[name])
-  found, fields = corpus.columns('all'), None
-  for i in range(len(found['id'])):
-    row = {k: str(v[i]) if isinstance(v[i], str) else v[i] for k, v in found.items()}
+  examples, fields = corpus.columns('all'), None
+  for i in range(len(examples['id'])):
+    row = {k: str(v[i]) if isinstance(v[i], str) else v[i] for k, v in examples.items()}
     example = schema.complete(row, corpus.meta, 'here')
     assert example.keys() == row.keys()
     fields = fields or schema.derive(example, corpus.meta)
@@ -278,7 +278,7 @@ def test_conflict_sets_voice_against_face():
 # Votes
 
 
-def told_of(c):
+def summary_of(c):
   """Figures of three kinds of votes: mean entropy, unanimous, for the intended emotion; [3, 3]."""
   out = []
   for key in VOTES:
@@ -294,7 +294,7 @@ REAL = np.array([[0.829, 0.051, 0.397], [0.699, 0.135, 0.572], [0.640, 0.150, 0.
 @pytest.mark.parametrize('seed', [0, 1])
 def test_drawn_votes_are_like_the_real_ones(seed):
   c = columns(**TINY, seed=seed)
-  np.testing.assert_allclose(told_of(c), REAL, atol=0.05)
+  np.testing.assert_allclose(summary_of(c), REAL, atol=0.05)
   differ = (c['votes_audio'].argmax(1) != c['votes_visual'].argmax(1)).mean()
   assert differ == pytest.approx(0.508, abs=0.04)
   counts = np.bincount(c['consensus'] + 1, minlength=7)[1:]
@@ -322,32 +322,32 @@ def as_in_the_pack(folder):
   """The twin with real votes, its columns and what they are compared with."""
   corpus = opening.open_corpus('crema_d', **TINY, votes='real', pack=str(folder))
   reading = adapter.read(folder)
-  found = corpus.columns('all')
+  clips = corpus.columns('all')
   examples = [reading.example('all', key) for key in reading.keys['all']]
   for key in examples[0]:
-    np.testing.assert_array_equal(found[key], np.stack([e[key] for e in examples]), key)
-  assert set(found) - set(examples[0]) == {f'{m}{s}' for m in ('audio', 'visual') for s in ('', '_mask', '_present')}
+    np.testing.assert_array_equal(clips[key], np.stack([e[key] for e in examples]), key)
+  assert set(clips) - set(examples[0]) == {f'{m}{s}' for m in ('audio', 'visual') for s in ('', '_mask', '_present')}
   assert corpus.kind == 'synthetic' and corpus.counts == {'all': len(examples)}
   assert 'votes and labels real' in corpus.meta['labels'] and 'features synthetic' in corpus.meta['labels']
   first = opening.open_corpus('crema_d', **TINY, votes='real', pack=str(folder), actors=4)
   assert set(first.columns('all')['group']) == {'1001', '1002', '1003', '1004'}
-  return corpus, found
+  return corpus, clips
 
 
 def test_votes_are_those_of_a_small_pack(few):
-  corpus, found = as_in_the_pack(few)
+  corpus, clips = as_in_the_pack(few)
   drawn = opening.open_corpus('crema_d', **TINY, actors=4)
-  assert set(drawn.columns('all')) == set(found) and drawn.sha256 != corpus.sha256
+  assert set(drawn.columns('all')) == set(clips) and drawn.sha256 != corpus.sha256
 
 
 @pytest.mark.slow
 def test_real_votes_are_those_of_the_pack():
-  corpus, found = as_in_the_pack(shared.pack(crema_d.PACK))
-  np.testing.assert_allclose(told_of(found), REAL, atol=0.001)
-  assert np.bincount(found['consensus'] + 1).tolist()[1:] == [885, 387, 870, 856, 1632, 1190]
+  corpus, clips = as_in_the_pack(shared.pack(crema_d.PACK))
+  np.testing.assert_allclose(summary_of(clips), REAL, atol=0.001)
+  assert np.bincount(clips['consensus'] + 1).tolist()[1:] == [885, 387, 870, 856, 1632, 1190]
   assert corpus.counts == {'all': 7442}
   drawn = opening.open_corpus('crema_d', **TINY)
-  assert set(drawn.columns('all')) == set(found) and drawn.sha256 != corpus.sha256
+  assert set(drawn.columns('all')) == set(clips) and drawn.sha256 != corpus.sha256
 
 
 @pytest.mark.slow
