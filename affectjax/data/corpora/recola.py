@@ -90,13 +90,8 @@ def read(
     'licence': 'RECOLA agreement, research only, no redistribution',
     'layout': layout,
   }
-  ratings = [p for pair in files.values() for p in pair.values()]
-  return Reading(
-    meta,
-    keys,
-    example,
-    [*ratings, *streams.files, *([] if partitions is None else [Path(partitions).expanduser()])],
-  )
+  sources = [p for pair in files.values() for p in pair.values()] + streams.files
+  return Reading(meta, keys, example, sources + ([] if partitions is None else [Path(partitions).expanduser()]))
 
 
 def _layout(source: Path) -> tuple[str, Path]:
