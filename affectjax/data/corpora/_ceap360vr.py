@@ -83,18 +83,7 @@ def _check_head(where: str, head: np.ndarray, frames: int, rate: float) -> None:
 
 
 def read_pack(source: Path, people: Sequence[str]) -> tuple[dict[str, Video], list[Path]]:
-  """Reads the stacked form.
-
-  Args:
-    source: the folder of ceap360vr.npz.
-    people: participants to take, in the order of their seats P.
-
-  Returns:
-    Videos by name, and the files they come from.
-
-  Raises:
-    UserError: a file is missing, damaged, or holds what cannot be.
-  """
+  """Videos by name with the participants `people` as P, and the files they come from, of the stacked form."""
   path, sam_path, info = source / 'ceap360vr.npz', source / 'sam_ratings.csv', source / 'videos.csv'
   keys = ('time_s', 'valence', 'arousal', 'luminance', 'head_pitch_yaw_5hz', 'fixation_pitch_yaw')
   arrays = feature_files.load_npz(path)

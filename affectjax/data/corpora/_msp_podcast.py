@@ -1,7 +1,6 @@
 """The label files of MSP-Podcast, see `msp_podcast`: what the release says of segments, and what each worker said."""
 
 import collections
-import csv
 import dataclasses
 import functools
 import json
@@ -93,7 +92,7 @@ def read_consensus(path: Path) -> dict[str, Segment]:
 def _consensus_rows(path: Path) -> Iterator[tuple[str, str, list[str]]]:
   """(where it stands, segment, cells in the order of SEGMENT)."""
   if path.suffix == '.csv':
-    for where, (file, *cells) in _rows(path, ('FileName', *SEGMENT)):
+    for where, (file, *cells) in features.stream_rows(path, ('FileName', *SEGMENT)):
       yield where, _name(where, file), cells
   else:
     for file, content in _json(path).items():
@@ -162,16 +161,16 @@ def _worker_rows(path: Path) -> Iterator[tuple[str, str, Sequence[str]]]:
       for worker, content in workers.items():
         yield where, name, [worker, *_fields(f'{where}, worker {worker!r}', content, WORKER)]
     return
-  columns = _header(path)
+  columns = next(features.csv_lines(path))[1]
   if 'EmoDetail' in columns:
-    for where, (file, detail) in _rows(path, ('FileName', 'EmoDetail')):
+    for where, (file, detail) in features.stream_rows(path, ('FileName', 'EmoDetail')):
       line = _DETAIL.fullmatch(detail)
       if line is None:
         raise UserError(f'{where}: EmoDetail is {detail[:80]!r}, expected e.g. {_DETAIL_SHAPE!r}')
       yield where, _name(where, file), [line[k].strip() for k in ('worker', 'word', 'V', 'A', 'D')]
     return
   workers = next((name for name in WORKERS if name in columns), WORKERS[0])
-  for where, (file, *cells) in _rows(path, ('FileName', workers, *WORKER)):
+  for where, (file, *cells) in features.stream_rows(path, ('FileName', workers, *WORKER)):
     yield where, _name(where, file), cells
 
 
@@ -208,44 +207,6 @@ def _number(cell: str) -> float | None:
     return float(cell) if cell else np.nan
   except ValueError:
     return None
-
-
-def _header(path: Path) -> list[str]:
-  return next(_lines(path))[1]
-
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-  """(where a row stands, its cells in the order of `columns`)."""
-  lines = _lines(path)
-  header = next(lines)[1]
-  for column in columns:
-    if header.count(column) != 1:
-      raise UserError(f'{path}: {header.count(column) or "no"} columns {column!r}, expected one; line 1 has: '
-                      f'{", ".join(header)[:200]}')  # fmt: skip
-  at, rows = [header.index(column) for column in columns], 0
-  for line, row in lines:
-    if len(row) != len(header):
-      raise UserError(f'{path}: line {line} has {len(row)} cells, the header has {len(header)}')
-    rows += 1
-    yield f'{path}: line {line}', [row[i].strip() for i in at]
-  if not rows:
-    raise UserError(f'{path}: no rows after the header')
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-  """(number of the line, cells) of a csv, row by row, for the files are large; an empty file is refused."""
-  any_row = False
-  try:
-    with open(path, encoding='utf-8-sig', newline='') as f:
-      reader = csv.reader(f, strict=True)
-      for row in reader:
-        if row:
-          any_row = True
-          yield reader.line_num, row
-  except (OSError, UnicodeDecodeError, csv.Error) as e:
-    raise UserError(f'{path}: cannot be read as a table in UTF-8 (damaged or of another kind): {e}') from e
-  if not any_row:
-    raise UserError(f'{path}: empty file; expected a header and rows')
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -32,8 +32,7 @@ One example per clip (7442), one split `all`, in the order of names; group is th
   partitions int8 [5]                       0 train, 1 dev, 2 test, -1 not in it: VAVL's five partitions
 """
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -184,26 +183,6 @@ def _folds_path(source: Path, given: str | None) -> Path | None:
   return path if (path := source / FOLDS_FILE).is_file() else None
 
 
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-  """(where a row stands, its cells in the order of `columns`); '' is the nameless first column that R writes."""
-  lines = features.read_lines(path)
-  try:
-    header, *rows = csv.reader(lines)
-  except csv.Error as e:
-    raise UserError(f'{path}: cannot be read as a table: {e}') from e
-  for column in columns:
-    if header.count(column) != 1:
-      raise UserError(f'{path}: {header.count(column) or "no"} columns {column!r}, expected one; line 1 has: '
-                      f'{", ".join(header)[:200]}')  # fmt: skip
-  if not rows:
-    raise UserError(f'{path}: no rows after the header')
-  at = [header.index(column) for column in columns]
-  for i, row in enumerate(rows):
-    if len(row) != len(header):
-      raise UserError(f'{path}: line {i + 2} has {len(row)} cells, the header has {len(header)}')
-    yield f'{path}: line {i + 2}', [row[j].strip() for j in at]
-
-
 def _whole(where: str, what: str, cell: str) -> int:
   if not (cell.isascii() and cell.isdigit()):
     raise UserError(f'{where}: {what} is {cell!r}, expected a whole number, 0 or more')
@@ -227,7 +206,7 @@ def parse(name: str, where: str) -> Clip:
 def _numbers(path: Path) -> dict[int, Clip]:
   """The clips by number."""
   out, seen = {}, set()
-  for where, (number, name) in _rows(path, ('Stimulus_Number', 'Filename')):
+  for where, (number, name) in features.stream_rows(path, ('Stimulus_Number', 'Filename')):
     key = _whole(where, 'Stimulus_Number', number)
     if key in out or name in seen:
       raise UserError(f'{where}: number {number} or clip {name!r} has an earlier line; remove one')
@@ -239,7 +218,7 @@ def _numbers(path: Path) -> dict[int, Clip]:
 def _actors(path: Path, clips: Iterable[Clip]) -> dict[str, tuple[str, int]]:
   """actor -> gender and age in years."""
   out = {}
-  for where, (actor, age, sex) in _rows(path, ('ActorID', 'Age', 'Sex')):
+  for where, (actor, age, sex) in features.stream_rows(path, ('ActorID', 'Age', 'Sex')):
     if actor in out:
       raise UserError(f'{where}: actor {actor!r} has an earlier line; remove one')
     if sex not in ('Female', 'Male'):
@@ -258,7 +237,9 @@ def _votes(path: Path, numbers: Mapping[int, Clip]) -> dict[str, Votes]:
   """The votes of every clip in every condition."""
   shape = (len(CONDITIONS), len(EMOTIONS))
   out = {clip.name: Votes(np.zeros(shape, int), np.full(shape, np.nan)) for clip in numbers.values()}
-  for where, (row, name, total, *cells) in _rows(path, ('', 'fileName', 'numResponses', *LETTERS, *MEANS)):
+  for where, (row, name, total, *cells) in features.stream_rows(
+    path, ('', 'fileName', 'numResponses', *LETTERS, *MEANS)
+  ):
     condition, number = divmod(_whole(where, 'name of the row', row), 100000)
     if not 1 <= condition <= len(CONDITIONS):
       raise UserError(f'{where}: name of the row {row}, expected 100000 * condition (1 to 3) + number of the clip')
@@ -297,7 +278,7 @@ def _levels(where: str, counts: Sequence[int], cells: Sequence[str]) -> list[flo
 def _compare(path: Path, numbers: Mapping[int, Clip], votes: Mapping[str, Votes]) -> None:
   """Refuses a summary whose votes are not the pluralities of the table."""
   seen = set()
-  for where, (number, name, *winners) in _rows(path, ('', 'FileName', *VOTES)):
+  for where, (number, name, *winners) in features.stream_rows(path, ('', 'FileName', *VOTES)):
     clip = numbers.get(_whole(where, 'name of the row', number))
     if clip is None or clip.name != name:
       raise UserError(f'{where}: row {number} is of clip {name!r}, but SentenceFilenames.csv has '
@@ -321,7 +302,7 @@ def _compare(path: Path, numbers: Mapping[int, Clip], votes: Mapping[str, Votes]
 def _partitions(path: Path, clips: Mapping[str, Clip]) -> dict[str, tuple[int, ...]]:
   """clip -> its split in each partition: 0 train, 1 dev, 2 test."""
   out = {}
-  for where, (name, *splits) in _rows(path, ('clip', *FOLDS)):
+  for where, (name, *splits) in features.stream_rows(path, ('clip', *FOLDS)):
     if name not in clips:
       raise UserError(f'{where}: clip {name!r} is not in SentenceFilenames.csv')
     if name in out:
