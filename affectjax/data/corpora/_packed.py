@@ -22,22 +22,6 @@ Parse = Callable[[str, str], Any]  # (name, where it stands) -> what the name sa
 Refuse = Callable[[Path, list[str]], None]  # (where, names): refuses names that do not go together
 
 
-class Packed(NamedTuple):
-  """An npz of frames end to end, read and checked.
-
-  Attributes:
-    names: of the recordings, in its order, without .wav.
-    frames: how many each has, [n].
-    columns: names of the D features.
-    load: name -> [T, D] float32.
-  """
-
-  names: list[str]
-  frames: np.ndarray
-  columns: list[str]
-  load: Callable[[str], np.ndarray]
-
-
 def choose(source: Path, absent: str, audio_hz: str | float | None) -> tuple[bool, float]:
   """Whether the pack lies in `source` (or a folder `features`), and the frames per second.
 
@@ -57,8 +41,8 @@ def choose(source: Path, absent: str, audio_hz: str | float | None) -> tuple[boo
   return packed, RATE if audio_hz is None else _clips.rate('audio_hz', audio_hz)
 
 
-def read(path: Path) -> Packed:
-  """Reads and checks such an npz; whatever is wrong with it is a UserError in one line."""
+def _read(path: Path) -> tuple[list[str], np.ndarray, list[str], Callable[[str], np.ndarray]]:
+  """The npz, checked: names without .wav and frames [n] of the recordings, names of the D features, `Layout.load`."""
   lld, offsets, files, columns = features.load_npz(path, ['lld', 'offsets', 'files', 'lld_names']).values()
   for name, x, kinds, ndim in (
     ('lld', lld, 'f', 2), ('offsets', offsets, 'iu', 1), ('files', files, 'U', 1), ('lld_names', columns, 'U', 1)
@@ -81,7 +65,7 @@ def read(path: Path) -> Packed:
     again = next(name for i, name in enumerate(names) if rows[name] != i)
     raise UserError(f'{path}: files has {again!r} twice; expected every recording once')
   load = lambda name: features.as_float32(path, lld[offsets[rows[name]] : offsets[rows[name] + 1]])
-  return Packed(names, frames, columns.tolist(), load)
+  return names, frames, columns.tolist(), load
 
 
 class Layout(NamedTuple):
@@ -136,18 +120,18 @@ def read_pack(
     UserError: the table says other things than the names of the files and the offsets.
   """
   archive, path = source / PACK, source / TABLE
-  pack = read(archive)
-  recordings = {name: parse(name, f'{archive}: files') for name in pack.names}
-  refuse(archive, pack.names)
-  wanted = ('index', 'file', *recordings[pack.names[0]]._fields, 'n_frames')
+  names, frames, columns, load = _read(archive)
+  recordings = {name: parse(name, f'{archive}: files') for name in names}
+  refuse(archive, names)
+  wanted = ('index', 'file', *recordings[names[0]]._fields, 'n_frames')
   header, lines = features.load_rows(path, columns=(*wanted, *more))
-  if len(lines) != len(pack.names):
-    raise UserError(f'{path}: {len(lines)} rows, {PACK} has {len(pack.names)} recordings; expected the same')
+  if len(lines) != len(names):
+    raise UserError(f'{path}: {len(lines)} rows, {PACK} has {len(names)} recordings; expected the same')
   rows = [dict(zip(header, map(str.strip, line), strict=True)) for line in lines]
-  for i, (name, row) in enumerate(zip(pack.names, rows, strict=True)):
-    expected = (i, f'{name}.wav', *recordings[name], pack.frames[i])
+  for i, (name, row) in enumerate(zip(names, rows, strict=True)):
+    expected = (i, f'{name}.wav', *recordings[name], frames[i])
     for column, value in zip(wanted, expected, strict=True):
       if row[column] != str(value):
         raise UserError(f'{path}: line {i + 2}: {column} is {row[column]!r}, but {PACK} says {str(value)!r} of '
                         f'recording {i} ({name})')  # fmt: skip
-  return Layout(recordings, len(pack.columns), pack.load, [archive, path], pack.columns), rows
+  return Layout(recordings, len(columns), load, [archive, path], columns), rows

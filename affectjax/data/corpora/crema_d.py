@@ -237,9 +237,8 @@ def _votes(path: Path, numbers: Mapping[int, Clip]) -> dict[str, Votes]:
   """The votes of every clip in every condition."""
   shape = (len(CONDITIONS), len(EMOTIONS))
   out = {clip.name: Votes(np.zeros(shape, int), np.full(shape, np.nan)) for clip in numbers.values()}
-  for where, (row, name, total, *cells) in features.stream_rows(
-    path, ('', 'fileName', 'numResponses', *LETTERS, *MEANS)
-  ):
+  columns = ('', 'fileName', 'numResponses', *LETTERS, *MEANS)
+  for where, (row, name, total, *cells) in features.stream_rows(path, columns):
     condition, number = divmod(_whole(where, 'name of the row', row), 100000)
     if not 1 <= condition <= len(CONDITIONS):
       raise UserError(f'{where}: name of the row {row}, expected 100000 * condition (1 to 3) + number of the clip')
