@@ -141,7 +141,7 @@ def _treated(written: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shared(surveys: Mapping[str, survey.Survey]) -> Iterator[str]:
-  """Groups on two sides of the corpus's own splits: theirs to decide, ours to say."""
+  """Groups that two of the corpus's own splits share: theirs to decide, ours to say."""
   for a, b in itertools.combinations(surveys, 2):
     shared = sorted(surveys[a].groups.keys() & surveys[b].groups.keys())
     names = f': {", ".join(shared[:5])}{", ..." if len(shared) > 5 else ""}' if shared else ''

@@ -55,7 +55,7 @@ def _attribute(key: str, meta: Mapping[str, Any]) -> str | None:
 
 
 def _parts(s: Survey, votes: np.ndarray, names: Sequence[str], meta: Mapping[str, Any]) -> tuple[str, dict]:
-  """What classes the items are told apart by, and the rows [N] bool of each: the intended one if there is such."""
+  """By which classes items are listed, and the rows [N] bool of each: the intended one if there is such."""
   what, of = 'plurality', raters.plurality(votes)
   if s.intended and names == list(meta['emotions']):
     what, of = 'intended', np.array(s.intended)

@@ -241,7 +241,7 @@ def krippendorff_alpha(ratings: np.ndarray, level: str) -> float:
 
   Returns:
     At most 1; 0 is chance. NaN when nothing can be paired, or every paired value is the same: then agreement
-    cannot be told from a lack of variation.
+    is not to be distinguished from a lack of variation.
 
   References:
     Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", University of Pennsylvania.

@@ -5,7 +5,7 @@ dataset and interpretable dynamic fusion graph", ACL 2018, 2236-2246, aclantholo
 Licence: features and labels are public, from the CMU Multimodal SDK, whose terms hold; videos are their owners'.
 
 Forms, found by themselves in `source` and the folders below it:
-  sequences   .csd files of the SDK, told by the root in them, not by their names: COVAREP, All Labels, and for words
+  sequences   .csd files of the SDK, known by the root in them, not by their names: COVAREP, All Labels, and for words
               glove_vectors (or words, the timestamped ones, where `sp` is silence); others are passed over
   tensors     one .pkl, train/valid/test -> id, audio [N, T, 74], and regression_labels (MMSA) or labels (MulT) [N];
               ids are `video$_$k`, `video[k]` or (video, start, end). It is read by a restricted unpickler. It knows

@@ -20,7 +20,7 @@ perspective. A file whose values are not these means is refused. So these rating
 votes as well; option ones=keep leaves them in, as released.
 
 One example per sentence, one split `all`, in the order of ids; item and group are the document (136; all headlines
-of SemEval are one). The official partition puts sentences of one document on all sides: for folds use the groups.
+of SemEval are one). The official partition puts sentences of one document into all splits: for folds use the groups.
   text [1, width]        hashed counts of words and pairs of words, by scikit-learn's HashingVectorizer with its signs
                          (alternate_sign), scaled to length 1; 7 sentences without any word are all 0
   chars [1, chars_width] the same of 2 to 4 characters within words (char_wb)
@@ -162,7 +162,7 @@ def _ratings(path: Path) -> Ratings:
 
 
 def _sentences(path: Path) -> dict[str, tuple[str, int, list[float], str]]:
-  """id -> where its line is, official side, valence, arousal and dominance in 1 to 5, text."""
+  """id -> where its line is, official split, valence, arousal and dominance in 1 to 5, text."""
   names, rows = features.load_rows(path, columns=('id', 'split', *LETTERS, 'text'))
   at = [names.index(column) for column in ('id', 'split', 'text', *LETTERS)]
   out = {}

@@ -69,7 +69,7 @@ FOUR = ('neutral', 'happy', 'angry', 'sad')
 MERGED = np.array([0, 1, 2, 3, 1, -1, -1, -1, -1, -1])  # of EMOTIONS in FOUR, excited with happy
 CLOSE = 0.01  # how far the mean in the line of a turn may be from that of its evaluators
 _TURN = re.compile(r'\[[\d.]+\s*-\s*[\d.]+\]\s+(?P<name>\S+)\s+(?P<code>\S+)\s+\[(?P<means>[^\]]*)\]')
-_RATER = re.compile(r'(?P<kind>[AC])-(?P<rater>[EFM]\d+):\s*(?P<told>[^()]*?)\s*\(.*')
+_RATER = re.compile(r'(?P<kind>[AC])-(?P<rater>[EFM]\d+):\s*(?P<answer>[^()]*?)\s*\(.*')
 _MARKS = re.compile(r'val\s*(?P<valence>[^;]*);\s*act\s*(?P<arousal>[^;]*);\s*dom\s*(?P<dominance>[^;]*);')
 _DIALOGUE = r'(?P<dialogue>Ses0(?P<session>[1-5])[FM]_(?P<kind>impro|script)\d\d(_\d)?[a-z]?)'
 _NAME = re.compile(rf'{_DIALOGUE}_(?P<letter>[FM])[0-9X]+[a-z]?')
@@ -299,7 +299,7 @@ def _add(where: str, text: str, turn: Turn, policy: Policy, counted: collections
   if line['rater'][0] != 'E':
     return
   of, add = (turn.named, _classes) if line['kind'] == 'C' else (turn.marks, _marks)
-  answer = add(where, line['told'], policy, counted)
+  answer = add(where, line['answer'], policy, counted)
   if line['rater'] in of:
     if policy.repeated == 'error':
       raise UserError(f'{where}: evaluator {line["rater"]} has an earlier line {line["kind"]}- in turn {turn.name!r}; '

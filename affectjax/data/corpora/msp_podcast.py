@@ -11,7 +11,7 @@ Layout (Labels is label or labels in some releases, consensus was spelled concen
   Labels/labels_detailed.csv, or .json       one row per worker and segment
   features/{audio,text}/<segment>.npy        yours, see `_clips`; without them a corpus of labels alone
 Releases have both kinds of either file; the csv is read if it is there, or what option labels=csv|json says. The
-detailed csv comes in two forms, told apart by its columns; the json is {file: {worker: {EmoClass_Major, ...}}}:
+detailed csv comes in two forms, distinguished by its columns; the json is {file: {worker: {EmoClass_Major, ...}}}:
   FileName WorkerID EmoClass_Major EmoClass_Second EmoAct EmoVal EmoDom        (2.0; 1.6 has Workers for WorkerID)
   FileName EmoDetail        "WORKER00000001; Happy; Happy,Amused; A:4.000000; V:5.000000; D:4.000000;"
 EmoClass is A S H U F D C N O, X for no agreement; a worker's class is Angry Sad Happy Surprise Fear Disgust Contempt

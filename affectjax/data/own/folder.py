@@ -181,7 +181,7 @@ class Streams:
 
     Args:
       files: of the folder.
-      told: as from `rates`.
+      rates: frames per second by modality, as from `rates` below.
       extraction: of wav files.
 
     Raises:

@@ -138,7 +138,7 @@ class Reader:
       missing: 'error' for an id that lacks a modality, or 'absent': it has one frame there, zero and masked.
       emotions: the classes in order, comma separated; see `read_labels`.
       unlabelled: 'true' for a table without any column of labels.
-      licence: of the data, as it is to be told.
+      licence: of the data, for the metadata.
 
     Raises:
       UserError: in one line, for whatever is wrong with files, table or options.

@@ -1,6 +1,6 @@
 """Synthetic twin of CMU-MOSEI's acoustic features and labels: six intensities per segment, 74 COVAREP columns per word.
 
-Labels are those of the corpus as far as it can be told: in every fold as many segments and videos, and of every emotion
+Labels are those of the corpus as far as they are known: in every fold as many segments and videos, and of every emotion
 as many segments with it, as many in every class of the rounded intensity, and the same mean (experiments/
 published/masked_ssl_labels.csv), all exact with `scale` 1 and dealt in proportion below. So the trivial
 predictors score what they score on the corpus: constant 0 an accuracy of .872 and an MAE of .1635, the median of the

@@ -1,6 +1,6 @@
 """Synthetic twin of MSP-Podcast, scaled down: 12,000 segments of podcasts, nine classes, five to nine workers.
 
-Why raters disagree, and how embeddings are made, is told in `_worded`. Partitions have the corpus's shares of segments
+Why raters disagree, and how embeddings are made, is described in `_worded`. Partitions have the corpus's shares of segments
 and speakers in release 1.11 (page of the MSP lab, UT Dallas) and no speaker in common, which the corpus does not keep
 among its tests; only Train has unknown speakers; Test3 is even in its classes, and labelled, though the corpus hides
 its labels. `truth`, `reason` and `unreliable` are what no real corpus tells.
@@ -39,7 +39,7 @@ OFFICIAL = ('Train', 'Development', 'Test1', 'Test2', 'Test3')
 SEGMENTS, SPEAKERS = (84030, 19815, 30647, 14815, 2347), (1409, 454, 237, 117, 187)  # of OFFICIAL, release 1.11
 TURNS, LEAST = 12000, 100
 PER_PODCAST = 12  # segments, about
-UNKNOWN = 0.25  # share of the podcasts in Train whose speakers nobody told apart; a guess
+UNKNOWN = 0.25  # share of the podcasts in Train whose speakers nobody distinguished; a guess
 GUEST = 0.35  # share of a podcast's segments that are not its host's
 WORKERS = (0.6, 0.18, 0.1, 0.07, 0.05)  # shares of segments with 5 to 9
 # Shares with which classes are meant, set so that the consensus counts come out; in Test3 they are even
