@@ -181,7 +181,7 @@ class Streams:
 
     Args:
       files: of the folder.
-      rates: frames per second by modality, as from `rates` below.
+      rates: frames per second by modality, as the function `rates` gives them.
       extraction: of wav files.
 
     Raises:

@@ -1,6 +1,6 @@
 """Synthetic twin of IEMOCAP: 10,039 turns of ten speakers in five sessions, ten classes, three raters.
 
-Why raters disagree, and how embeddings are made, is described in `_worded`. Sessions, names of dialogues and counts are the
+Why raters disagree, and how embeddings are made, stands in `_worded`. Sessions, names of dialogues and counts are the
 corpus's; classes come in runs within a dialogue; a scene is the same topic whoever plays it; now and then a rater
 names two classes. `truth`, `reason` and `unreliable` are what no real corpus tells.
 

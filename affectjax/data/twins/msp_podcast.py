@@ -1,6 +1,6 @@
 """Synthetic twin of MSP-Podcast, scaled down: 12,000 segments of podcasts, nine classes, five to nine workers.
 
-Why raters disagree, and how embeddings are made, is described in `_worded`. Partitions have the corpus's shares of segments
+Why raters disagree, and how embeddings are made, stands in `_worded`. Partitions have the corpus's shares of segments
 and speakers in release 1.11 (page of the MSP lab, UT Dallas) and no speaker in common, which the corpus does not keep
 among its tests; only Train has unknown speakers; Test3 is even in its classes, and labelled, though the corpus hides
 its labels. `truth`, `reason` and `unreliable` are what no real corpus tells.
