@@ -334,7 +334,7 @@ def test_all_knobs_are_tried_above():
 
 
 @pytest.mark.parametrize(
-  ('change', 'told'),
+  ('change', 'message'),
   [
     ({'scale': 0}, 'scale 0, expected a number from 0.005 to 10'),
     ({'structure': 1.5}, 'structure 1.5, expected a number from 0 to 1'),
