@@ -83,7 +83,6 @@ def label_divergence(loss: Loss, batch, m_hat: jax.Array, s_hat: jax.Array) -> t
   """KL from the raters to the prediction per frame, and where there is one; [B, T, A] each.
 
   Args:
-    loss: the row's.
     batch: `mean`, `spread`, `count` [B, T, A] of the raters.
     m_hat, s_hat: [B, T, A].
   """
@@ -106,7 +105,6 @@ def weights_cost(loss: Loss, head, key: jax.Array, windows: jax.Array, blocks: i
   """Cost of the Bayesian head's posterior in nats, [].
 
   Args:
-    loss: the row's.
     head: its parameters.
     key: of the draws of this step.
     windows: [B] numbers of this device's windows.
@@ -127,7 +125,6 @@ def concordance(loss: Loss, batch, prediction: jax.Array, target: jax.Array, few
   """1 - CCC over all devices' frames, mean over attributes, []; frames with fewer raters are left out.
 
   Args:
-    loss: the row's.
     batch: `count` [B, T, A] and the mask of examples.
     prediction, target: [B, T, A].
     fewest: raters.
