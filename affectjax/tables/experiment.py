@@ -57,7 +57,7 @@ def load(path: pathlib.Path, table: str | None = None) -> ml_collections.ConfigD
   module = types.ModuleType('experiment_file')
   module.__file__ = str(path)
   with _beside(path.resolve().parent), _refused(path):
-    exec(compile(path.read_bytes(), str(path), 'exec'), module.__dict__)
+    exec(compile(path.read_bytes(), str(path.resolve()), 'exec'), module.__dict__)
     get_config = getattr(module, 'get_config', None)
     if not callable(get_config):
       raise UserError(f'{path}: has no function get_config; {_expected()}')
@@ -103,8 +103,9 @@ def _refused(path: pathlib.Path) -> Iterator[None]:
     raise UserError(f'{path}: {error}; an experiment file may import ml_collections and files that lie beside it, '
                     'which are copied with it') from error  # fmt: skip
   except Exception as error:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    where = '' if type(error) is ValueError else f' ({type(error).__name__}, {last.filename} line {last.lineno})'
+    frames = [(pathlib.Path(f.filename), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    own = [f'{p.name} line {line}' for p, line in frames if p.is_relative_to(path.resolve().parent)]
+    where = '' if type(error) is ValueError else f' ({", ".join([type(error).__name__, *own[-1:]])})'
     raise UserError(f'{path}: {error}{where}') from error
 
 
