@@ -74,6 +74,7 @@ def _seeds() -> list[int]:
 
 
 def _workdir(table: cells_lib.Table) -> pathlib.Path:
+  """Where results go: --workdir, or runs/<experiment>[-<table>][-prepared]."""
   if _WORKDIR.value:
     return pathlib.Path(_WORKDIR.value)
   name, default = pathlib.Path(table.experiment).stem, table.config['tables'][0]
@@ -123,6 +124,7 @@ def _start_jax() -> bool:
 
 
 def main(arguments: list[str]) -> int:
+  """Runs what the flags ask for; returns the exit status. There are no positional `arguments`."""
   if arguments:
     raise UserError(f'unexpected argument {arguments[0]!r}; everything is a flag, see --help')
   if not _COORDINATOR.value and (_PROCESSES.value, _PROCESS.value) != (None, None):
@@ -154,6 +156,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(table, todo, total: int, workdir: pathlib.Path, first_host: bool) -> int:
+  """Runs the cells `todo` of a table of `total`; returns how many failed."""
   failed = 0
   with Progress(total, total - len(todo), enabled=first_host) as progress:
     for cell in todo:

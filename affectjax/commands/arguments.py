@@ -12,13 +12,18 @@ USAGE = 2
 
 
 class Parser(argparse.ArgumentParser):
-  """Arguments of the smaller commands: refuses in one line that ends in `hint`, and takes no abbreviations."""
+  """Arguments of the smaller commands, without abbreviations.
+
+  Args:
+    hint: ends the one line in which wrong arguments are refused.
+  """
 
   def __init__(self, *args, hint: str, **kwargs):
     super().__init__(*args, allow_abbrev=False, **kwargs)
     self._hint = hint
 
   def error(self, message: str):
+    """Raises what argparse found wrong as a `UserError`, instead of printing the usage."""
     raise UserError(f'{message}; {self._hint}')
 
 
@@ -29,7 +34,15 @@ def _message(error: Exception) -> str:
 
 
 def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
-  """Parses flags, runs `main(positional arguments)` and returns the exit status; 2 with one line for bad input."""
+  """Parses absl flags and runs a command.
+
+  Args:
+    main: is given the positional arguments, and returns the exit status; None is 0.
+    argv: the command's name and its arguments; those of this process by default.
+
+  Returns:
+    The exit status: 2 after a `UserError` or a wrong flag, which is printed in one line on stderr.
+  """
   argv = list(sys.argv if argv is None else argv)
   try:
     try:
