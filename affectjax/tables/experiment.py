@@ -83,11 +83,12 @@ def _beside(folder: pathlib.Path) -> Iterator[None]:
     yield
   finally:
     sys.path[:] = path
-    for name in set(sys.modules) - before:
-      module = sys.modules[name]
-      places = [getattr(module, '__file__', None), *getattr(module, '__path__', ())]
-      if any(place and pathlib.Path(place).is_relative_to(folder) for place in places):
-        del sys.modules[name]
+    new = set(sys.modules) - before
+    for top in {name for name in new if '.' not in name}:
+      places = [getattr(sys.modules[top], '__file__', None), *getattr(sys.modules[top], '__path__', ())]
+      if any(place and pathlib.Path(place).parent == folder for place in places):  # not deeper: a venv may lie there
+        for name in (n for n in new if n == top or n.startswith(f'{top}.')):
+          del sys.modules[name]
 
 
 @contextlib.contextmanager

@@ -123,6 +123,14 @@ def test_a_file_imports_what_lies_beside_it_and_leaves_nothing_behind(tmp_path):
   assert sys.path == before and 'beside' not in sys.modules
 
 
+def test_packages_installed_below_the_folder_stay_imported(tmp_path, monkeypatch):
+  (tmp_path / 'venv').mkdir()
+  (tmp_path / 'venv' / 'installed_below.py').write_text('')
+  monkeypatch.syspath_prepend(str(tmp_path / 'venv'))
+  load(tmp_path, OWN.replace('CHANGE', 'import installed_below'))
+  assert sys.modules.pop('installed_below').__file__ == str(tmp_path / 'venv' / 'installed_below.py')
+
+
 def test_a_copy_of_ours_says_what_must_be_copied_with_it(tmp_path):
   with pytest.raises(UserError, match="No module named '_tables'; .*beside it, which are copied with it"):
     load(tmp_path, (shared.ROOT / 'experiments' / 'mtclar.py').read_text())
