@@ -6,7 +6,8 @@ released evaluation lets a clip see its batch mates, in file order: that number 
 clip by clip.
 
   python -m affectjax.main --config=experiments/vavl.py                             CREMA-D, six emotions
-  python -m affectjax.main --config=experiments/vavl.py:real_votes                  the same on people's real votes
+  python -m affectjax.main --config=experiments/vavl.py:real_votes --config.run.twins.crema_d.pack=DIR
+                                                               the same on people's real votes, of the data pack in DIR
   python -m affectjax.main --config=experiments/vavl.py:msp_improv                  arousal, valence, dominance
   python -m affectjax.main --config=experiments/vavl.py:parity                      attention across the batch
   python -m affectjax.main --config=experiments/vavl.py:trust --data_dir=DIR        what takes no training, real votes

@@ -16,7 +16,7 @@ from affectjax.tables.claims import Claim, Comparison
 from affectjax.tables.summary import Entry, Summary, summarise
 from affectjax.tables.text import FEW, NOTHING, direction, escape, grid, interval_text, number_text, p_value, value_text
 
-RESTS_ON = ('metrics/*.py', 'objectives/student_t.py', 'objectives/distributions.py', 'tables/*.py')
+RESTS_ON = ('tables/*', 'metrics/*', 'objectives/student_t', 'objectives/distributions')  # .py, below affectjax
 UNLIKE = 'other: the two rows were not scored on the same examples.'
 COLUMNS = (
   'type', 'id', 'row', 'against', 'metric', 'better', 'kind', 'cells', 'expected', 'groups', 'mean', 'sd', 'low',
@@ -232,7 +232,7 @@ def is_current(workdir: pathlib.Path, definition: Mapping[str, Any]) -> bool:
   except ValueError:  # not JSON: it is written anew
     return False
   package = pathlib.Path(__file__).resolve().parents[1]
-  sources = [table, results, *(path for pattern in RESTS_ON for path in package.glob(pattern))]
+  sources = [table, results, *(path for name in RESTS_ON for path in package.glob(f'{name}.py'))]
   return min(path.stat().st_mtime_ns for path in outputs) >= max(path.stat().st_mtime_ns for path in sources)
 
 

@@ -97,7 +97,7 @@ def run():
     patience=5, drops=3,
   )  # fmt: skip
   run.twins = dict(
-    crema_d=dict(seed=0, audio_hz=4.0, visual_hz=3.0, votes='drawn'),
+    crema_d=dict(seed=0, audio_hz=4.0, visual_hz=3.0, votes='drawn', pack=''),
     msp_improv=dict(seed=0, audio_hz=4.0, visual_hz=3.0),
   )
   return run

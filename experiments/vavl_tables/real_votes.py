@@ -1,4 +1,4 @@
-"""The twin whose votes, people and partitions are the real ones (AFFECTJAX_SHARED_DATA names where the pack lies)."""
+"""The twin whose votes, people and partitions are those of a data pack: --config.run.twins.crema_d.pack=DIR."""
 
 from vavl_tables.base import classes
 
