@@ -1,13 +1,14 @@
 """Experiment files: what they may import; whatever is no table is refused in one line that says what is expected."""
 
+import functools
 import pathlib
 import sys
 
 import pytest
 
-from affectjax.common.errors import UserError
 from affectjax.tables import cells, experiment
 from tests.helpers import shared
+from tests.helpers.refusals import refused
 
 PAPERS = ('amber2', 'label_uncertainty', 'masked_ssl', 'mtclar', 'vavl')
 OWN = """
@@ -86,9 +87,7 @@ def test_a_file_of_ones_own_needs_no_clone(tmp_path, monkeypatch):
   ],
 )
 def test_what_is_no_table_is_refused_in_one_line(tmp_path, change, says):
-  with pytest.raises(UserError, match=says) as caught:
-    load(tmp_path, OWN.replace('CHANGE', change))
-  assert '\n' not in str(caught.value) and ('mine.py' in str(caught.value) or 'emonet' in str(caught.value))
+  refused(says, lambda: load(tmp_path, OWN.replace('CHANGE', change)))
 
 
 def test_rows_name_keys_of_the_run(tmp_path):
@@ -98,19 +97,19 @@ def test_rows_name_keys_of_the_run(tmp_path):
     ("c.rows['b'] = dict(loss='t')", "row b: loss is 't', expected some of its keys: bbb, df_hat, "),
   ):
     table = cells.Table(load(tmp_path, OWN.replace('CHANGE', change)).to_dict(), 'mine.py', None)
-    with pytest.raises(UserError, match=says):
-      cells.plan(table)
+    refused(says, functools.partial(cells.plan, table))
 
 
 def test_no_file_no_get_config_no_table(tmp_path):
-  with pytest.raises(UserError, match=r'absent.py: no such experiment file; in ./experiments there is: '):
-    experiment.load(tmp_path / 'absent.py')
-  with pytest.raises(UserError, match=f'has no function get_config; .*{TOP}'):
-    load(tmp_path, 'get_config = 3')
-  with pytest.raises(UserError, match='get_config takes no table, but :other was given'):
-    load(tmp_path, OWN, 'other')
-  with pytest.raises(UserError, match='get_config cannot be called without a table .missing a required argument'):
-    load(tmp_path, OWN.replace('get_config()', 'get_config(table)'))
+  refused(
+    r'absent.py: no such experiment file; in ./experiments there is: ', lambda: experiment.load(tmp_path / 'absent.py')
+  )
+  refused(f'has no function get_config; .*{TOP}', lambda: load(tmp_path, 'get_config = 3'))
+  refused('get_config takes no table, but :other was given', lambda: load(tmp_path, OWN, 'other'))
+  refused(
+    'get_config cannot be called without a table .missing a required argument',
+    lambda: load(tmp_path, OWN.replace('get_config()', 'get_config(table)')),
+  )
 
 
 def test_a_file_imports_what_lies_beside_it_and_leaves_nothing_behind(tmp_path):
@@ -132,16 +131,17 @@ def test_packages_installed_below_the_folder_stay_imported(tmp_path, monkeypatch
 
 
 def test_a_copy_of_ours_says_what_must_be_copied_with_it(tmp_path):
-  with pytest.raises(UserError, match="No module named '_tables'; .*beside it, which are copied with it"):
-    load(tmp_path, (shared.ROOT / 'experiments' / 'mtclar.py').read_text())
+  refused(
+    "No module named '_tables'; .*beside it, which are copied with it",
+    lambda: load(tmp_path, (shared.ROOT / 'experiments' / 'mtclar.py').read_text()),
+  )
 
 
 @pytest.mark.parametrize('paper', PAPERS)
 def test_a_paper_has_all_its_keys_in_every_table(paper):
   for table in shared.experiment(paper).tables:
     shared.experiment(paper, table)
-  with pytest.raises(UserError, match=r"unknown table 'nothing'; there is: \w+, \w+"):
-    shared.experiment(paper, 'nothing')
+  refused(r"unknown table 'nothing'; there is: \w+, \w+", lambda: shared.experiment(paper, 'nothing'))
   run, keys = shared.experiment(paper).run.to_dict(), experiment.keys(paper)
   parts = lambda given: {part: set(names.split()) for part, names in given.items()}
   own, required, optional = parts(keys), parts(experiment.RUN), parts(experiment.RUN_OPTIONAL)
