@@ -17,7 +17,6 @@ def fixed(
   rows: Mapping[str, np.ndarray],
   columns: Mapping[str, np.ndarray],
   batch_size: int,
-  score: Callable[[Mapping[str, np.ndarray]], Mapping[str, float]],
   finish: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> Experiment:
   """The experiment of outputs that are known for every example.
@@ -27,7 +26,7 @@ def fixed(
     rows: index of the examples on each side.
     columns: labels and outputs, [N, ...] each.
     batch_size: of evaluation.
-    score, finish: as in `Experiment`.
+    finish: as in `Experiment`.
   """
   size = parallel.global_batch(batch_size)
 
@@ -40,7 +39,6 @@ def fixed(
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
     predict=passed_on,
-    score=score,
     finish=finish,
   )
 

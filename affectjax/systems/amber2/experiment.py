@@ -170,7 +170,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=functools.partial(training.init, cell, config['optim'], steps, extra),
     step=training.make_step(cell, config['optim'], steps),
     predict=training.make_predict(cell),
-    score=functools.partial(views.score, cell.student, _judged(cell), modalities, tried),
+    score=functools.partial(views.score, cell.student, _judged(cell), modalities, tried, select=config['select']),
     steps=steps,
     epoch=math.ceil(len(train) / batch_size),
     finish=functools.partial(_finish, cell.student, modalities, config['temper']),

@@ -79,7 +79,6 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 
   return trivial.fixed(
     items, sides, columns, config['eval_batch_size'],
-    functools.partial(views.score, HEAD, (HEAD,), (HEAD,), (('', 0.0, 0.0),)),
     functools.partial(_finish, tuple(config['target']['names'])),
   )  # fmt: skip
 

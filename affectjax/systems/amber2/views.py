@@ -10,7 +10,6 @@ from affectjax.objectives import distributions
 from affectjax.systems.amber2.network import FUSION
 
 EMOTION = 'emotion'
-SCORES = ('js.bits', 'bc', 'r2.pearson', 'acc', 'uar', 'f1.macro', 'f1.weighted', 'ece.10')
 REASONS = ('no_reason', 'ambiguous', 'conflict', 'both_reasons')  # of the twins
 Outputs = Mapping[str, np.ndarray]
 
@@ -115,8 +114,9 @@ def score(
   modalities: tuple[str, ...],
   settings: tuple[tuple[str, float, float], ...],
   out: Outputs,
+  select: str = 'loss',
 ) -> dict[str, float]:
-  """Named metrics; `loss`, the mean JS of the judged heads or the lowest of all settings, selects the step.
+  """`loss`, the mean JS of the judged heads or the lowest of all settings, and what else was tried or selects.
 
   Args:
     student: the head that answers.
@@ -124,13 +124,13 @@ def score(
     modalities: names.
     settings: (name, lambda_mai, kappa) of every copy of a search, else one.
     out: of one side.
+    select: the score that selects the step, a metric perhaps.
   """
   if searched(student, out):  # while training: every setting at once
     js = settings_js(student, out)[answered(student, modalities, out)].mean(0)
     js = np.where(np.isnan(js), np.inf, js)  # a setting that diverged is none to choose
     return {'loss': float(js.min()), **{f'search.{s[0]}': float(v) for s, v in zip(settings, js, strict=True)}}
-  found = add(student, modalities, out)
-  scores = {f'{m}.{EMOTION}': metrics.compute(f'{m}.{EMOTION}', found) for m in SCORES}
+  scores = metrics.selected(select, add(student, modalities, out))
   each = [settings_js(h, {**out, f'share_{h}': out[f'share_{h}'][:, None]}) for h in judged]
   scores['loss'] = float(np.mean([js[answered(h, modalities, out)].mean() for h, js in zip(judged, each, strict=True)]))
   if 'temper' in out:

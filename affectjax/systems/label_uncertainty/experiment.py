@@ -23,9 +23,6 @@ from affectjax.systems.label_uncertainty import losses, network, postprocess, wi
 # How a row comes by its spread: from passes with drawn weights, from an output of its own, from passes with dropout,
 # from members trained apart; 'none' predicts the mean only, 'only' nothing but the spread.
 SPREADS = ('passes', 'direct', 'dropout', 'members', 'none', 'only')
-SCORED = ('ccc.pooled.{}', 'ccc.per_video.{}', 'ccc.pooled.{}_post', 'ccc.pooled.{}_meanweight', 'ccc.pooled.{}_spread',
-          'ccc.per_video.{}_spread', 'kl.gauss.{}', 'kl.t.{}', 'kl.t_minus_floor.{}', 'kl.true.{}', 'nll.raters.{}',
-          'crps.raters.{}', 'coverage.50.{}', 'coverage.80.{}', 'coverage.95.{}', 'calibration.raters.{}')  # fmt: skip
 TRAINED = ('id', 'window', 'x', 'x_mask', 'mean', 'spread', 'count')  # of `windows.cut`
 _INIT, _PREDICT = 2**31 - 1, 2**31 - 2
 
@@ -109,7 +106,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=state,
     step=_step(cell, optim.key(optimizer), steps),
     predict=make_predict(cell),
-    score=functools.partial(_score, cell, data.delays),
+    score=functools.partial(_score, cell, data.delays, select=config['select']),
     steps=steps,
     finish=functools.partial(postprocess.add, attributes=data.attributes),
   )
@@ -248,16 +245,18 @@ def _outputs(cell: Spec, batch, mean, spread, mean_weight) -> dict[str, jax.Arra
   return out
 
 
-def _score(cell: Spec, delays: tuple[float, ...], out: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Named metrics, the delays, and the loss that selects: what the row minimises, without the cost of the weights."""
-  names = [form.format(a) for form in SCORED for a in cell.attributes]
-  scores = {name: metrics.compute(name, out) for name in names if metrics.available(name, out)}
-  mean = lambda form: float(np.mean([scores[form.format(a)] for a in cell.attributes]))
-  loss = cell.loss.spread * (1 - mean('ccc.pooled.{}_spread')) if cell.loss.spread else 0.0
-  loss += cell.loss.mean * (1 - mean('ccc.pooled.{}')) if cell.loss.mean else 0.0
+def _score(
+  cell: Spec, delays: tuple[float, ...], out: Mapping[str, np.ndarray], select: str = 'loss'
+) -> dict[str, float]:
+  """The loss, what the row minimises without the cost of the weights, the delays, and what else selects."""
+  ccc = lambda name: metrics.ccc(out[name], out[f'{name}_hat'])
+  concordance = lambda suffix: float(np.mean([ccc(a + suffix) for a in cell.attributes]))
+  loss = cell.loss.spread * (1 - concordance('_spread')) if cell.loss.spread else 0.0
+  loss += cell.loss.mean * (1 - concordance('')) if cell.loss.mean else 0.0
   if cell.loss.label != 'none':
     loss += float(np.mean([_label_loss(cell.loss, out, a) for a in cell.attributes]))
-  return {**scores, **{f'delay_s.{a}': d for a, d in zip(cell.attributes, delays, strict=True)}, 'loss': loss}
+  chosen = metrics.selected(select, out)
+  return {**chosen, **{f'delay_s.{a}': d for a, d in zip(cell.attributes, delays, strict=True)}, 'loss': loss}
 
 
 def _label_loss(loss: losses.Loss, out: Mapping[str, np.ndarray], name: str) -> float:

@@ -33,6 +33,5 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   columns = {'label': label, 'median': views.medians(label, whole['train']), 'output': output}
   select = views.selection(config)
   return trivial.fixed(
-    examples, rows, columns, config['eval_batch_size'], functools.partial(views.score, names, (0.0,), select),
-    functools.partial(views.finish, names, select),
+    examples, rows, columns, config['eval_batch_size'], functools.partial(views.finish, names, select),
   )  # fmt: skip

@@ -39,7 +39,7 @@ def selection(config: Mapping[str, Any]) -> Select:
 
 
 def scored(classes: bool) -> tuple[str, ...]:
-  """The metrics of a cell's record."""
+  """The metrics by which may be selected."""
   return tuple(f'{m}.{EMOTION if classes else INTENSITY}' for m in SCORES['class' if classes else 'intensity'])
 
 
@@ -73,7 +73,7 @@ def worth(names: tuple[str, ...], by: str, out: Outputs) -> np.ndarray:
     return losses(out)
   copies = np.asarray(out['output']).shape[1]
   one = lambda s: {**out, 'output': np.asarray(out['output'])[:, s : s + 1]}
-  return np.array([metrics.compute(by, add(names, one(s))) for s in range(copies)])
+  return np.array([metrics.selected(by, add(names, one(s)))[by] for s in range(copies)])
 
 
 def finish(names: tuple[str, ...], select: Select, outputs: Mapping[str, Outputs]) -> dict[str, dict[str, np.ndarray]]:
@@ -97,7 +97,7 @@ def add(names: tuple[str, ...], out: Outputs) -> dict[str, np.ndarray]:
 
 
 def score(names: tuple[str, ...], rates: tuple[float, ...], select: Select, out: Outputs) -> dict[str, float]:
-  """Named metrics, and `loss`, the lowest of all learning rates; while training, also the best of what selects."""
+  """`loss`, the lowest of all learning rates, what each of several has, and what selects, of the best of them."""
   scores = {'loss': float(np.nanmin(losses(out)))}
   copies = np.asarray(out['output']).shape[1]
   tried = np.asarray(out['search'])[0] if 'search' in out else worth(names, select.by, out)
@@ -105,5 +105,4 @@ def score(names: tuple[str, ...], rates: tuple[float, ...], select: Select, out:
     scores |= {f'search.lr_{lr:g}': float(v) for lr, v in zip(rates, tried, strict=True)}
   if copies > 1:  # while training: every rate at once
     return scores if select.by in ('loss', 'last') else {**scores, select.by: float(tried[select.best(tried)])}
-  done = add(names, out)
-  return scores | {name: metrics.compute(name, done) for name in scored(np.ndim(out['label']) == 1)}
+  return scores | metrics.selected(select.by, add(names, out))

@@ -21,8 +21,6 @@ from affectjax.objectives import regression
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network, siamese
 
-VA = tuple(f'{m}.pooled.{d}' for d in ('valence', 'arousal') for m in ('ccc', 'pcc', 'rmse', 'sagr'))
-CATEGORIES = tuple(f'{m}.emotion' for m in ('acc', 'uar', 'f1.macro', 'f1.weighted'))
 METHODS = ('head', 'ridge')
 
 
@@ -50,14 +48,14 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
       return batches_lib.drawn(draw, lambda d: gather(d['row']), batch_size, seed, frames.on_disk)
     return batches_lib.shuffled(rows['train'], gather, batch_size, seed, frames.on_disk)
 
-  score = functools.partial(_score, head['target'])
   if head['method'] == 'ridge':
     init = functools.partial(_fit, frames, rows, head['target'], len(config['emotions']))
-    return Experiment(batches, init, None, _ridge_predict(head['target']), score)
+    return Experiment(batches, init, None, _ridge_predict(head['target']))
   tx = optim.make(config['optim'], steps, frozen=('encoder',))
   net = module(config)
   init = functools.partial(network.start, net, 1, tx, frames_lib.standardiser(frames, rows['train']))
   step = _step(net, head['target'], optim.key(config['optim']), config['loss']['exponent'], config['epochs'], steps)
+  score = functools.partial(_score, head['target'], select=config['select'])
   return Experiment(batches, init, step, predict(net, head['target']), score, steps)
 
 
@@ -152,12 +150,13 @@ def _ridge_predict(target: str):
   return predict
 
 
-def _score(target: str, out: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Named metrics and the selection loss (experiments/mtclar.md, 4: s = 1/4 for V/A; cross-entropy for categories)."""
-  scores = {name: metrics.compute(name, out) for name in (VA if target == 'va' else CATEGORIES)}
+def _score(target: str, out: Mapping[str, np.ndarray], select: str = 'loss') -> dict[str, float]:
+  """The loss (experiments/mtclar.md, 4: s = 1/4 for V/A; cross-entropy for categories), and what else selects."""
+  scores = metrics.selected(select, out)
   if target == 'va':
-    squared = sum(scores[f'rmse.pooled.{d}'] ** 2 for d in ('valence', 'arousal'))
-    concordance = sum(scores[f'ccc.pooled.{d}'] for d in ('valence', 'arousal')) / 2
+    both = [(out[d], out[f'{d}_hat']) for d in ('valence', 'arousal')]
+    squared = sum(metrics.rmse(*pair) ** 2 for pair in both)
+    concordance = sum(metrics.ccc(*pair) for pair in both) / 2
     scores['loss'] = 0.25 * squared + 0.75 * (1 - concordance)
   else:
     logits = out['emotion_logits'].astype(np.float64)

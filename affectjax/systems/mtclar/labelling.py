@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from affectjax import metrics
 from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
@@ -25,12 +24,6 @@ from affectjax.systems.mtclar.frames import Frames
 
 METHODS = ('mtclar', 'carry_forward', 'interpolation', 'support_mean', 'ridge')
 _PAIRS_PER_BATCH = 2000
-METRICS = tuple(
-  f'{m}.{d}{subset}'
-  for d in ('valence', 'arousal')
-  for m in ('ccc.pooled', 'pcc.pooled', 'rmse.pooled', 'sagr.pooled', 'ccc.per_video')
-  for subset in ('', '.queries')
-)
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
@@ -58,7 +51,6 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=functools.partial(_init, config, uses_network),
     step=None,
     predict=predict,
-    score=lambda out: {name: metrics.compute(name, out) for name in METRICS},
   )
 
 

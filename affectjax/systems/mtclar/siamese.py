@@ -74,7 +74,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=functools.partial(network.start, net, 2, optim.make(config['optim'], steps), standard),
     step=_step(net, *traced, config['epochs'], steps),
     predict=_predict(net),
-    score=functools.partial(score, config['emotions'], config['loss']['margin']),
+    score=functools.partial(score, config['emotions'], config['loss']['margin'], select=config['select']),
     steps=steps,
   )
 
@@ -184,18 +184,17 @@ def _predict(net: network.Siamese):
   return predict
 
 
-def score(emotions: tuple[str, ...], margin: float, out: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Named metrics, the selection loss (weights 1/4, s = 1/2; experiments/mtclar.md, 4), accuracy by pair of classes."""
-  names = [f'{m}.pooled.delta_{d}' for d in ('valence', 'arousal') for m in ('ccc', 'rmse')] + ['acc.same']
-  scores = {n: metrics.compute(n, out) for n in names}
+def score(
+  emotions: tuple[str, ...], margin: float, out: Mapping[str, np.ndarray], select: str = 'loss'
+) -> dict[str, float]:
+  """The loss (weights 1/4, s = 1/2; experiments/mtclar.md, 4), what else selects, accuracy by pair of classes."""
+  scores = metrics.selected(select, out)
   known = out['same'] >= 0
   logit = np.where(out['same'] == 1, 1.0, -1.0) * out['same_logit'].astype(np.float64)  # of the right answer
   cosine = out['cosine'].astype(np.float64)
   contrast = np.where(out['same'] == 1, 1 - cosine, np.maximum(0, cosine - margin))
-  deltas = [
-    0.5 * scores[f'rmse.pooled.delta_{d}'] ** 2 + 0.5 * (1 - scores[f'ccc.pooled.delta_{d}'])
-    for d in ('valence', 'arousal')
-  ]
+  both = [(out[f'delta_{d}'], out[f'delta_{d}_hat']) for d in ('valence', 'arousal')]
+  deltas = [0.5 * metrics.rmse(*pair) ** 2 + 0.5 * (1 - metrics.ccc(*pair)) for pair in both]
   scores['loss'] = float(0.25 * (sum(deltas) + np.logaddexp(0, -logit)[known].mean() + contrast[known].mean()))
   low = np.minimum(out['emotion_first'], out['emotion_second'])
   high = np.maximum(out['emotion_first'], out['emotion_second'])

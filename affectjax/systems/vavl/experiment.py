@@ -126,7 +126,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=functools.partial(_init, cell, training.optimiser(config['optim'], steps), standard),
     step=training.make_step(cell, config['optim'], steps),
     predict=predict(cell),
-    score=functools.partial(views.score, cell.target),
+    score=functools.partial(views.score, cell.target, select=config['select']),
     steps=steps,
     finish=lambda outputs: {side: views.add(cell.target, out) for side, out in outputs.items()},
   )

@@ -4,7 +4,6 @@ experiments/vavl.md, 8. Each predicts scores [N, K] per view: `both`, `audio`, `
 """
 
 import collections
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -107,6 +106,6 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   scores = METHODS[method](clips, label, sides, len(target.names), config['seed'])
   told = {'label': label, **clips_lib.group_parts(clips), **{f'output_{view}': s for view, s in scores.items()}}
   return trivial.fixed(
-    clips, sides, told, config['eval_batch_size'], functools.partial(views.score, target),
+    clips, sides, told, config['eval_batch_size'],
     lambda outputs: {side: views.add(target, out) for side, out in outputs.items()},
   )  # fmt: skip

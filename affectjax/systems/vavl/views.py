@@ -10,8 +10,6 @@ from affectjax.systems.vavl.training import Target
 
 DROPS = (10, 20, 30, 40, 50, 60, 70, 80, 90)  # per cent of test clips that lose a modality
 EMOTION = 'emotion'
-SCORES = {'classification': ('f1.macro', 'f1.micro', 'uar'), 'regression': ('ccc.pooled', 'rmse.pooled')}
-GAPS = {'classification': ('gap.f1.macro', 'gap.uar'), 'regression': ('gap.ccc.pooled',)}
 PARTS = ('gender', 'age')
 Outputs = Mapping[str, np.ndarray]
 
@@ -83,18 +81,9 @@ def subjects(target: Target) -> tuple[str, ...]:
   return (EMOTION,) if target.kind == 'classification' else target.names
 
 
-def names(target: Target) -> tuple[str, ...]:
-  """The metrics there may be."""
-  places = ('', '_audio', '_visual', *(f'_drop{share}' for share in DROPS))
-  return tuple(f'{m}.{s}{p}' for m in SCORES[target.kind] for s in subjects(target) for p in places) + tuple(
-    f'{m}.{s}_{part}' for m in GAPS[target.kind] for s in subjects(target) for part in PARTS
-  )
-
-
-def score(target: Target, out: Outputs) -> dict[str, float]:
-  """Named metrics, and the loss that selects: of the prediction from all a clip has (experiments/vavl.md, 5)."""
-  found = add(target, out)
-  scores = {name: metrics.compute(name, found) for name in names(target) if metrics.available(name, found)}
+def score(target: Target, out: Outputs, select: str = 'loss') -> dict[str, float]:
+  """The loss, of the prediction from all a clip has (experiments/vavl.md, 5), and what else selects (`run.select`)."""
+  scores = metrics.selected(select, add(target, out))
   values, answered = chosen(out, *_present(out))
   if answered.any():
     scores['loss'] = loss(target, values[answered].astype(np.float64), np.asarray(out['label'])[answered])

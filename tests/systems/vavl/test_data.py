@@ -45,8 +45,8 @@ def test_views_by_hand():
   assert found['emotion_audio'].tolist() == [0, 1, -1, -1] and found['emotion_visual'].tolist() == [0, -1, 2, -1]
   assert set(found['emotion_audio_hat'].tolist()) == {1} and set(found['emotion_visual_hat'].tolist()) == {2}
   assert found['emotion_gender_part'].tolist() == [0, 1, -1, 0]
-  scores = views.score(CLASSES, out)
-  assert scores['f1.micro.emotion'] == 1.0 and 'gap.uar.emotion_gender' in scores
+  scores = views.score(CLASSES, out, 'f1.micro.emotion')
+  assert scores['f1.micro.emotion'] == 1.0 and metrics.available('gap.uar.emotion_gender', found)
   assert np.isfinite(scores['loss']), 'of the clips that have something'
 
 
@@ -81,8 +81,9 @@ def test_a_row_with_one_modality_has_its_own_view_and_no_others():
   alone = {k: v for k, v in out.items() if k not in ('output_both', 'output_visual')}
   found = views.add(CLASSES, alone)
   np.testing.assert_array_equal(found['emotion_hat'], found['emotion_audio_hat'])
-  assert not any('visual' in k or 'drop' in k for k in found) and set(views.score(CLASSES, alone)) == {
-    f'{m}.emotion{v}' for m in views.SCORES['classification'] for v in ('', '_audio')} | {'loss'}  # fmt: skip
+  assert not any('visual' in k or 'drop' in k for k in found) and set(views.score(CLASSES, alone)) == {'loss'}
+  names = {f'uar.emotion{v}' for v in ('', '_audio', '_visual', '_drop10')}
+  assert {name for name in names if metrics.available(name, found)} == {'uar.emotion', 'uar.emotion_audio'}
 
 
 def test_a_unimodal_row_survives_a_clip_without_its_modality():
@@ -95,12 +96,12 @@ def test_a_unimodal_row_survives_a_clip_without_its_modality():
 def test_attributes_losses_and_gaps_are_the_metrics_own():
   out = outputs(width=2, gender=np.arange(400, dtype=np.int32) % 3 - 1)
   out['label'][3, 1] = np.nan
-  scores = views.score(ATTRIBUTES, out)
+  scores, found = views.score(ATTRIBUTES, out, 'ccc.pooled.arousal'), views.add(ATTRIBUTES, out)
   ccc = [metrics.ccc(out['label'][:, i], out['output_both'][:, i]) for i in range(2)]
   assert scores['ccc.pooled.arousal'] == pytest.approx(ccc[0]) and scores['loss'] == pytest.approx(2 - sum(ccc))
   parts = [metrics.ccc(out['label'][out['gender'] == g, 0], out['output_both'][out['gender'] == g, 0]) for g in (0, 1)]
-  assert scores['gap.ccc.pooled.arousal_gender'] == pytest.approx(parts[1] - parts[0])
-  assert set(scores) - {'loss'} <= set(views.names(ATTRIBUTES)) and 'ccc.pooled.valence_drop90' in scores
+  assert metrics.compute('gap.ccc.pooled.arousal_gender', found) == pytest.approx(parts[1] - parts[0])
+  assert set(scores) == {'loss', 'ccc.pooled.arousal'} and metrics.available('ccc.pooled.valence_drop90', found)
   classes = outputs()
   logs = np.asarray(jax.nn.log_softmax(classes['output_both']), np.float64)
   assert views.score(CLASSES, classes)['loss'] == pytest.approx(
