@@ -12,6 +12,7 @@ from affectjax.data.twins import _faces, afew_va, affectnet
 from affectjax.engine import train
 from affectjax.examples.linear import fit
 from tests.helpers import small
+from tests.helpers.shared import scores
 
 SMALL = {'affectnet': dict(train=2000, val=400), 'afew_va': dict(clips=40)}
 KNOBS = [
@@ -164,8 +165,9 @@ def labelled(tmp_path, method, speed, signal=1.0) -> float:
   knobs = dict(clips=60, speed=speed, signal=signal, shift=0.0, error=0.05)
   config = small.config(method, twins=dict(affectnet={}, afew_va=knobs), model=WIDER)
   start = tmp_path / 'siamese' if method == 'mtclar' else None
-  scores = train.run(config, tmp_path / f'{method}-{speed}-{signal}', None, start).scores
-  return np.mean([scores[f'ccc.pooled.{d}.queries'] for d in ('valence', 'arousal')])
+  folder = tmp_path / f'{method}-{speed}-{signal}'
+  train.run(config, folder, None, start)
+  return np.mean([*scores(folder, 'ccc.pooled.valence.queries', 'ccc.pooled.arousal.queries').values()])
 
 
 @pytest.mark.slow
