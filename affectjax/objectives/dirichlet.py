@@ -10,6 +10,7 @@ References:
   Dirichlet. That sentence has two readings; both are here.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
@@ -43,6 +44,7 @@ def evidential(alpha: jax.Array, counts: jax.Array, regulariser: str = 'dirichle
       raters chose is held down (the paper's R1); 'mean', R = KL(y || mean of the Dirichlet) (R2); 'none'.
     weight: of R; .8 on IEMOCAP, .2 on CREMA-D.
   """
+  chex.assert_equal_shape([alpha, counts], custom_message='concentrations and votes are [..., K] both')
   fit = (counts * (jnp.log(alpha.sum(-1, keepdims=True)) - jnp.log(alpha))).sum(-1)
   shares = counts / jnp.maximum(counts.sum(-1, keepdims=True), 1.0)
   if regulariser == 'dirichlet':
@@ -66,6 +68,7 @@ def prior(alpha: jax.Array, counts: jax.Array, likelihood: str = 'votes', smooth
       one-hot label, at which the density is 0 or infinite, is smoothed.
     smoothing: share of a label that is spread over all classes, for 'density'.
   """
+  chex.assert_equal_shape([alpha, counts], custom_message='concentrations and votes are [..., K] both')
   raters = jnp.maximum(counts.sum(-1), 1.0)
   total = alpha.sum(-1)
   if likelihood == 'votes':

@@ -90,7 +90,7 @@ def spec(row: str = 'amber2', widths: Mapping[str, int] | None = None, **changes
 def numbers(row: str, cell: training.Spec, labels=None, **changes) -> dict[str, np.ndarray]:
   """What a search varies and the data decide, as the experiment makes it; `labels` of training, one of each if none."""
   labels = np.arange(cell.net.classes) if labels is None else labels
-  return experiments._numbers(config(row, **changes), cell, np.asarray(labels))
+  return experiments.numbers(config(row, **changes), cell, np.asarray(labels))
 
 
 def batch(n: int = 16, seed: int = 0, frames: int = 1, widths=None, classes: int = CLASSES, raters: int = 3) -> dict:

@@ -141,7 +141,7 @@ def state(cell: training.Spec, optimizer=SGD, seed: int = 0) -> TrainState:
   """Before the first step."""
   v = variables(cell, seed)
   standard = {m: {'mean': np.full(w, 0.1, np.float32), 'scale': np.full(w, 1.5, np.float32)} for m, w in WIDTHS.items()}
-  standard = {m: s for m, s in standard.items() if m in dict(getattr(cell.net, 'inputs', WIDTHS.items()))}
+  standard = {m: s for m, s in standard.items() if m in cell.net.modalities}
   extra = {'batch_stats': v.get('batch_stats', {}), 'input': standard}
   tx = training.optimiser(optimizer, 10)
   return _on_host(jax.jit(lambda: TrainState.create(v['params'], tx, jax.random.key(seed), extra))())
@@ -181,7 +181,7 @@ def full_size() -> dict[str, Any]:
     clips[m] = rng.normal(size=(4, frames, width)).astype(np.float32)
     clips[f'{m}_mask'], clips[f'{m}_present'] = np.ones((4, frames), bool), np.ones(4, bool)
   standard = {m: {'mean': np.zeros(w, np.float32), 'scale': np.ones(w, np.float32)} for m, w in widths.items()}
-  start = experiments._init(cell, training.optimiser(config['optim'], 10), standard, jax.random.key(0), clips)
+  start = experiments.init(cell, training.optimiser(config['optim'], 10), standard, jax.random.key(0), clips)
   step = jax.jit(jax.vmap(training.make_step(cell, config['optim'], 10), axis_name=parallel.AXIS))
   put = functools.partial(jax.tree.map, lambda x: jax.numpy.asarray(x)[None])
   after, told = step(put(start), put(clips))

@@ -84,7 +84,7 @@ def test_what_cannot_be_is_refused_in_one_line(row, changes, said):
 
 
 def test_a_prior_needs_something_to_learn_from():
-  with pytest.raises(UserError, match="'prior' learns from a training side; set run.per_fold to True"):
+  with pytest.raises(UserError, match="'prior' learns from a training split; set run.per_fold to True"):
     system.build(small.config('prior', fold='all'), None)
 
 
@@ -199,7 +199,7 @@ def test_the_step_is_selected_by_all_heads_that_learn_for_themselves():
   found = views.score('fusion', ('audio', 'text', 'fusion'), BOTH, SETTINGS[:1], out)
   assert found['loss'] == pytest.approx(np.mean(list(js.values())))
   assert found['js.bits.emotion'] == pytest.approx(js['fusion'])
-  judged = lambda row: experiment._judged(small.spec(row))
+  judged = lambda row: experiment.judged(small.spec(row))
   assert (judged('amber2'), judged('ce_text')) == (('fusion',), ('text',)) and len(judged('ce_experts')) == 3
 
 

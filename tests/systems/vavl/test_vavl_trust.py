@@ -76,14 +76,14 @@ def test_outputs_that_are_not_finite_are_wrong_not_left_out():
   logits = np.eye(k, dtype=np.float32)[label]
   out = {'id': np.arange(n).astype(str), 'label': label, **{f'output_{v}': logits.copy() for v in views_of()}}
   target = Target('classification', ('a', 'b', 'c'), False)
-  assert views.score(target, out)['f1.micro.emotion'] == 1
+  assert views.score(target, ('audio', 'visual'), out)['f1.micro.emotion'] == 1
   out['output_both'][2] = np.nan
-  scores = views.score(target, out)
+  scores = views.score(target, ('audio', 'visual'), out)
   assert scores['f1.micro.emotion'] == pytest.approx(5 / 6) and np.isnan(scores['loss'])
   regression = Target('regression', ('x',), False)
   told = {'id': out['id'], 'label': np.linspace(-1, 1, n, dtype=np.float32)[:, None], 'output_audio': np.ones((n, 1))}
   told['output_audio'][0] = np.inf
-  assert np.isnan(views.score(regression, told)['ccc.pooled.x'])
+  assert np.isnan(views.score(regression, ('audio',), told)['ccc.pooled.x'])
 
 
 def views_of() -> tuple[str, ...]:
