@@ -40,7 +40,9 @@ def _namespace(xp: ModuleType | None, *arrays: Array) -> ModuleType:
     import jax.numpy as xp
 
     message = 'locations, scales and degrees of freedom have one rank, or none: [B] beside [B, 1] would make [B, B]'
-    chex.assert_equal_rank([x for x in arrays if np.ndim(x)] or [np.zeros(())], custom_message=message)
+    shaped = [x for x in arrays if getattr(x, 'shape', ())]
+    if shaped:
+      chex.assert_equal_rank(shaped, custom_message=message)
   return xp
 
 
