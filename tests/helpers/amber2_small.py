@@ -196,16 +196,6 @@ def copy_of(tree, i: int):
   return jax.tree.map(lambda x: np.asarray(x)[i : i + 1], tree)
 
 
-def same(first, second) -> None:
-  """Bit for bit."""
-  jax.tree.map(np.testing.assert_array_equal, first, second)
-
-
-def close(first, second, rtol: float = 1e-5, atol: float = 1e-6) -> None:
-  """Trees that agree."""
-  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), first, second)
-
-
 def differ(first, second) -> bool:
   """Whether any leaf does."""
   return any(not np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))

@@ -6,6 +6,7 @@ the network, which puts zeros in their place (tests/systems/vavl/test_vavl_netwo
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -153,7 +154,7 @@ def test_padding_and_batch_mates_are_invisible_to_the_parameters(positions):
     for x in (padded(parts, junk=-3.0), padded(other), padded(other, 12)):
       got = slope(v['params'], *double(x))
       assert all(g.dtype == np.float64 for g in jax.tree.leaves(got))
-      jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), got, wanted)
+      chex.assert_trees_all_close(got, wanted, rtol=1e-7, atol=1e-10)
 
 
 # Shifts

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,7 +91,7 @@ def test_keys_that_are_masked_do_not_matter_and_have_no_gradient():
   (_, out), grads = told(params, x, mask, keys, weight)
   (_, again), others = told(params, x, mask, np.where(mask[..., None], keys, 77.0).astype(np.float32), weight)
   np.testing.assert_array_equal(out, again)
-  jax.tree.map(np.testing.assert_array_equal, grads, others)
+  chex.assert_trees_all_equal(grads, others)
   assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
   assert not np.any(np.asarray(grads[2])[~mask]) and np.all(np.abs(np.asarray(grads[2])[mask]).sum(-1) > 0)
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,7 +112,7 @@ def batch_of(row: str, **more):
 
 def close(first, second, atol=1e-6):
   scale = max(1.0, *(np.abs(x).max() for x in jax.tree.leaves(second)))
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol * scale), first, second)
+  chex.assert_trees_all_close(first, second, rtol=1e-7, atol=atol * scale)
 
 
 @pytest.mark.parametrize('row', NETS)
@@ -143,7 +144,7 @@ def test_what_is_masked_or_absent_may_hold_anything(row, junk):
       dirty[m] = np.where(there[..., None], batch[m], junk).astype(np.float32)
   out, grads = run(clean, np.ones(8))
   assert all(np.isfinite(v).all() for v in jax.tree.leaves((out, grads)))
-  jax.tree.map(np.testing.assert_array_equal, (out, grads), run(dirty, np.ones(8)))
+  chex.assert_trees_all_equal((out, grads), run(dirty, np.ones(8)))
 
 
 @pytest.mark.parametrize(

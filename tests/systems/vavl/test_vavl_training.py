@@ -5,6 +5,7 @@ Without dropout, so that what is computed in two ways is the same.
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,10 +70,6 @@ def counts(state) -> dict[str, set[int]]:
     flat = jax.tree_util.tree_flatten_with_path(tree)[0]
     found[name] = {int(leaf) for path, leaf in flat if getattr(path[-1], 'name', '') == 'count'}
   return found
-
-
-def close(first, second, rtol=1e-5, atol=1e-6):
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), first, second)
 
 
 # Phases
@@ -170,7 +167,7 @@ def test_a_step_is_three_updates_written_out():
   found = [told[f'loss.{phase}'] for phase in ('visual', 'audio', 'fusion')]
   np.testing.assert_allclose(found, values, rtol=1e-5)
   np.testing.assert_allclose(told['loss'], sum(values), rtol=1e-5)
-  close(after.extra['batch_stats'], stats)
+  chex.assert_trees_all_close(after.extra['batch_stats'], stats, rtol=1e-5, atol=1e-6)
   # Adam's first step is the gradient's sign: where a gradient is all but zero it may be either
   moved = lambda tree: np.concatenate([np.ravel(a - b) for a, b in zip(*map(jax.tree.leaves, tree), strict=True)])
   for name in params:
@@ -218,8 +215,8 @@ def test_values_of_an_absent_modality_do_not_matter(junk, mask):
     dirty[m] = np.where(batch[f'{m}_mask'][..., None], batch[m], junk).astype(np.float32)
   (after, (told,)), (other, (noisy,)) = adam([batch]), adam([dirty])
   assert told == noisy and told['finite']
-  jax.tree.map(np.testing.assert_array_equal, after.params, other.params)
-  jax.tree.map(np.testing.assert_array_equal, after.extra['batch_stats'], other.extra['batch_stats'])
+  chex.assert_trees_all_equal(after.params, other.params)
+  chex.assert_trees_all_equal(after.extra['batch_stats'], other.extra['batch_stats'])
 
 
 @WITH_BLOCKS
@@ -232,9 +229,9 @@ def test_without_a_modality_is_as_without_the_clip():
     padded[m][5:] = np.nan
   other, (scalars,) = adam([padded])
   np.testing.assert_allclose(scalars['loss.visual'], told['loss.visual'], rtol=1e-6)
-  jax.tree.map(np.testing.assert_array_equal, *(s.extra['batch_stats']['encoder_visual'] for s in (absent, other)))
+  chex.assert_trees_all_equal(*(s.extra['batch_stats']['encoder_visual'] for s in (absent, other)))
   for name in OF['visual'] - {'joint_shared'}:
-    close(other.params[name], absent.params[name])
+    chex.assert_trees_all_close(other.params[name], absent.params[name], rtol=1e-5, atol=1e-6)
 
 
 @WITH_BLOCKS
@@ -371,9 +368,9 @@ def test_eight_devices_are_one(row, table, blocks):
   batches[1]['mask'][:2] = 0
   (one, told), (eight, other) = sgd(cell, batches), sgd(cell, batches, 8)
   for a, b in zip(told, other, strict=True):
-    close(b, a)
-  close(eight.params, one.params, atol=2e-6)
-  close(eight.extra['batch_stats'], one.extra['batch_stats'])
+    chex.assert_trees_all_close(b, a, rtol=1e-5, atol=1e-6)
+  chex.assert_trees_all_close(eight.params, one.params, atol=2e-6, rtol=1e-5)
+  chex.assert_trees_all_close(eight.extra['batch_stats'], one.extra['batch_stats'], rtol=1e-5, atol=1e-6)
   assert changed(vavl_small.state(cell).params, one.params) == set(one.params)
 
 
@@ -394,4 +391,4 @@ def test_what_is_computed_again_is_the_same():
   batch = vavl_small.batch()
   first, second = (sgd(spec(model=dict(dropout=0.4, remat=remat)), [batch]) for remat in (False, True))
   np.testing.assert_allclose(second[1][0]['loss'], first[1][0]['loss'], rtol=1e-6)
-  close(second[0].params, first[0].params)
+  chex.assert_trees_all_close(second[0].params, first[0].params, rtol=1e-5, atol=1e-6)
