@@ -11,7 +11,7 @@ import pytest
 from affectjax.data.store import records, shards
 from affectjax.engine import train
 from affectjax.examples import batches as batches_lib
-from tests.benchmarks.bench_pairs import per_second, report
+from tests.benchmarks.rates import per_second, report
 from tests.helpers import miniature, small
 
 T, D, BATCH, BATCHES = 100, 74, 32, 120

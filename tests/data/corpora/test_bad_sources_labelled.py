@@ -9,25 +9,29 @@ import numpy as np
 import pytest
 
 from affectjax.data.store import preparing
-from tests.data.corpora.test_bad_sources_clips import again, cell, drop, folder
-from tests.data.corpora.test_bad_sources_gated import (
+from tests.helpers import faults
+from tests.helpers import labelled_miniature as miniature
+from tests.helpers.faults import (
   BOMB,
   Mutation,
+  again,
+  cell,
   clear,
   copy,
   cut,
+  data,
+  drop,
+  folder,
   move,
   nothing,
   npy,
   remove,
+  row,
   swap,
   text,
   then,
   value,
 )
-from tests.data.corpora.test_bad_sources_rated import data, row
-from tests.helpers import faults
-from tests.helpers import labelled_miniature as miniature
 
 
 def away(name: str) -> Mutation:

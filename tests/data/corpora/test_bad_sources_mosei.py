@@ -12,13 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
-from affectjax import prepare
-from affectjax.common.errors import UserError
 from affectjax.data.store import preparing
-from tests.data.corpora.test_bad_sources_gated import (
+from tests.helpers import faults
+from tests.helpers import mosei_miniature as miniature
+from tests.helpers.faults import (
   Bomb,
   Mutation,
-  check,
   clear,
   copy,
   cut,
@@ -28,7 +27,6 @@ from tests.data.corpora.test_bad_sources_gated import (
   text,
   then,
 )
-from tests.helpers import mosei_miniature as miniature
 from tests.helpers.mosei_miniature import COVAREP, LABELS, STD_FOLDS, TENSORS, WORDS
 
 VIDEO = '81406'
@@ -262,25 +260,13 @@ CASES += [(form, options, nothing, *wanted) for form, options, *wanted in OPTION
 def fault(request, tmp_path, monkeypatch):
   """(options, fragments of the line), the faulty source being `tmp_path / 'source'`."""
   form, options, mutate, *wanted = request.param
-  (tmp_path / 'cwd').mkdir()
-  monkeypatch.chdir(tmp_path / 'cwd')
-  WRITERS[form](tmp_path / 'source')
-  mutate(tmp_path / 'source')
+  faults.write(form, mutate, WRITERS, tmp_path, monkeypatch)
   return options, wanted
 
 
 @pytest.mark.campaign(4)
 def test_refused_in_one_line_and_by_the_command(tmp_path, fault, capsys):
-  options, wanted = fault
-  where = tmp_path / 'data'
-  with pytest.raises(UserError) as refusal:
-    preparing.prepare('cmu_mosei', tmp_path / 'source', where, options=options)
-  check('cmu_mosei', str(refusal.value), wanted, where)
-  given = [f'--option={key}={x}' for key, x in options.items()]
-  assert prepare.main(['cmu_mosei', f'--source={tmp_path / "source"}', f'--data_dir={where}', *given]) == 2
-  out, err = capsys.readouterr()
-  assert out == '' and err == f'error: {refusal.value}\n'
-  assert not [p for p in where.rglob('*') if p.is_file()]
+  faults.prove('cmu_mosei', *fault, tmp_path, capsys)
   assert not os.listdir(tmp_path / 'cwd'), 'nothing was run'
 
 

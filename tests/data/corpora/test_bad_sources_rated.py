@@ -3,88 +3,42 @@
 Every case mutates a miniature that is otherwise right, and names the fragments its line must hold.
 """
 
-import json
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from tests.data.corpora.test_bad_sources_gated import (
+from tests.helpers import faults, rated
+from tests.helpers.faults import (
   BOMB,
   Mutation,
   clear,
   copy,
   cut,
+  data,
+  lines,
   move,
   nothing,
   npy,
+  put,
   remove,
+  row,
   swap,
   text,
   then,
   value,
 )
-from tests.helpers import faults, rated
-
-
-def lines(name: str, edit: Callable[[list[str]], object]) -> Mutation:
-  """Edits the lines of a text file in place."""
-
-  def f(source):
-    path = source / name
-    content = path.read_text().splitlines()
-    edit(content)
-    path.write_text('\n'.join(content) + '\n')
-
-  return f
-
-
-def row(name: str, at: int, content: str) -> Mutation:
-  """Replaces line `at`, counted from 1."""
-  return lines(name, lambda found: found.__setitem__(at - 1, content))
 
 
 def wav(name: str, seconds: float = 2.0, **how) -> Mutation:
   return lambda source: rated.wav(source / name, rated.sound(seconds, 0, how.get('rate', 16000)), **how)
 
 
-def data(name: str, edit: Callable[[dict], object]) -> Mutation:
-  """Edits a JSON file: the content itself, or the block of V2 where a participant's file has one."""
-
-  def f(source):
-    path = source / name
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-  return f
-
-
 def block(kind: str, edit: Callable[[dict], object]) -> Mutation:
   """Edits the block of V2 of participant P3."""
   name, top, inner = BLOCKS[kind]
   return data(name, lambda content: edit(content[top][0][inner][1]))
-
-
-def arrays(**changes: Callable[[np.ndarray], object]) -> Mutation:
-  """Edits arrays of the pack: in place, or what is returned takes their place (False: removed)."""
-
-  def f(source):
-    with np.load(source / 'ceap360vr.npz') as z:
-      found = dict(z)
-    for key, edit in changes.items():
-      new = edit(found[key])
-      if new is False:
-        del found[key]
-      elif new is not None:
-        found[key] = new
-    np.savez(source / 'ceap360vr.npz', **found)
-
-  return f
-
-
-def put(at: object, x: float) -> Callable[[np.ndarray], None]:
-  return lambda array: array.__setitem__(at, x)
 
 
 AROUSAL, OTHER = 'ratings_individual/arousal/train_2.csv', 'ratings_individual/valence/train_2.csv'
@@ -106,6 +60,7 @@ BLOCKS = {
   'asked': (ASKED, 'QuestionnaireData', 'Video_SAMRating_VideoTime_Data'),
 }
 STAMPS = 'TimeStamp_Valence_Arousal'
+arrays = functools.partial(faults.arrays, 'ceap360vr.npz')
 
 # fmt: off
 RECOLA = [

@@ -13,8 +13,7 @@ from affectjax.tables import bootstrap, claims, figures, matrix, render
 from affectjax.tables.plots import _run, _style, sweep
 from affectjax.tables.plots import matrix as heat
 from affectjax.tables.summary import summarise
-from tests.tables.test_figures import words
-from tests.tables.test_render import build, cells, rows_of, section
+from tests.helpers.workdirs import build, cells, rows_of, section, words
 
 OF_SHARES = ('js.bits', 'js_sqrt.nats', 'bc', 'kl.shares', 'r2.pearson', 'r2.sklearn', 'entropy.pcc', 'brier.shares')
 OF_CLASS = ('brier.class', 'ece.5', 'ece.10', 'ece.15')
