@@ -59,16 +59,6 @@ class Spec:
     return tuple(h for h in self.net.heads if h != self.student)
 
 
-def inputs(spec: Spec, extra: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
-  """Standardised embeddings by modality, zeros where a frame is not real."""
-  out = {}
-  for m, _ in spec.net.inputs:
-    x = (batch[m] - extra['input'][m]['mean']) / extra['input'][m]['scale']
-    real = batch[f'{m}_mask'] & (batch['mask'] > 0)[:, None]
-    out[m], out[f'{m}_mask'] = jnp.where(real[..., None], x, 0.0), real
-  return out
-
-
 def _present(spec: Spec, x: Mapping[str, jax.Array], heads: tuple[str, ...]) -> jax.Array:
   """[B, M] bool, whether each head has anything to go by."""
   present = {m: x[f'{m}_mask'].any(1) for m, _ in spec.net.inputs}
@@ -126,7 +116,7 @@ def make_loss(spec: Spec):
   """The loss of all copies together, for `steps.gradient_step`: their sum, per example."""
 
   def loss(params, state: TrainState, batch: Batch, keys: steps.Keys) -> steps.Losses:
-    x = inputs(spec, state.extra, batch)
+    x = steps.standardised(batch, state.extra['input'])
     keys_ = [jax.random.fold_in(keys.device, i if spec.members else 0) for i in range(spec.copies)]
     one = functools.partial(_copy_loss, spec)
     losses, scalars = jax.vmap(one, (0, 0, None, None, 0))(params, state.extra['numbers'], x, batch, jnp.stack(keys_))
@@ -173,7 +163,7 @@ def make_predict(spec: Spec):
   """`share_<head>` [B, S, K], [B, K] of one copy or an ensemble; `share_fusion_<modality>`: of that modality alone."""
 
   def predict(state: TrainState, batch: Batch) -> dict[str, jax.Array]:
-    x = inputs(spec, state.extra, batch)
+    x = steps.standardised(batch, state.extra['input'])
     logits = jax.vmap(lambda p: spec.net.apply({'params': p}, x, False, alone=True))(state.params)
     out = {}
     for head, values in logits.items():

@@ -11,6 +11,7 @@ import numpy as np
 
 from affectjax.common.errors import UserError, unknown
 from affectjax.engine import parallel
+from affectjax.engine import steps as engine_steps
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
 from affectjax.examples import buckets, shape, splits, targets
@@ -161,7 +162,7 @@ def predict(cell: training.Spec):
   """(state, batch) -> outputs per view and what is scored with them, of the network of `cell`."""
 
   def outputs(state, batch):
-    x = training.inputs(cell, state.extra, batch)
+    x = engine_steps.standardised(batch, state.extra['input'])
     variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}
     out = {f'output_{view}': y for view, y in cell.net.apply(variables, x).items()}
     kept = ('label', *(f'{m}_present' for m in cell.net.modalities), *clips_lib.PARTS)

@@ -102,17 +102,6 @@ def rebuild_loss(out: jax.Array, x: jax.Array, mask: jax.Array, known: jax.Array
   return share_of(jnp.mean(jnp.square(out - masked_mean(x, mask)), -1), known)
 
 
-def inputs(spec: Spec, extra: Mapping[str, Any], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-  """The batch with standardised features, and nobody present in a padded row."""
-  out = dict(batch)
-  for m in extra['input']:
-    x = (batch[m] - extra['input'][m]['mean']) / extra['input'][m]['scale']
-    present = batch[f'{m}_present'] & (batch['mask'] > 0)
-    real = batch[f'{m}_mask'] & present[:, None]
-    out[m], out[f'{m}_mask'], out[f'{m}_present'] = jnp.where(real[..., None], x, 0.0), real, present
-  return out
-
-
 def _calls(spec: Spec, params, batch_stats, key, train: bool):
   """Calls a method of the network; returns its output and the batch statistics behind it."""
   variables = {'params': params, 'batch_stats': batch_stats}
@@ -243,8 +232,7 @@ def _step(spec: Spec, optimizer: tuple, length: int):
   tx, updates_of = optimiser(optim.unkey(optimizer), length), phases(spec)
 
   def step(state: TrainState, batch):
-    keys, batch = steps.step_keys(state), steps.without_padding(batch)
-    batch = inputs(spec, state.extra, batch)
+    keys, batch = steps.step_keys(state), steps.standardised(steps.without_padding(batch), state.extra['input'])
     params, moments, stats = dict(state.params), dict(state.opt_state), state.extra['batch_stats']
     whole, scalars, total = jnp.bool_(True), {}, 0.0
     for i, phase in enumerate(updates_of):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from affectjax.engine import parallel
+from affectjax.engine import parallel, steps
 from affectjax.layers import conformer
-from affectjax.systems.vavl import experiment, network, training
+from affectjax.systems.vavl import experiment, network
 from tests.helpers import reference_conformer as reference
 from tests.helpers import vavl_small
 
@@ -84,7 +84,7 @@ def judged(row: str):
   stats = start.extra['batch_stats']
 
   def told(params, batch, weight):
-    x = training.inputs(cell, start.extra, batch)
+    x = steps.standardised(batch, start.extra['input'])
 
     def total(params):
       out = cell.net.apply({'params': params, 'batch_stats': stats}, x)

@@ -13,7 +13,7 @@ import optax
 import pytest
 
 from affectjax import metrics
-from affectjax.engine import parallel
+from affectjax.engine import parallel, steps
 from affectjax.layers import conformer
 from affectjax.systems.vavl import network, training
 from tests.helpers import vavl_small
@@ -181,7 +181,7 @@ def test_fusion_has_no_gradient_but_its_own():
   start, batch = vavl_small.state(cell), vavl_small.batch()
   phase = training.phases(cell)[-1]
   assert phase.name == 'fusion' and phase.modules == ('fused',)
-  x = training.inputs(cell, start.extra, batch)
+  x = steps.standardised(batch, start.extra['input'])
 
   def gradient(params):
     return jax.grad(lambda p: phase.loss(p, start.extra['batch_stats'], x, jax.random.key(0)).value)(params)
