@@ -6,7 +6,7 @@ distribution. `counts` [..., K] are raters' votes, N of them.
 References:
   Evidential: Wu et al. 2024, arXiv 2402.12862 (experiments/amber2.md, 8).
   Dirichlet prior: Wu et al. 2022, "Estimating the Uncertainty in Emotion Class Labels with Utterance-Specific Dirichlet
-  Priors", IEEE TAC, as told in arXiv 2402.12862: the likelihood of raters' one-hot labels under a predicted
+  Priors", IEEE TAC, as described in arXiv 2402.12862: the likelihood of raters' one-hot labels under a predicted
   Dirichlet. That sentence has two readings; both are here.
 """
 
