@@ -39,8 +39,8 @@ def test_copies_do_not_leak_into_each_other():
     rai = start.extra['numbers']['lambda_rai'].copy()
     rai[1:] *= other
     start = start.replace(extra={**start.extra, 'numbers': {**start.extra['numbers'], 'lambda_rai': rai}})
-    after, told = small.steps(small.spec('search', **DROPOUT), start, batches, ADAM)
-    found.append((after, told))
+    after, logged = small.steps(small.spec('search', **DROPOUT), start, batches, ADAM)
+    found.append((after, logged))
   assert found[1][1][0]['grad_norm'] > 100 > found[0][1][0]['grad_norm']
   chex.assert_trees_all_equal(copy_of(found[0][0].params, 0), copy_of(found[1][0].params, 0))
   assert differ(copy_of(found[0][0].params, 1), copy_of(found[1][0].params, 1))

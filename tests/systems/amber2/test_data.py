@@ -1,4 +1,4 @@
-"""AmbER^2's data: sides and folds, standardising, frames, and what a batch is made of."""
+"""AmbER^2's data: splits and folds, standardising, frames, and what a batch is made of."""
 
 import dataclasses
 
@@ -53,7 +53,7 @@ def test_folds_of_speakers():
   tests = []
   for fold in range(5):
     rows = items_lib.labelled(made, labels, config('folds', str(fold)))
-    of = {side: set(made.group[r]) for side, r in rows.items()}
+    of = {split: set(made.group[r]) for split, r in rows.items()}
     assert not of['train'] & of['test'] and not of['dev'] & of['test'] and not of['train'] & of['dev']
     tests += rows['test'].tolist()
   assert sorted(tests) == list(range(120))
@@ -66,7 +66,7 @@ def test_stratified_folds_are_balanced_in_level_and_class_and_share_speakers():
   tests = [r['test'] for r in rows]
   assert sorted(np.concatenate(tests).tolist()) == list(range(331)), 'every utterance is tested once'
   strata = np.stack([labels.level, labels.first], 1)
-  count = lambda there, stratum: int((strata[there] == stratum).all(1).sum())
+  count = lambda index, stratum: int((strata[index] == stratum).all(1).sum())
   for stratum in np.unique(strata, axis=0):
     counts = [count(t, stratum) for t in tests]
     assert max(counts) - min(counts) <= 1, (stratum, counts)
@@ -80,7 +80,7 @@ def test_stratified_folds_are_balanced_in_level_and_class_and_share_speakers():
   assert set(made.group[rows[0]['train']]) & set(made.group[rows[0]['test']]), 'the paper does not keep speakers apart'
   again = items_lib.labelled(made, labels, config('stratified', '0', dev=0.1))
   other = items_lib.labelled(made, labels, config('stratified', '0', dev=0.1, seed=6))
-  assert all(np.array_equal(again[side], rows[0][side]) for side in again)
+  assert all(np.array_equal(again[split], rows[0][split]) for split in again)
   assert not np.array_equal(other['test'], tests[0])
 
 
@@ -90,7 +90,7 @@ def test_fewer_training_utterances_leave_the_other_sides_alone():
   whole = items_lib.labelled(made, labels, config(by='session'))
   few = items_lib.labelled(made, labels, config(by='session', limit=20))
   assert len(few['train']) == 20 and set(few['train']) < set(whole['train']) and (np.diff(few['train']) > 0).all()
-  assert all(np.array_equal(few[side], whole[side]) for side in ('dev', 'test'))
+  assert all(np.array_equal(few[split], whole[split]) for split in ('dev', 'test'))
   fewer = items_lib.labelled(made, labels, config(by='session', limit=10))
   assert set(fewer['train']) < set(few['train']), 'a smaller set is part of a larger one'
   more = items_lib.labelled(made, labels, config(by='session', limit=10**6))
@@ -102,7 +102,7 @@ def test_official_sides_need_no_folds_and_leave_the_rest_out():
   made = small.utterances(official=official)
   made = dataclasses.replace(made, group=np.array([f's{o}-{i % 5}' for i, o in enumerate(official)]))
   rows = items_lib.labelled(made, targets.distributions(made, TARGET), config('official', 'all'))
-  assert {side: r.tolist() for side, r in rows.items()} == {
+  assert {split: r.tolist() for split, r in rows.items()} == {
     'train': list(range(30)), 'dev': list(range(30, 60)), 'test': list(range(60, 90))}  # fmt: skip
 
 
@@ -272,21 +272,22 @@ def test_embeddings_that_are_not_there_are_refused(monkeypatch, data, said):
 
 
 def test_ties_are_not_learnt_by_cross_entropy_but_by_shares():
-  sides = {}
+  trained_on = {}
   for row in ('ce_fusion', 'amber2', 'soft'):
     made = experiment.build(small.config(row), None)
     batches = made.batches('train', 0)
     seen = [next(batches) for _ in range(30)]
     emotion = np.concatenate([b['emotion'] for b in seen])
     assert ((emotion < 0).any()) == (row != 'ce_fusion'), row
-    sides[row] = set(np.concatenate([b['id'] for b in seen]).tolist())
-    assert any((b['emotion'] < 0).any() for b in made.batches('test', 0)), 'ties stay on the other sides'
+    trained_on[row] = set(np.concatenate([b['id'] for b in seen]).tolist())
+    assert any((b['emotion'] < 0).any() for b in made.batches('test', 0)), 'ties stay in the other splits'
   first = experiment.build(small.config('ce_fusion', target=dict(ties='first')), None)
   batches = first.batches('train', 0)
   seen = [next(batches) for _ in range(30)]
   ties = np.concatenate([b['label'][b['emotion'] < 0] for b in seen])
   assert len(ties) and (ties >= 0).all()
-  assert sides['amber2'] == sides['soft'] == set(np.concatenate([b['id'] for b in seen]).tolist()) > sides['ce_fusion']
+  everybody = set(np.concatenate([b['id'] for b in seen]).tolist())
+  assert trained_on['amber2'] == trained_on['soft'] == everybody > trained_on['ce_fusion']
 
 
 def test_batches_hold_what_raters_said_and_only_utterances_that_are_kept():
@@ -296,7 +297,7 @@ def test_batches_hold_what_raters_said_and_only_utterances_that_are_kept():
   labels = targets.distributions(items, config['target'])
   assert 0.3 < labels.kept.mean() < 0.6, 'the rule inside leaves out more than half, as in the corpus'
   at = {name: i for i, name in enumerate(items.id.tolist())}
-  found = {side: list(made.batches(side, 0)) for side in ('dev', 'test')}
+  found = {split: list(made.batches(split, 0)) for split in ('dev', 'test')}
   for batch in (*found['dev'], *found['test'], next(made.batches('train', 0))):
     rows = np.array([at[i] for i in batch['id'].tolist()])
     np.testing.assert_array_equal(batch['shares'], labels.shares[rows])

@@ -102,10 +102,10 @@ def outputs(n=6, copies=0, seed=0, heads=('fusion', 'audio', 'text', 'fusion_aud
   """Predictions of all heads, for everybody; three votes each."""
   rng = np.random.default_rng(seed)
   draw = lambda: rng.dirichlet(np.ones(4), (n, copies) if copies else n).astype(np.float32)
-  told = targets.Distributions.of(rng.multinomial(3, np.ones(4) / 4, n), rng.integers(0, 3, n))
+  voted = targets.Distributions.of(rng.multinomial(3, np.ones(4) / 4, n), rng.integers(0, 3, n))
   return {
-    **{f'share_{h}': draw() for h in heads}, 'shares': told.shares, 'emotion': told.emotion, 'first': told.first,
-    'level': told.level, 'audio_present': np.ones(n, bool), 'text_present': np.ones(n, bool),
+    **{f'share_{h}': draw() for h in heads}, 'shares': voted.shares, 'emotion': voted.emotion, 'first': voted.first,
+    'level': voted.level, 'audio_present': np.ones(n, bool), 'text_present': np.ones(n, bool),
   }  # fmt: skip
 
 
@@ -244,8 +244,8 @@ def whole(row, fold='0', **changes):
   config = small.config(row, fold=fold, **{**changes, 'target': {'merge': {}, **changes.get('target', {})}})
   built = system.build(config, None)
   real = lambda b: {k: v[b['mask'] > 0] for k, v in b.items() if k != 'mask'}
-  pieces = {side: [real(b) for b in built.batches(side, 0)] for side in ('dev', 'test')}
-  found = {side: {k: np.concatenate([b[k] for b in p]) for k in p[0]} for side, p in pieces.items()}
+  pieces = {split: [real(b) for b in built.batches(split, 0)] for split in ('dev', 'test')}
+  found = {split: {k: np.concatenate([b[k] for b in p]) for k in p[0]} for split, p in pieces.items()}
   return built, built.finish(found)
 
 
@@ -258,9 +258,9 @@ def test_prior_is_the_mean_distribution_of_the_training_side(monkeypatch):
   np.testing.assert_allclose(found['test']['emotion_shares_hat'], np.tile(mean, (24, 1)), rtol=1e-5)
   assert set(found['dev']['emotion_hat'].tolist()) == {int(mean.argmax())}
   scores = built.score(found['test'])
-  there = np.isin(np.arange(120), np.flatnonzero(items.columns['session'] == 0))
+  trained = np.isin(np.arange(120), np.flatnonzero(items.columns['session'] == 0))
   assert scores['js.bits.emotion'] == pytest.approx(
-    distributions.js(shares[there].astype(np.float64), mean.astype(np.float32), 'bits', np).mean(), rel=1e-5
+    distributions.js(shares[trained].astype(np.float64), mean.astype(np.float32), 'bits', np).mean(), rel=1e-5
   )
 
 

@@ -104,7 +104,7 @@ def test_other_losses_are_the_sum_over_heads_of_their_own(row):
   np.testing.assert_allclose(loss(row, batch, labels=labels)[0], expected, rtol=1e-4, atol=1e-5, err_msg=row)
 
 
-def test_class_weights_of_the_training_side_reach_the_loss():
+def test_class_weights_of_the_training_split_reach_the_loss():
   batch = small.batch()
   rare, even = (np.asarray(loss('ce_fusion', batch, labels=np.repeat(np.arange(4), n))[0])
                 for n in ((50, 50, 50, 2), (10, 10, 10, 10)))  # fmt: skip
@@ -225,7 +225,7 @@ def test_experts_of_the_two_stage_form_stay_as_they_came():
   cell, fresh = small.spec('two_stage'), small.state('two_stage', ADAM)
   given = {'params': taught.params, 'extra': taught.extra}
   start = checkpoint.warm(fresh, given, ('head_audio', 'head_text'))
-  after, told = small.steps(cell, start, batches, ADAM)
+  after, logged = small.steps(cell, start, batches, ADAM)
   for m in ('audio', 'text'):
     chex.assert_trees_all_equal(after.params[f'head_{m}'], taught.params[f'head_{m}'])
     np.testing.assert_array_equal(*(small.predict(c, s, batches[0])[f'share_{m}'] for c, s in (
@@ -233,7 +233,7 @@ def test_experts_of_the_two_stage_form_stay_as_they_came():
   for name in ('head_fusion', 'gate'):
     assert differ(after.params[name], start.params[name])
     chex.assert_trees_all_equal(start.params[name], fresh.params[name])
-  assert ADAM['decay'] > 0 and told[0]['experts'] > 0
+  assert ADAM['decay'] > 0 and logged[0]['experts'] > 0
 
 
 TEACHER = dict(student='audio', warm_modules=('head_text', 'head_fusion', 'gate'))
@@ -267,9 +267,9 @@ def test_a_two_stage_loss_has_no_term_of_the_experts():
 def test_loss_falls(row):
   batch = small.batch(32)
   cell = small.spec(row)
-  _, told = small.steps(cell, small.state(row, ADAM), [batch] * 300, ADAM)
+  _, logged = small.steps(cell, small.state(row, ADAM), [batch] * 300, ADAM)
   floor = 0.97 if row in ('edl', 'dirichlet_prior', 'soft') else 0.8  # the best there is is not 0
-  assert told[-1]['loss'] < floor * told[0]['loss'] and all(t['finite'] for t in told)
+  assert logged[-1]['loss'] < floor * logged[0]['loss'] and all(t['finite'] for t in logged)
 
 
 # Devices
@@ -285,10 +285,10 @@ def test_eight_devices_are_one(row):
     batch['mask'] = (np.arange(32) < 27).astype(np.float32)
     batches.append(batch)
   cell, start = small.spec(row), small.state(row)
-  one, told = small.steps(cell, start, batches)
-  eight, told_eight = small.steps(cell, start, batches, devices=8)
+  one, logged = small.steps(cell, start, batches)
+  eight, logged_eight = small.steps(cell, start, batches, devices=8)
   chex.assert_trees_all_close(one.params, eight.params, rtol=1e-5, atol=1e-5)
-  np.testing.assert_allclose([t['loss'] for t in told], [t['loss'] for t in told_eight], rtol=1e-5)
+  np.testing.assert_allclose([t['loss'] for t in logged], [t['loss'] for t in logged_eight], rtol=1e-5)
 
 
 @pytest.mark.parametrize('row', ['ce_experts', pytest.param('amber2', marks=pytest.mark.slow)])

@@ -1,4 +1,4 @@
-"""VAVL's data: what is predicted from what, pairing, sides, labels."""
+"""VAVL's data: what is predicted from what, pairing, splits, labels."""
 
 import dataclasses
 
@@ -31,14 +31,14 @@ def outputs(n=400, width=3, seed=0, **changes):
 
 
 def test_views_by_hand():
-  there = {
+  has = {
     'audio_present': np.array([True, True, False, False]),
     'visual_present': np.array([True, False, True, False]),
   }
   out = {
     'output_both': np.eye(3, dtype=np.float32)[[0, 0, 0, 0]], 'output_audio': np.eye(3, dtype=np.float32)[[1] * 4],
     'output_visual': np.eye(3, dtype=np.float32)[[2] * 4], 'label': np.array([0, 1, 2, 0], np.int32),
-    'id': np.array(list('wxyz')), 'gender': np.array([0, 1, -1, 0], np.int32), **there,
+    'id': np.array(list('wxyz')), 'gender': np.array([0, 1, -1, 0], np.int32), **has,
   }  # fmt: skip
   found = views.add(CLASSES, PAIR, out)
   assert found['emotion_hat'][:3].tolist() == [0, 1, 2], 'both, else the one there is'
@@ -119,9 +119,9 @@ def clips(n=200, both=True, **columns):
   ragged = Ragged.stack([np.ones((1 + i % 4, 2), np.float32) * i for i in range(n)])
   mask = Ragged(np.ones(len(ragged.values), bool), ragged.offsets)
   names = np.array([f'c{i:03}' for i in range(n)])
-  there = {m: np.ones(n, bool) for m in (('audio', 'visual') if both else ('audio',))}
+  has = {m: np.ones(n, bool) for m in (('audio', 'visual') if both else ('audio',))}
   group = np.array([f'g{i % 10}' for i in range(n)])
-  return Examples('made', names, group, names, np.full(n, 'all'), dict.fromkeys(there, Memory(ragged, mask)), there,
+  return Examples('made', names, group, names, np.full(n, 'all'), dict.fromkeys(has, Memory(ragged, mask)), has,
                   columns, {'emotions': list('abc')})  # fmt: skip
 
 
@@ -160,18 +160,18 @@ def test_pairing_never_takes_the_only_modality():
   assert single['audio'].all()
 
 
-def test_sides_refuse_leaks_and_missing_partitions():
-  sides = np.zeros((200, 2), np.int8)
-  sides[np.arange(200) % 10 == 8, 0], sides[np.arange(200) % 10 == 9, 0] = 1, 2
+def test_splits_refuse_leaks_and_missing_partitions():
+  places = np.zeros((200, 2), np.int8)
+  places[np.arange(200) % 10 == 8, 0], places[np.arange(200) % 10 == 9, 0] = 1, 2
   config = dict(data=dict(split='partitions', folds=5, seed=5), fold='0')
-  rows = splits.split(clips(partitions=sides), config)
+  rows = splits.split(clips(partitions=places), config)
   assert [len(rows[s]) for s in SIDES] == [160, 20, 20]
-  leaky = sides.copy()
+  leaky = places.copy()
   leaky[0, 0] = 2  # group g0, which trains
   with pytest.raises(UserError, match='1 group in both train and test: g0'):
     splits.split(clips(partitions=leaky), config)
   with pytest.raises(UserError, match=r"made: run.data.split 'partitions' leaves no dev example \(fold 1\)"):
-    splits.split(clips(partitions=sides), {**config, 'fold': '1'})
+    splits.split(clips(partitions=places), {**config, 'fold': '1'})
   for split in ('folds', 'values'):
     rows = splits.split(clips(), dict(data=dict(split=split, folds=5, seed=5), fold='2'))
     assert sorted(np.concatenate(list(rows.values())).tolist()) == list(range(200))

@@ -97,7 +97,7 @@ def test_attributes_without_a_name_are_refused(row):
 def test_training_batches_have_few_shapes_and_only_labelled_clips_of_the_side():
   config = vavl_small.config('vavl_p10', data=dict(buckets=3, max_frames=dict(audio=6, visual=0)))
   made = system.build(config, None)
-  held = {side: np.concatenate([b['group'] for b in made.batches(side, 0)]) for side in ('dev', 'test')}
+  held = {split: np.concatenate([b['group'] for b in made.batches(split, 0)]) for split in ('dev', 'test')}
   batches = made.batches('train', 0)
   seen = [next(batches) for _ in range(60)]
   assert len({tuple(b[m].shape for m in ('audio', 'visual')) for b in seen}) <= 3
@@ -117,9 +117,9 @@ def test_training_batches_have_few_shapes_and_only_labelled_clips_of_the_side():
 # From start to end
 
 
-def predictions(folder, side='test'):
+def predictions(folder, split='test'):
   with np.load(folder / 'predictions.npz', allow_pickle=False) as file:
-    return {k.split('/')[1]: file[k] for k in file.files if k.startswith(f'{side}/')}
+    return {k.split('/')[1]: file[k] for k in file.files if k.startswith(f'{split}/')}
 
 
 def check(result, folder, config):
@@ -226,9 +226,9 @@ def test_a_full_size_step_is_finite():
   ran = subprocess.run([sys.executable, '-m', 'tests.helpers.vavl_small'], capture_output=True, text=True,
                        cwd=shared.ROOT, env={**os.environ, 'XLA_FLAGS': shared.flags_for(1)})  # fmt: skip
   assert ran.returncode == 0, ran.stderr
-  told = json.loads(ran.stdout.splitlines()[-1])
-  assert told['finite'] and np.isfinite(told['loss']) and told['parameters']
-  assert told['loss.fusion'] == pytest.approx(np.log(6), abs=1.0)
+  printed = json.loads(ran.stdout.splitlines()[-1])
+  assert printed['finite'] and np.isfinite(printed['loss']) and printed['parameters']
+  assert printed['loss.fusion'] == pytest.approx(np.log(6), abs=1.0)
 
 
 # The experiment file

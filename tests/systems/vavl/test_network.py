@@ -83,7 +83,7 @@ def judged(row: str):
   start = vavl_small.state(cell)
   stats = start.extra['batch_stats']
 
-  def told(params, batch, weight):
+  def judge(params, batch, weight):
     x = steps.standardised(batch, start.extra['input'])
 
     def total(params):
@@ -94,7 +94,7 @@ def judged(row: str):
     (_, out), grads = jax.value_and_grad(total, has_aux=True)(params)
     return out, grads
 
-  run = jax.jit(told)
+  run = jax.jit(judge)
 
   def call(batch, weight, params=start.params):
     return jax.device_get(run(params, batch, np.asarray(weight, np.float32)))
@@ -139,9 +139,9 @@ def test_what_is_masked_or_absent_may_hold_anything(row, junk):
   clean, dirty = dict(batch), dict(batch)
   for m in vavl_small.WIDTHS:
     if m in batch:
-      there = batch[f'{m}_mask'] & batch[f'{m}_present'][:, None]
-      clean[m] = np.where(there[..., None], batch[m], 0).astype(np.float32)
-      dirty[m] = np.where(there[..., None], batch[m], junk).astype(np.float32)
+      seen = batch[f'{m}_mask'] & batch[f'{m}_present'][:, None]
+      clean[m] = np.where(seen[..., None], batch[m], 0).astype(np.float32)
+      dirty[m] = np.where(seen[..., None], batch[m], junk).astype(np.float32)
   out, grads = run(clean, np.ones(8))
   assert all(np.isfinite(v).all() for v in jax.tree.leaves((out, grads)))
   chex.assert_trees_all_equal((out, grads), run(dirty, np.ones(8)))
