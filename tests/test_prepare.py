@@ -130,9 +130,9 @@ def _reorder(folder):
 
 def _edit(folder):
   path = folder / 'affectjax.json'
-  told = json.loads(path.read_text())
-  told['splits']['all']['range']['valence'][1] = 0.5
-  path.write_text(json.dumps(told))
+  manifest = json.loads(path.read_text())
+  manifest['splits']['all']['range']['valence'][1] = 0.5
+  path.write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(

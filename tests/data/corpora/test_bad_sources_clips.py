@@ -54,7 +54,7 @@ CREMA_D = [
   (remove(CLIPS), f'{CLIPS}: no such file'),
   (remove(PEOPLE), f'{PEOPLE}: no such file'),
   (text(VOTES, ''), f'{VOTES}: empty file'),
-  (text(VOTES, bytes(range(128, 256))), f'{VOTES}: cannot be read as UTF-8 text'),
+  (text(VOTES, bytes(range(128, 256))), f'{VOTES}: cannot be read as a table in UTF-8'),
   (text(VOTES, '"' + 'x' * 200_000), f'{VOTES}: cannot be read as a table'),
   (drop(VOTES, 2), f'{VOTES}: no rows after the header'),
   (swap(VOTES, '"meanSadResp"', '"meanSorrow"'), f"{VOTES}: no columns 'meanSadResp', expected one"),

@@ -49,7 +49,10 @@ TRACE, FAULTY = f'Annotations/Arousal/{PART}_002.csv', f'Annotations/Valence/{PA
 PARTS, PARTITIONS = 'Time_Labels/conversation_parts.txt', 'partitions.txt'
 HEADER = '\n'.join(rated.HEADER)
 ROOT = 'CEAP-360VR'
-RATED, LIGHT = f'{ROOT}/3_AnnotationData/Frame/P3_Annotation_FrameData.json', 'ML_Analysis/Pre_VideoInfo_luminance.json'
+RATED, LIGHT = (
+  f'{ROOT}/3_AnnotationData/Frame/P3_Annotation_FrameData.json',
+  f'{ROOT}/1_Stimuli/CEAP_VideoInfo_Luminance.json',
+)
 HEAD = f'{ROOT}/4_BehaviorData/HM_ScanPath/P3_Behavior_HeadScanPathData.json'
 FIXED = f'{ROOT}/4_BehaviorData/EM_Fixation/P3_Behavior_FixationData.json'
 ASKED, INFO = f'{ROOT}/2_QuestionnaireData/P3_Questionnaire_Data.json', f'{ROOT}/1_Stimuli/VideoInfo.json'
@@ -188,9 +191,9 @@ CLONE = [
    f"{RATED}: ParticipantID '4', expected 'P3'"),
   (data(RATED, lambda c: c['ContinuousAnnotation_FrameData'][0]['Video_Annotation_FrameData'].pop(1)),
    f'{RATED}: nothing of V2'),
-  (block('rated', lambda b: b.update(VideoID='V1')), f"{RATED}: video 'V1' stands there twice"),
+  (block('rated', lambda b: b.update(VideoID='V1')), f"{RATED}: video 'V1' appears twice"),
   (block('rated', lambda b: b.pop(STAMPS)), f"{RATED}: V2: no '{STAMPS}'"),
-  (block('rated', lambda b: b[STAMPS].pop()), f'{RATED}: V2: 59 frames rated', 'has 60'),
+  (block('rated', lambda b: b[STAMPS].pop()), f'{RATED}: V2: 59 frames rated', 'luminance has 60'),
   (block('rated', lambda b: b[STAMPS][7].update(Valence='high')), f'{RATED}: V2: Valence of sample 7 is "high"'),
   (block('rated', lambda b: b[STAMPS][7].pop('Arousal')), f'{RATED}: V2: Arousal of sample 7 is null'),
   (block('rated', lambda b: b[STAMPS][7].update(Valence=0)), f'{RATED}: V2: valence in frame 7 is 0, ', '1 to 9'),
@@ -233,7 +236,7 @@ PACK = [
   (remove('sam_ratings.csv'), 'sam_ratings.csv: no such file'),
   (lines('sam_ratings.csv', lambda x: x.pop()), 'sam_ratings.csv: nothing of P32, V8'),
   (row('sam_ratings.csv', 4, 'P1,V3,0,4'), "sam_ratings.csv: P1, V3: rating '0'"),
-  (row('sam_ratings.csv', 4, 'P1,V2,3,4'), 'sam_ratings.csv: P1, V2 stands there twice'),
+  (row('sam_ratings.csv', 4, 'P1,V2,3,4'), 'sam_ratings.csv: P1, V2 appears twice'),
   (swap('videos.csv', 'FrameRate', 'fps'), "videos.csv: no column 'FrameRate'"),
   (lines('videos.csv', lambda x: x.pop()), 'videos.csv: nothing of V8'),
   (swap('videos.csv', 'V2,a video,30', 'V2,a video,25'), 'npz: V2: time of frame 10 is 0.339 s', 'at 25 frames'),

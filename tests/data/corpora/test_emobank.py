@@ -141,8 +141,8 @@ def test_real_spread_is_that_of_the_description(real):
   """Mean standard deviation within a sentence, over all rated sentences: its README; here those with text."""
   _, columns, _ = real
   ratings = 2 * columns['ratings'].values.astype(float)  # [N, 13, 3], in steps
-  for seats, told in ((slice(0, 7), (0.53, 0.62, 0.55)), (slice(7, 13), (0.48, 0.60, 0.53))):
-    np.testing.assert_allclose(np.nanstd(ratings[:, seats], 1, ddof=1).mean(0), told, atol=0.015)
+  for seats, spreads in ((slice(0, 7), (0.53, 0.62, 0.55)), (slice(7, 13), (0.48, 0.60, 0.53))):
+    np.testing.assert_allclose(np.nanstd(ratings[:, seats], 1, ddof=1).mean(0), spreads, atol=0.015)
 
 
 @pytest.mark.slow
@@ -170,10 +170,10 @@ def test_real_votes_are_the_ratings(real):
 def test_real_documents_stay_on_one_side(real):
   _, columns, _ = real
   for fold in range(5):
-    sides = folds.split(columns['group'], 5, fold, 0)
-    folds.refuse_leak({side: columns['group'][rows] for side, rows in sides.items()})
+    split = folds.split(columns['group'], 5, fold, 0)
+    folds.refuse_leak({name: columns['group'][rows] for name, rows in split.items()})
   with pytest.raises(UserError, match='groups in both'):  # what the official partition does
-    folds.refuse_leak({side: columns['group'][columns['official'] == side] for side in range(3)})
+    folds.refuse_leak({name: columns['group'][columns['official'] == name] for name in range(3)})
 
 
 def test_miniature_has_the_headers_of_the_real_files(tmp_path):
