@@ -38,13 +38,16 @@ from tests.helpers import shared, small, vavl_small
   (dict(target=dict(kind='regression')), "unknown column of crema_d 'anger'"),
   (dict(merge=dict(anger=('rage',))), "'rage'; there is: anger"),
   (dict(merge=dict(calm=('neutral',))), "unknown class in merge 'calm'; there is: anger"),
-  (dict(data=dict(modalities=('audio', 'text'))), "unknown modality in run.data.modalities 'text'"),
-  (dict(data=dict(modalities=())), 'run.data.modalities is ()'),
-  (dict(model=dict(kind='mult'), data=dict(modalities=('audio',))), 'mult needs both audio and visual'),
+  (dict(data=dict(modalities=('audio', 'text'))), "unknown modality of crema_d in run.data.modalities 'text'"),
+  (dict(data=dict(modalities=())), 'run.data.modalities is (); expected one or two names'),
+  (dict(data=dict(modalities=('audio', 'visual', 'text'))), 'expected one or two names'),
+  (dict(data=dict(modalities=('audio', 'both'))), 'expected one or two names, none of both, gender, age'),
+  (dict(data=dict(modalities=('audio', 'audio'))), 'expected each once'),
+  (dict(model=dict(kind='mult'), data=dict(modalities=('audio',))), "is ('audio',); mult needs two"),
   (dict(data=dict(split='random')), "unknown run.data.split 'random'; there is: all, folds, official"),
   (dict(data=dict(paired=1.5)), 'run.data.paired is 1.5'),
   (dict(data=dict(paired=0.5, unpaired='dropped')), "unknown run.data.unpaired 'dropped'"),
-  (dict(data=dict(paired=0.0, unpaired='left_out')), 'no training clip has audio'),
+  (dict(data=dict(paired=0.0, unpaired='left_out')), 'no training example has audio'),
   (dict(data=dict(buckets=0)), '0 buckets'),
   (dict(data=dict(context=0)), 'run.data.context is 0; expected'),
   (dict(data=dict(pool=dict(audio=0))), 'run.data.pool is 0; expected a number of frames from 1'),
@@ -94,7 +97,7 @@ def test_attributes_without_a_name_are_refused(row):
 def test_training_batches_have_few_shapes_and_only_labelled_clips_of_the_side():
   config = vavl_small.config('vavl_p10', data=dict(buckets=3, max_frames=dict(audio=6, visual=0)))
   made = system.build(config, None)
-  held = {side: np.concatenate([b['group'] for b in made.batches(side, 0)]) for side in ('dev', 'test')}
+  held = {split: np.concatenate([b['group'] for b in made.batches(split, 0)]) for split in ('dev', 'test')}
   batches = made.batches('train', 0)
   seen = [next(batches) for _ in range(60)]
   assert len({tuple(b[m].shape for m in ('audio', 'visual')) for b in seen}) <= 3
@@ -114,9 +117,9 @@ def test_training_batches_have_few_shapes_and_only_labelled_clips_of_the_side():
 # From start to end
 
 
-def predictions(folder, side='test'):
+def predictions(folder, split='test'):
   with np.load(folder / 'predictions.npz', allow_pickle=False) as file:
-    return {k.split('/')[1]: file[k] for k in file.files if k.startswith(f'{side}/')}
+    return {k.split('/')[1]: file[k] for k in file.files if k.startswith(f'{split}/')}
 
 
 def check(result, folder, config):
@@ -223,9 +226,9 @@ def test_a_full_size_step_is_finite():
   ran = subprocess.run([sys.executable, '-m', 'tests.helpers.vavl_small'], capture_output=True, text=True,
                        cwd=shared.ROOT, env={**os.environ, 'XLA_FLAGS': shared.flags_for(1)})  # fmt: skip
   assert ran.returncode == 0, ran.stderr
-  told = json.loads(ran.stdout.splitlines()[-1])
-  assert told['finite'] and np.isfinite(told['loss']) and told['parameters']
-  assert told['loss.fusion'] == pytest.approx(np.log(6), abs=1.0)
+  printed = json.loads(ran.stdout.splitlines()[-1])
+  assert printed['finite'] and np.isfinite(printed['loss']) and printed['parameters']
+  assert printed['loss.fusion'] == pytest.approx(np.log(6), abs=1.0)
 
 
 # The experiment file
@@ -245,8 +248,9 @@ def test_every_table_resolves_and_its_claims_name_rows(table):
     for pair in claim['compare']:
       assert {pair['row'], pair['against']} <= set(runs), claim['id']
   assert {p['row'] for p in config['published']} <= set(runs)
-  known = {name for run in runs.values() for name in views.names(
-    training.Target(run['target']['kind'], tuple(run['target']['names']), False))}  # fmt: skip
+  goals = {row: training.Target(run['target']['kind'], tuple(run['target']['names']), False)
+           for row, run in runs.items()}  # fmt: skip
+  known = {name for row, run in runs.items() for name in views.names(goals[row], run['data']['modalities'])}
   assert set(config['metrics']) <= known
   assert {pair['metric'] for claim in config['claims'] for pair in claim['compare']} <= known
   for run in runs.values():
