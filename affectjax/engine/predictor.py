@@ -199,3 +199,18 @@ def refuse_widths(cell: Cell, streams: Mapping[str, np.ndarray], standard: Mappi
     if x.shape[1] != expected:
       raise UserError(f'{cell.folder}: {name} gives {x.shape[1]} inputs per step, the network has {expected}: frames '
                       'are not summarised as in training; give features at the rate of training')  # fmt: skip
+
+
+def cut_notes(what: str, lengths: Mapping[str, np.ndarray], most: Mapping[str, int]) -> tuple[str, ...]:
+  """What the user should know of examples, `what` in words, that are longer than a network reads.
+
+  Args:
+    what: such as 'clips'.
+    lengths: modality -> [N] frames.
+    most: modality -> frames that are read, from the first; 0 or none for all.
+  """
+  limits = {m: most.get(m, 0) or max(n, default=0) for m, n in lengths.items()}
+  return tuple(
+    f'{(n > limits[m]).sum()} of {len(n)} {what} have more than {limits[m]} frames of {m}; as in training, the first '
+    f'{limits[m]} count' for m, n in lengths.items() if (n > limits[m]).any()
+  )  # fmt: skip

@@ -4,13 +4,14 @@ All of it reads a stream in chunks, so that what is larger than memory need neve
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from affectjax.common.errors import UserError, unknown
 from affectjax.data import features
 from affectjax.data.corpus import Ragged
+from affectjax.examples.examples import Examples
 from affectjax.examples.streams import Changed, Memory, Stream
 
 
@@ -165,6 +166,26 @@ def scaling(count: int, mean: np.ndarray, sd: np.ndarray) -> dict[str, np.ndarra
   if not count:
     return None
   return {'mean': mean.astype(np.float32), 'scale': np.where(sd > 1e-6, sd, 1.0).astype(np.float32)}
+
+
+def standardisers(
+  examples: Examples, index: np.ndarray, given: Mapping[str, np.ndarray] | None = None, on: bool = True
+) -> dict[str, dict[str, np.ndarray]]:
+  """`standardiser` by modality, of the training examples at `index`.
+
+  Args:
+    examples: N of them.
+    index: of the training split.
+    given: modality -> [N] bool, who is given it in training; by default all who have it.
+    on: whether features are standardised at all; they stay as they are without.
+  """
+  out = {}
+  for m, x in examples.streams.items():
+    own = standardiser(x, index if given is None else index[given[m][index]])
+    if own is None:
+      raise UserError(f'{examples.name}: no training example has {m}; leave it out of run.data.modalities')
+    out[m] = own if on else unchanged(x.width)
+  return out
 
 
 def unchanged(width: int) -> dict[str, np.ndarray]:

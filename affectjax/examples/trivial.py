@@ -29,13 +29,8 @@ def fixed(
     finish: as in `Experiment`.
   """
   size = parallel.global_batch(batch_size)
-
-  def gather(index: np.ndarray) -> dict[str, np.ndarray]:
-    names = {'id': examples.id[index], 'group': examples.group[index], 'item': examples.item[index]}
-    return {**names, **{k: v[index] for k, v in columns.items()}}
-
   return Experiment(
-    batches=lambda side, seed: batches_lib.ordered(rows[side], gather, size),
+    batches=lambda side, seed: batches_lib.ordered(rows[side], lambda at: examples.gather(at, {}, columns), size),
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
     predict=passed_on,

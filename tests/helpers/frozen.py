@@ -124,7 +124,7 @@ def _amber2(config, data_dir):
   items = items_lib.load(config, data_dir, embedded=config['stage'] != 'reference')
   found = targets.distributions(items, config['target'])
   if str(config['fold']).isdigit() or config['data']['split'] == 'official':
-    rows = items_lib.sides(items, found, config)
+    rows = items_lib.labelled(items, found, config)
   else:
     rows = {'test': np.flatnonzero(found.kept)}
   labels = {

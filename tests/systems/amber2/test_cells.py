@@ -21,9 +21,9 @@ from tests.helpers.small import lines
 BOTH = ('audio', 'text')
 
 
-def predictions(folder, side='test'):
+def predictions(folder, split='test'):
   with np.load(folder / 'predictions.npz', allow_pickle=False) as file:
-    return {k.split('/')[1]: file[k] for k in file.files if k.startswith(f'{side}/')}
+    return {k.split('/')[1]: file[k] for k in file.files if k.startswith(f'{split}/')}
 
 
 def trained(folder, row='amber2', warm=None, watch=lambda *_: None, **changes):
@@ -64,8 +64,8 @@ def test_a_search_is_recorded(searched):
   settings = experiment.settings(small.config('search'))
   js = {s[0]: result.dev[f'search.{s[0]}'] for s in settings}
   best = min(js, key=js.get)
-  told = {s[0]: s[1:] for s in settings}[best]
-  assert len(set(js.values())) == 4 and (result.dev['search.lambda_mai'], result.dev['search.kappa']) == told
+  setting = {s[0]: s[1:] for s in settings}[best]
+  assert len(set(js.values())) == 4 and (result.dev['search.lambda_mai'], result.dev['search.kappa']) == setting
   assert result.dev['loss'] == pytest.approx(js[best], abs=1e-6) and not any('search' in k for k in predictions(folder))
   assert predictions(folder, 'dev')['search_js'].shape[1] == 4
   evaluated = [line for line in lines(folder / 'metrics.jsonl') if 'dev/loss' in line]
@@ -153,7 +153,7 @@ def test_the_second_corpus_trains_on_each_of_its_splits(tmp_path, split):
 
 @ALONE_AND_SEARCHED
 def test_evaluated_once_an_epoch(tmp_path, row, options):
-  """However many steps the training side of a fold makes."""
+  """However many steps the training split of a fold makes."""
   config = small.config(row, **options, steps=0, epochs=2, eval_every=0, eval_epochs=1.0)
   result = train.run(config, tmp_path)
   steps = [line['step'] for line in lines(tmp_path / 'metrics.jsonl') if 'dev/loss' in line]
