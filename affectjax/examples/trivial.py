@@ -24,7 +24,7 @@ def fixed(
 
   Args:
     examples: N of them.
-    rows: index of the examples on each side.
+    rows: index of the examples of each split.
     columns: labels and outputs, [N, ...] each.
     batch_size: of evaluation.
     score, finish: as in `Experiment`.
@@ -36,7 +36,7 @@ def fixed(
     return {**names, **{k: v[index] for k, v in columns.items()}}
 
   return Experiment(
-    batches=lambda side, seed: batches_lib.ordered(rows[side], gather, size),
+    batches=lambda split, seed: batches_lib.ordered(rows[split], gather, size),
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
     predict=passed_on,

@@ -11,7 +11,7 @@ import numpy as np
 from affectjax.common.errors import UserError
 from affectjax.data import features
 from affectjax.examples import shape, splits
-from affectjax.examples.examples import SIDES
+from affectjax.examples.examples import SPLITS
 from affectjax.labels import raters
 from affectjax.systems.label_uncertainty import delays as delays_lib
 from affectjax.systems.label_uncertainty import series as series_lib
@@ -66,7 +66,7 @@ def _load(told: str, data_dir: str | None) -> Data:
   delays = delays_lib.choose(marked['train'], marked['dev'], tuple(config['data']['delays']))
   frames, attributes = config['data']['frames'], sides['train'].attributes
   arrays, first = {}, 0
-  for side in SIDES:
+  for side in SPLITS:
     shifted = [_shifted(r, delays) for r in marked[side].recordings]
     arrays[side] = cut(shifted, frames, first, attributes)
     first += len(arrays[side]['window'])
@@ -75,7 +75,7 @@ def _load(told: str, data_dir: str | None) -> Data:
     everything = series_lib.of(series_lib.load(config, data_dir, target), config['data'])
     whole = _marked(everything, config, 'test')
     agreement = cut([_shifted(r, delays) for r in whole.recordings], frames, 0, attributes)['agreement']
-  for side in SIDES:
+  for side in SPLITS:
     arrays[side]['agreement'] = _thirds(arrays[side]['agreement'], agreement)
   return Data(arrays, attributes, delays, _standard(sides['train']))
 
