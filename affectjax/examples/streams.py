@@ -173,5 +173,7 @@ def padded(
   for i in range(len(values)):
     good = mask[i][:frames]
     real[i, : len(good)] = good
-    x[i, : len(good)] = np.where(good[:, None], values[i][:frames], np.float32(0))
+    x[i, : len(good)] = values[i][:frames]
+    if not good.all():
+      x[i, : len(good)][~good] = 0
   return x, real
