@@ -49,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def examine(name: str, data_dir: Path | None, k: int | None, only_check: bool) -> Iterator[str]:
   """The lines of the report; damage and leaks raise a UserError."""
   corpus = opening.open_corpus(name, data_dir)
-  told = {} if data_dir is None else opening.manifest(name, data_dir)
-  found = {split: _survey(corpus, told, split, data_dir) for split in corpus.counts}
-  _refuse_repeated(name, found)
+  info = {} if data_dir is None else opening.manifest(name, data_dir)
+  surveys = {split: _survey(corpus, info, split, data_dir) for split in corpus.counts}
+  _refuse_repeated(name, surveys)
   hashed = f'sha256 {corpus.sha256[:16]}' + ('' if data_dir is None else ', recomputed: unchanged')
   if only_check:
-    _fold_lines(found, k)
+    _fold_lines(surveys, k)
     yield f'{name} {corpus.version}, {corpus.kind}: {sum(corpus.counts.values())} examples, {hashed}'
     return
   yield f'{name} {corpus.version}, {corpus.kind}, {hashed}'
@@ -66,25 +66,25 @@ def examine(name: str, data_dir: Path | None, k: int | None, only_check: bool) -
   left_out = [(what, n) for what, n in corpus.meta.get('dropped', {}).items() if isinstance(n, int)]
   if left_out:
     yield f'  left out: {agreement.listed(left_out)}'
-  for split, s in found.items():
+  for split, s in surveys.items():
     yield f'split {split}: {s.tally.count} examples, {len(s.groups)} groups, {len(s.items)} items'
     yield from (f'  {line}' for line in _split_lines(s, corpus.meta))
-    yield from (f'  {line}' for line in _treated(told.get('splits', {}).get(split, {})))
-  yield from _shared(found)
-  yield from _fold_lines(found, k)
+    yield from (f'  {line}' for line in _treated(info.get('splits', {}).get(split, {})))
+  yield from _shared(surveys)
+  yield from _fold_lines(surveys, k)
 
 
-def _survey(corpus: Corpus, told: Mapping[str, Any], split: str, data_dir: Path | None) -> survey.Survey:
+def _survey(corpus: Corpus, info: Mapping[str, Any], split: str, data_dir: Path | None) -> survey.Survey:
   if data_dir is None:
     return survey.synthetic(corpus.columns(split), corpus.meta)
-  return survey.prepared(opening.folder(corpus.name, data_dir), told, split)
+  return survey.prepared(opening.folder(corpus.name, data_dir), info, split)
 
 
-def _refuse_repeated(name: str, found: Mapping[str, survey.Survey]) -> None:
-  for split, s in found.items():
+def _refuse_repeated(name: str, surveys: Mapping[str, survey.Survey]) -> None:
+  for split, s in surveys.items():
     if len(set(s.ids)) < len(s.ids):
-      raise UserError(f'{name}: {len(s.ids) - len(set(s.ids))} ids of {split} stand there twice; expected none')
-  folds.refuse_leak({split: s.ids for split, s in found.items()}, what='id')
+      raise UserError(f'{name}: {len(s.ids) - len(set(s.ids))} ids of {split} appear twice; expected none')
+  folds.refuse_leak({split: s.ids for split, s in surveys.items()}, what='id')
 
 
 def _split_lines(s: survey.Survey, meta: Mapping[str, Any]) -> Iterator[str]:
@@ -131,26 +131,26 @@ def _range(low: float, high: float) -> str:
   return f'{low:.4g} to {high:.4g}' if low <= high else 'no values'
 
 
-def _treated(told: Mapping[str, Any]) -> Iterator[str]:
+def _treated(written: Mapping[str, Any]) -> Iterator[str]:
   """What was not finite when the corpus was prepared."""
-  for modality, counts in told.get('nonfinite', {}).items():
+  for modality, counts in written.get('nonfinite', {}).items():
     if counts:
       yield f'{modality} was not finite in {counts["frames"]} frames of {counts["examples"]} examples'
-  if told.get('dropped'):
-    yield f'{len(told["dropped"])} examples dropped as not finite'
+  if written.get('dropped'):
+    yield f'{len(written["dropped"])} examples dropped as not finite'
 
 
-def _shared(found: Mapping[str, survey.Survey]) -> Iterator[str]:
-  """Groups on two sides of the corpus's own splits: theirs to decide, ours to say."""
-  for a, b in itertools.combinations(found, 2):
-    shared = sorted(found[a].groups.keys() & found[b].groups.keys())
+def _shared(surveys: Mapping[str, survey.Survey]) -> Iterator[str]:
+  """Groups that two of the corpus's own splits share: theirs to decide, ours to say."""
+  for a, b in itertools.combinations(surveys, 2):
+    shared = sorted(surveys[a].groups.keys() & surveys[b].groups.keys())
     names = f': {", ".join(shared[:5])}{", ..." if len(shared) > 5 else ""}' if shared else ''
     yield f'{a} and {b} share {len(shared)} groups{names}'
 
 
-def _fold_lines(found: Mapping[str, survey.Survey], k: int | None) -> list[str]:
+def _fold_lines(surveys: Mapping[str, survey.Survey], k: int | None) -> list[str]:
   """Grouped folds over all splits together, and the check that none leaks."""
-  sizes = sum((s.groups for s in found.values()), start=type(next(iter(found.values())).groups)())
+  sizes = sum((s.groups for s in surveys.values()), start=type(next(iter(surveys.values())).groups)())
   groups = np.repeat(np.array(list(sizes), np.str_), list(sizes.values()))
   if k is None:
     k = min(5, len(sizes))
@@ -158,8 +158,8 @@ def _fold_lines(found: Mapping[str, survey.Survey], k: int | None) -> list[str]:
     return [f'folds: {len(sizes)} groups are too few to hold any out']
   assigned = folds.grouped(groups, k, _SEED)
   for fold in range(k):
-    sides = folds.rows(assigned, k, fold)
-    folds.refuse_leak({side: groups[rows] for side, rows in sides.items()})
+    split = folds.rows(assigned, k, fold)
+    folds.refuse_leak({name: groups[rows] for name, rows in split.items()})
   counts = [f'{(assigned == f).sum()} ({len(set(groups[assigned == f]))})' for f in range(k)]
   return [f'folds: {k} by group, examples (groups) {", ".join(counts)}; no group in two']
 

@@ -34,7 +34,9 @@ def _flags(argv: Sequence[str] | None) -> argparse.Namespace:
   )
   path = dict(type=pathlib.Path, required=True)
   parser.add_argument('--run', metavar='CELL', help='folder of a finished cell: siamese, or label by mtclar', **path)
-  parser.add_argument('--source', help='features: .npz, .npy, .csv or a folder of these; see data/videos.py', **path)
+  parser.add_argument(
+    '--source', help='features: .npz, .npy, .csv or a folder of these; see data/own/videos.py', **path
+  )
   parser.add_argument('--support', help='hand labels: .csv with video,frame,valence,arousal; .eaf; .json', **path)
   parser.add_argument('--output', help='.csv, .eaf (ELAN) or .json (Label Studio)', **path)
   parser.add_argument('--format', choices=annotations.FORMATS, help="of --output, if its suffix doesn't say")
@@ -91,7 +93,7 @@ def _table(scene: annotate.Scene, names: np.ndarray, labels: annotate.Labels, ra
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Returns the exit status."""
+  """Runs the command with these arguments, by default the process's; returns the exit status."""
   try:
     flags = _flags(argv)
     outputs = _outputs(flags)

@@ -112,9 +112,9 @@ def _predicted(flags: argparse.Namespace, telling: _Telling):
   finally:
     described.close()
   made = system.predictor(cell, corpus)
-  notes = [*made.notes, *_told(corpus.meta)]
+  notes = [*made.notes, *_corpus_notes(corpus.meta)]
   if flags.normalisation == 'check':
-    known = {m: told['columns'] for m, told in cell.features.items() if 'columns' in told}
+    known = {m: description['columns'] for m, description in cell.features.items() if 'columns' in description}
     ids = len(corpus.columns(unlabelled.SPLIT)['id'])
     faults, unknown = normalisation.check(flags.source, made.streams, made.standard, ids, known)
     if faults:
@@ -124,7 +124,7 @@ def _predicted(flags: argparse.Namespace, telling: _Telling):
   return engine.run(made, cell, telling.of('predicted', 'batches')), notes
 
 
-def _told(meta) -> Iterator[str]:
+def _corpus_notes(meta) -> Iterator[str]:
   if meta['not_read']:
     yield f'{", ".join(meta["not_read"])} not read by this cell'
   if meta['dropped']:
@@ -158,7 +158,7 @@ def _write(path: pathlib.Path, columns: dict[str, np.ndarray]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Returns the exit status."""
+  """Runs the command with these arguments, by default the process's; returns the exit status."""
   telling, began = _Telling(), time.perf_counter()
   try:
     try:

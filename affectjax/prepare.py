@@ -123,14 +123,14 @@ def _prepare(args: argparse.Namespace, name: str) -> Corpus:
 
 def _report(name: str, data_dir: Path) -> None:
   """Says what was not finite, if anything was."""
-  for split, told in opening.manifest(name, data_dir)['splits'].items():
-    for modality, found in told['nonfinite'].items():
-      if found:
-        print(f'{split}: {modality} was not finite in {found["values"]} values, {found["frames"]} frames, '
-              f'{found["examples"]} examples')  # fmt: skip
-    if told['dropped']:
-      print(f'{split}: {len(told["dropped"])} examples dropped: {", ".join(told["dropped"][:5])}'
-            f'{", ..." if len(told["dropped"]) > 5 else ""}')  # fmt: skip
+  for split, written in opening.manifest(name, data_dir)['splits'].items():
+    for modality, counts in written['nonfinite'].items():
+      if counts:
+        print(f'{split}: {modality} was not finite in {counts["values"]} values, {counts["frames"]} frames, '
+              f'{counts["examples"]} examples')  # fmt: skip
+    if written['dropped']:
+      print(f'{split}: {len(written["dropped"])} examples dropped: {", ".join(written["dropped"][:5])}'
+            f'{", ..." if len(written["dropped"]) > 5 else ""}')  # fmt: skip
 
 
 if __name__ == '__main__':

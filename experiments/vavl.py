@@ -6,7 +6,8 @@ released evaluation lets a clip see its batch mates, in file order: that number 
 clip by clip.
 
   python -m affectjax.main --config=experiments/vavl.py                             CREMA-D, six emotions
-  python -m affectjax.main --config=experiments/vavl.py:real_votes                  the same on people's real votes
+  python -m affectjax.main --config=experiments/vavl.py:real_votes --config.run.twins.crema_d.pack=DIR
+                                                               the same on people's real votes, of the data pack in DIR
   python -m affectjax.main --config=experiments/vavl.py:msp_improv                  arousal, valence, dominance
   python -m affectjax.main --config=experiments/vavl.py:parity                      attention across the batch
   python -m affectjax.main --config=experiments/vavl.py:trust --data_dir=DIR        what takes no training, real votes
@@ -80,7 +81,7 @@ def _run():
     patience=5, drops=3,
   )  # fmt: skip
   run.twins = dict(
-    crema_d=dict(seed=0, audio_hz=4.0, visual_hz=3.0, votes='drawn'),
+    crema_d=dict(seed=0, audio_hz=4.0, visual_hz=3.0, votes='drawn', pack=''),
     msp_improv=dict(seed=0, audio_hz=4.0, visual_hz=3.0),
   )
   return run
@@ -259,7 +260,7 @@ def _crema_d(c, rows):
 
 
 def _real_votes(c, rows):
-  """The twin whose votes, people and partitions are the real ones (AFFECTJAX_SHARED_DATA names where the pack lies)."""
+  """The twin whose votes, people and partitions are those of a data pack: --config.run.twins.crema_d.pack=DIR."""
   c.title = 'VAVL on real votes of CREMA-D, with synthetic features'
   c.run.twins.crema_d.votes = 'real'
   _classes(c, rows, (100,))

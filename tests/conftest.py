@@ -25,6 +25,7 @@ QUICK = (
 )
 LRU_CACHE = type(functools.lru_cache(lambda: None))
 
+pytest.register_assert_rewrite('tests.helpers')  # a failure there says as much as one in a test
 flags.FLAGS.mark_as_parsed()  # grain's worker pool reads absl flags
 os.environ.pop('PYTHONDONTWRITEBYTECODE', None)  # or every process that a test starts would parse all it imports
 sys.dont_write_bytecode = False
@@ -108,8 +109,8 @@ class _Size:
     status = pathlib.Path('/proc/self/status')
     if not status.is_file():
       return 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS gives bytes
-    told = dict(line.split(':', 1) for line in status.read_text().splitlines())
-    extent, peak = (int(told[key].split()[0]) for key in ('VmSize', 'VmHWM'))
+    fields = dict(line.split(':', 1) for line in status.read_text().splitlines())
+    extent, peak = (int(fields[key].split()[0]) for key in ('VmSize', 'VmHWM'))
     if anew or abs(extent - self._extent) > 500 * 4:
       with open('/proc/self/maps', 'rb') as file:
         self._extent, self._mappings = extent, file.read().count(b'\n')

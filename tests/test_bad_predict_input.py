@@ -207,8 +207,8 @@ def test_trust_goes_on_and_says_nothing_of_it(trained, tmp_path, capsys):
   assert case.call() == 0
   out = capsys.readouterr()
   assert out.out.startswith('12 ids, 12 rows, id, p_neutral') and 'error' not in out.err
-  found = predict_cells.read(case.output)
-  shares = np.stack([v for k, v in found.items() if k.startswith('p_')], 1)
+  written = predict_cells.read(case.output)
+  shares = np.stack([v for k, v in written.items() if k.startswith('p_')], 1)
   np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
 
 
@@ -248,8 +248,8 @@ def features(frames: int, width: int = 40):
 
 def test_features_like_those_of_training_pass():
   x, mean, scale = features(500)
-  found = normalisation.distance(x, mean, scale, 20)
-  assert found.ok and found.shift < 0.1 and found.factor < 1.1
+  distance = normalisation.distance(x, mean, scale, 20)
+  assert distance.ok and distance.shift < 0.1 and distance.factor < 1.1
   one = normalisation.distance(x[:1], mean, scale, 1)
   assert one.ok and one.shift < 1.5, 'one frame has no sd'
   still = normalisation.distance(np.repeat(x[:1], 50, 0), mean, scale, 1)
@@ -260,17 +260,19 @@ def test_distance_is_in_training_sds_and_ignores_constants():
   x, mean, scale = features(2000)
   x[:, 0], half = 1e6, scale / 2
   half[0] = 1.0
-  found = normalisation.distance(x, mean + 4 * scale, half, 20)
-  assert found.shift == pytest.approx(8, rel=0.02) and found.factor == pytest.approx(2, rel=0.02) and not found.ok
-  assert found.worst != 0
+  distance = normalisation.distance(x, mean + 4 * scale, half, 20)
+  assert (
+    distance.shift == pytest.approx(8, rel=0.02) and distance.factor == pytest.approx(2, rel=0.02) and not distance.ok
+  )
+  assert distance.worst != 0
 
 
 def test_standardised_features_are_told_apart_from_those_trained_on_such():
   x = np.random.default_rng(1).normal(size=(500, 40)).astype(np.float32)
   _, mean, scale = features(2)
-  found = normalisation.distance(x, mean / 10, scale, 20)
-  assert found.standardised and not found.ok
-  assert 'audio looks standardised already, the training features were not' in normalisation.fault('audio', found)
+  distance = normalisation.distance(x, mean / 10, scale, 20)
+  assert distance.standardised and not distance.ok
+  assert 'audio looks standardised already, the training features were not' in normalisation.fault('audio', distance)
   assert normalisation.distance(x, np.zeros(40), np.full(40, 1.01), 20).ok
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.helpers.shared import ROOT
+from tests.helpers.shared import ROOT, pack
 
 MAPPED = """
 import mmap
@@ -131,3 +131,13 @@ def test_where():
   assert status == 0 and len(folders) == 2 and len(set(folders)) == 1
   assert not pathlib.Path(folders[0]).exists(), 'left behind'
   assert folders[0] != os.environ['JAX_COMPILATION_CACHE_DIR']
+
+
+@pytest.mark.parametrize(('ci', 'outcome'), [('true', pytest.fail.Exception), ('', pytest.skip.Exception)])
+def test_absent_data_skips_a_test_and_fails_it_in_ci(tmp_path, monkeypatch, ci, outcome):
+  monkeypatch.setenv('CI', ci)
+  monkeypatch.setenv('AFFECTJAX_SHARED_DATA', str(tmp_path))
+  with pytest.raises(outcome, match=f'data pack none is not at {tmp_path}/none; set AFFECTJAX_SHARED_DATA'):
+    pack('none')
+  (tmp_path / 'some').mkdir()
+  assert pack('some') == tmp_path / 'some'

@@ -19,14 +19,6 @@ FEW = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope='module', autouse=True)
-def packs():
-  """The data packs that twins with real labels look for."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv('AFFECTJAX_SHARED_DATA', str(pack('cremad_votes').parent))
-    yield
-
-
 def compared(table, prefix: str, known, data_dir: str | None, most: int | None = None) -> int:
   """How many of a table's cells are as they were; one that is not fails, and says in what."""
   count = 0

@@ -1,4 +1,7 @@
-"""The floors of the house: an import goes down only. Read from the source, so that lazy imports count as well."""
+"""The floors of the house: an import goes down only, and no test imports another.
+
+Read from the source, so that lazy imports count as well.
+"""
 
 import ast
 import functools
@@ -22,6 +25,7 @@ FLOORS = (
 )  # the commands, and what they share (affectjax/commands), stand above
 PACKAGE = ROOT / 'affectjax'
 MODULES = sorted(PACKAGE.rglob('*.py'))
+TESTS = sorted((ROOT / 'tests').rglob('*.py'))
 
 
 @functools.cache
@@ -119,3 +123,18 @@ def test_reading_a_table_starts_neither_jax_nor_tensorflow():
   )
   out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=ROOT)
   assert out.stdout.strip() == '[]'
+
+
+def test_no_test_imports_another():
+  """What they share lies in tests/helpers, fixtures in a conftest.py; benchmarks are tests, too."""
+  wrong = []
+  for path in TESTS:
+    names = [name for name in imports(path) if name.split('.')[0] == 'tests']
+    wrong += [f'{relative(path)} imports {name}' for name in names if '.test_' in name or '.bench_' in name]
+  assert sum(path.name.startswith('test_') for path in TESTS) > 100 and not wrong
+
+
+def test_every_room_has_its_tests():
+  rooms = {path.parent.relative_to(PACKAGE) for path in MODULES if path.name != '__init__.py'}
+  lacking = [str(room) for room in rooms if not list((ROOT / 'tests' / room).glob('test_*.py'))]
+  assert len(rooms) > 15 and not lacking

@@ -93,8 +93,8 @@ OPTIONS = dict(anchors='past', smooth_block=1, antisymmetric=False, zeroed=False
 
 def model(size: float) -> annotate.Model:
   """A narrow network whose differences have nothing to do with labels; `size` scales them (0: the label is carried)."""
-  found = label_cells._variables('concat')
-  weights = annotate.fold(found['params'], found['batch_stats'])
+  variables = label_cells._variables('concat')
+  weights = annotate.fold(variables['params'], variables['batch_stats'])
   deltas = tuple((*layers[:-1], (layers[-1][0] * size, layers[-1][1] * 0)) for layers in weights['deltas'])
   one = np.ones(label_cells.WIDTH, np.float32)
   return annotate.Model('', 'concat', OPTIONS, {**weights, 'deltas': deltas}, 0 * one, one)
@@ -123,13 +123,13 @@ def walk(every: int, at_random: bool, seed: int) -> tuple[annotate.Scene, np.nda
 @pytest.mark.parametrize('how', annotate.ANCHORS)
 def test_two_thirds_of_the_errors_lie_within_one_spread(how, at_random, size):
   scene, truth = walk(20, at_random, seed=3)
-  found = annotate.annotate(model(size), scene, how)
+  labels = annotate.annotate(model(size), scene, how)
   rest = np.setdiff1d(np.arange(len(truth)), scene.support)
-  inside = (np.abs(found.estimate - truth) <= found.spread)[rest].mean(0)
+  inside = (np.abs(labels.estimate - truth) <= labels.spread)[rest].mean(0)
   assert (inside > 0.55).all() and (inside < 0.8).all(), inside
-  assert (found.spread[scene.support] == 0).all() and np.isfinite(found.spread).all()
+  assert (labels.spread[scene.support] == 0).all() and np.isfinite(labels.spread).all()
   if how != 'all':
-    assert found.spread[rest, 0].mean() > 1.3 * found.spread[rest, 1].mean()  # valence does move faster
+    assert labels.spread[rest, 0].mean() > 1.3 * labels.spread[rest, 1].mean()  # valence does move faster
 
 
 @pytest.mark.parametrize('options', [dict(smooth_block=5), dict(anchors='all', temperature=0.1)], ids=str)
@@ -268,11 +268,11 @@ def test_more_hand_labels_than_are_left_out_in_turn(monkeypatch):
 
 def test_all_anchors_of_many_videos_are_averaged():
   scene, _ = walk(50, True, seed=6)
-  found = annotate.annotate(model(0.0), scene, 'all')
+  annotated = annotate.annotate(model(0.0), scene, 'all')
   for video in range(12):
     labels = scene.labels[scene.video[scene.support] == video]
     rows = np.setdiff1d(np.flatnonzero(scene.video == video), scene.support)
-    np.testing.assert_allclose(found.estimate[rows], np.broadcast_to(labels.mean(0), (len(rows), 2)), atol=1e-6)
+    np.testing.assert_allclose(annotated.estimate[rows], np.broadcast_to(labels.mean(0), (len(rows), 2)), atol=1e-6)
 
 
 def test_estimates_do_not_depend_on_how_frames_are_batched(monkeypatch):

@@ -28,10 +28,10 @@ def softmax(x):
   return p / p.sum(-1, keepdims=True)
 
 
-def same_classes(found, names, shares):
+def same_classes(written, names, shares):
   for k, name in enumerate(names):
-    np.testing.assert_allclose(found[f'p_{name}'], shares[:, k], **CLOSE)
-  assert found['emotion'].tolist() == [names[k] for k in shares.argmax(1)]
+    np.testing.assert_allclose(written[f'p_{name}'], shares[:, k], **CLOSE)
+  assert written['emotion'].tolist() == [names[k] for k in shares.argmax(1)]
 
 
 # MT-CLAR
@@ -49,16 +49,16 @@ def test_heads_of_mtclar_per_frame(tmp_path, narrow, target):
   predict_cells.export(config, tmp_path / 'in')
   out = tmp_path / 'out.csv'
   assert command(run, tmp_path / 'in', out, '--rate_hz=25', '--nonfinite=mask') == 0
-  found, wanted = predict_cells.read(out), predict_cells.stored(run)
-  keys = np.array([f'{i}/{int(f):05d}' for i, f in zip(found['id'], found['frame'], strict=True)])
-  np.testing.assert_allclose(found['seconds'], found['frame'] / 25, **CLOSE)
-  found = predict_cells.of_ids({**found, 'id': keys}, wanted['id'])
+  written, wanted = predict_cells.read(out), predict_cells.stored(run)
+  keys = np.array([f'{i}/{int(f):05d}' for i, f in zip(written['id'], written['frame'], strict=True)])
+  np.testing.assert_allclose(written['seconds'], written['frame'] / 25, **CLOSE)
+  written = predict_cells.of_ids({**written, 'id': keys}, wanted['id'])
   if target == 'emotion':
-    same_classes(found, config['emotions'], softmax(wanted['emotion_logits']))
+    same_classes(written, config['emotions'], softmax(wanted['emotion_logits']))
     return
-  assert list(found) == ['id', 'frame', 'seconds', 'valence', 'arousal']
+  assert list(written) == ['id', 'frame', 'seconds', 'valence', 'arousal']
   for name in ('valence', 'arousal'):
-    np.testing.assert_allclose(found[name], wanted[f'{name}_hat'], **CLOSE)
+    np.testing.assert_allclose(written[name], wanted[f'{name}_hat'], **CLOSE)
 
 
 @pytest.mark.slow
@@ -68,10 +68,10 @@ def test_heads_of_mtclar_on_images(tmp_path, narrow, summary):
   run = predict_cells.train(tmp_path, config)
   predict_cells.export(config, tmp_path / 'in')
   assert command(run, tmp_path / 'in', tmp_path / 'out.csv', '--nonfinite=mask') == 0
-  found, wanted = predict_cells.read(tmp_path / 'out.csv'), predict_cells.stored(run)
-  assert list(found) == ['id', 'valence', 'arousal']
-  found = predict_cells.of_ids(found, wanted['id'])
-  np.testing.assert_allclose(found['arousal'], wanted['arousal_hat'], **CLOSE)
+  written, wanted = predict_cells.read(tmp_path / 'out.csv'), predict_cells.stored(run)
+  assert list(written) == ['id', 'valence', 'arousal']
+  written = predict_cells.of_ids(written, wanted['id'])
+  np.testing.assert_allclose(written['arousal'], wanted['arousal_hat'], **CLOSE)
 
 
 # Label uncertainty
@@ -98,17 +98,17 @@ def test_label_uncertainty(tmp_path, monkeypatch, row):
   run = predict_cells.train(tmp_path, config)
   predict_cells.export(config, tmp_path / 'in')
   assert command(run, tmp_path / 'in', tmp_path / 'out.csv', '--rate_hz=25') == 0
-  found, wanted = predict_cells.read(tmp_path / 'out.csv'), predict_cells.stored(run)
+  written, wanted = predict_cells.read(tmp_path / 'out.csv'), predict_cells.stored(run)
   names = ['valence', 'arousal']
   ends = ['_spread'] if row == 'stl_pu' else ['', '_spread', '_df'] if row == 't_lu_t' else ['', '_spread']
-  assert list(found) == ['id', 'frame', 'seconds', *(f'{a}{end}' for a in names for end in ends)]
+  assert list(written) == ['id', 'frame', 'seconds', *(f'{a}{end}' for a in names for end in ends)]
   real = np.isfinite(wanted['time_s'])
-  of = np.isin(found['id'], wanted['item'])
+  of = np.isin(written['id'], wanted['item'])
   assert of.sum() == real.sum() > 0
   for a in names:
     for end in ends:
-      np.testing.assert_allclose(found[f'{a}{end}'][of], wanted[f'{a}{end}_hat'][real], **CLOSE)
-  np.testing.assert_allclose(found['seconds'][of], wanted['time_s'][real], rtol=0, atol=1e-5)
+      np.testing.assert_allclose(written[f'{a}{end}'][of], wanted[f'{a}{end}_hat'][real], **CLOSE)
+  np.testing.assert_allclose(written['seconds'][of], wanted['time_s'][real], rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -142,21 +142,21 @@ def test_vavl_with_any_modality_missing(tmp_path, row, table):
     np.save(tmp_path / 'in' / 'audio' / f'{ids[0]}.npy', np.zeros((2, 5), np.float32))
   hz = '--rate_hz=visual:2' if row == 'visual_only' else '--rate_hz=audio:3,visual:2'
   assert command(run, tmp_path / 'in', tmp_path / 'out.csv', hz, '--nonfinite=mask') == 0
-  found, wanted = predict_cells.read(tmp_path / 'out.csv'), predict_cells.stored(run)
+  written, wanted = predict_cells.read(tmp_path / 'out.csv'), predict_cells.stored(run)
   number = {name: i for i, name in enumerate(ids.tolist())}
   at = np.array([number[i] for i in wanted['id'].tolist()])
   has = {m: wanted[f'{m}_present'] & np.array([lost(m, i) for i in at]) for m in ('audio', 'visual')
          if f'{m}_present' in wanted}  # fmt: skip
   everybody = np.ones(len(at), bool)
   chosen, answered = vavl_views.chosen(wanted, has.get('audio', ~everybody), has['visual'])
-  kept = answered & np.isin(wanted['id'], found['id'])
+  kept = answered & np.isin(wanted['id'], written['id'])
   assert kept.any()
-  found = predict_cells.of_ids(found, wanted['id'][kept])
+  written = predict_cells.of_ids(written, wanted['id'][kept])
   if config['target']['kind'] == 'classification':
-    same_classes(found, config['target']['names'], softmax(chosen[kept]))
+    same_classes(written, config['target']['names'], softmax(chosen[kept]))
     return
   for i, name in enumerate(config['target']['names']):
-    np.testing.assert_allclose(found[name], chosen[kept, i], rtol=0, atol=2e-6)
+    np.testing.assert_allclose(written[name], chosen[kept, i], rtol=0, atol=2e-6)
 
 
 # AmbER^2
@@ -170,9 +170,9 @@ def test_amber2(tmp_path, row):
   predict_cells.export(config, tmp_path / 'in', config['data']['modalities'])
   assert command(run, tmp_path / 'in', tmp_path / 'out.csv', '--nonfinite=mask') == 0
   for side in ('dev', 'test'):
-    found, wanted = predict_cells.read(tmp_path / 'out.csv'), predict_cells.stored(run, side)
-    found = predict_cells.of_ids(found, wanted['id'])
-    same_classes(found, config['target']['names'], wanted['emotion_shares_hat'])
+    written, wanted = predict_cells.read(tmp_path / 'out.csv'), predict_cells.stored(run, side)
+    written = predict_cells.of_ids(written, wanted['id'])
+    same_classes(written, config['target']['names'], wanted['emotion_shares_hat'])
 
 
 @pytest.mark.slow
@@ -182,8 +182,8 @@ def test_amber2_from_one_modality_alone(tmp_path):
   predict_cells.export(config, tmp_path / 'in', ('text',))
   assert command(run, tmp_path / 'in', tmp_path / 'out.csv', '--modality=text', '--nonfinite=mask') == 0
   wanted = predict_cells.stored(run)
-  found = predict_cells.of_ids(predict_cells.read(tmp_path / 'out.csv'), wanted['id'])
-  same_classes(found, config['target']['names'], wanted[f'{amber2_views.EMOTION}_text_shares_hat'])
+  written = predict_cells.of_ids(predict_cells.read(tmp_path / 'out.csv'), wanted['id'])
+  same_classes(written, config['target']['names'], wanted[f'{amber2_views.EMOTION}_text_shares_hat'])
 
 
 def test_examples_look_back_on_those_of_their_item(tmp_path):
@@ -197,8 +197,8 @@ def test_examples_look_back_on_those_of_their_item(tmp_path):
   items = f'--items={tmp_path}/items.csv'
   assert command(run, tmp_path / 'in', tmp_path / 'out.csv', '--modality=text', '--nonfinite=mask', items) == 0
   wanted = predict_cells.stored(run)
-  found = predict_cells.of_ids(predict_cells.read(tmp_path / 'out.csv'), wanted['id'])
-  same_classes(found, config['target']['names'], wanted['emotion_shares_hat'])
+  written = predict_cells.of_ids(predict_cells.read(tmp_path / 'out.csv'), wanted['id'])
+  same_classes(written, config['target']['names'], wanted['emotion_shares_hat'])
 
 
 # Masked self-supervision
@@ -228,15 +228,15 @@ def test_masked_ssl(tmp_path, monkeypatch, capsys, kind):
   predict_cells.export(config, tmp_path / 'in')
   assert command(run, tmp_path / 'in', tmp_path / 'out.csv', '--nonfinite=mask') == 0
   wanted, names = predict_cells.stored(run), masked_ssl_small.experiment()['run']['target']['names']
-  found = predict_cells.of_ids(predict_cells.read(tmp_path / 'out.csv'), wanted['id'])
+  written = predict_cells.of_ids(predict_cells.read(tmp_path / 'out.csv'), wanted['id'])
   if kind == 'class':
-    same_classes(found, names, wanted['output'][:, 0])
+    same_classes(written, names, wanted['output'][:, 0])
     return
-  assert list(found) == ['id', *names, 'emotion']
+  assert list(written) == ['id', *names, 'emotion']
   for name in names:
-    np.testing.assert_allclose(found[name], wanted[f'{name}_hat'], **CLOSE)
+    np.testing.assert_allclose(written[name], wanted[f'{name}_hat'], **CLOSE)
   best = np.array([names[k] for k in wanted['intensity_hat'].argmax(1)])
-  assert found['emotion'].tolist() == np.where(wanted['intensity_hat'].max(1) > 0, best, '').tolist()
+  assert written['emotion'].tolist() == np.where(wanted['intensity_hat'].max(1) > 0, best, '').tolist()
   with np.load(run / 'predictions.npz') as file:
     rest = {k: file[k] for k in file.files if k != 'dev/search'}
   np.savez(run / 'predictions.npz', **rest)

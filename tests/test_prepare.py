@@ -4,21 +4,20 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from affectjax import doctor, prepare
 from affectjax.data.store import opening, shards
 from tests.helpers import miniature
+from tests.helpers.shared import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 FRAMES = (4, 3, 5, 2, 1, 6, 3, 3, 2, 4, 5, 1)
 # prepares like the command, and is killed while it reads example `at`
 KILLED = """
 import os, signal, sys
 from affectjax import prepare
-from affectjax.data import shards
+from affectjax.data.store import shards
 from affectjax.data.corpora import pyfeat_faces
 shards.SHARD_EXAMPLES = 5
 read = pyfeat_faces.normalised
@@ -131,9 +130,9 @@ def _reorder(folder):
 
 def _edit(folder):
   path = folder / 'affectjax.json'
-  told = json.loads(path.read_text())
-  told['splits']['all']['range']['valence'][1] = 0.5
-  path.write_text(json.dumps(told))
+  manifest = json.loads(path.read_text())
+  manifest['splits']['all']['range']['valence'][1] = 0.5
+  path.write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(

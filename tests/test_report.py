@@ -6,7 +6,8 @@ import pytest
 
 from affectjax import report
 from affectjax.tables import render
-from tests.tables.test_render import CCC, build, predictions
+from tests.helpers.shared import ROOT
+from tests.helpers.workdirs import CCC, build, predictions
 
 
 def test_it_prints_what_the_run_printed(tmp_path, capsys):
@@ -54,4 +55,4 @@ def test_it_starts_without_jax(tmp_path):
   code = (
     'import sys, affectjax.report; sys.exit(any(m in sys.modules for m in ("jax", "tensorflow_datasets", "grain")))'
   )
-  assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+  assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=False).returncode == 0

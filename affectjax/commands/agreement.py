@@ -19,7 +19,7 @@ _UNNAMED = ('seat', 'slot')  # how the names of raters begin that are places, ea
 def of_votes(s: Survey, meta: Mapping[str, Any]) -> Iterator[str]:
   """The lines about every set of votes of a split, and about every two of them over the same classes."""
   names = {key: _classes(key, meta) for key in s.votes}
-  votes = {key: np.stack(found).astype(np.float64) for key, found in s.votes.items()}  # [N, K]
+  votes = {key: np.stack(rows).astype(np.float64) for key, rows in s.votes.items()}  # [N, K]
   for key, counts in votes.items():
     yield f'{key}: {listed(zip(names[key], counts.sum(0).tolist(), strict=True))}'
     yield from _one(key, counts, names[key], _parts(s, counts, names[key], meta))
@@ -55,7 +55,7 @@ def _attribute(key: str, meta: Mapping[str, Any]) -> str | None:
 
 
 def _parts(s: Survey, votes: np.ndarray, names: Sequence[str], meta: Mapping[str, Any]) -> tuple[str, dict]:
-  """What classes the items are told apart by, and the rows [N] bool of each: the intended one if there is such."""
+  """By which classes items are listed, and the rows [N] bool of each: the intended one if there is such."""
   what, of = 'plurality', raters.plurality(votes)
   if s.intended and names == list(meta['emotions']):
     what, of = 'intended', np.array(s.intended)
@@ -73,11 +73,11 @@ def _one(key: str, votes: np.ndarray, names: Sequence[str], by: tuple[str, dict]
   if not pairs.any():
     yield f'agreement in {key}: {len(some)} of {len(each)} items have votes, none of them two or more'
     return
-  alpha = lambda level: f"Krippendorff's alpha ({level}) {_told(raters.krippendorff_alpha_of_counts(votes, level))}"
+  alpha = lambda level: f"Krippendorff's alpha ({level}) {_decimal(raters.krippendorff_alpha_of_counts(votes, level))}"
   levels = ('nominal', 'ordinal') if all(name.isdigit() for name in names) else ('nominal',)
   yield (
     f'agreement in {key}: {len(some)} of {len(each)} items have votes, {some.min():g} to {some.max():g} each, mean '
-    f"{some.mean():.2f}; of the {pairs.sum()} with two or more: Fleiss' kappa {_told(raters.fleiss_kappa(votes))}, "
+    f"{some.mean():.2f}; of the {pairs.sum()} with two or more: Fleiss' kappa {_decimal(raters.fleiss_kappa(votes))}, "
     f'{", ".join(map(alpha, levels))}, {_spread(votes[pairs])}, '
     f'tied {(raters.plurality(votes[pairs]) < 0).mean():.1%}'
   )
@@ -97,27 +97,27 @@ def _two(
 ) -> Iterator[str]:
   """In how many items two conditions come to another plurality."""
   (a, x), (b, y) = first, second
-  told = raters.disagreement(x, y)
-  if np.isnan(told).all():
+  differ = raters.disagreement(x, y)
+  if np.isnan(differ).all():
     yield f'{a} and {b}: no item has one plurality in each'
     return
   order = np.argsort(names, kind='stable')
   lax = raters.disagreement(x[:, order], y[:, order], 'first')
   yield (
-    f'pluralities of {a} and {b} differ in {_share(told, groups)} of the {(~np.isnan(told)).sum()} items without a '
+    f'pluralities of {a} and {b} differ in {_share(differ, groups)} of the {(~np.isnan(differ)).sum()} items without a '
     f'tie; in {_share(lax, groups)} of {(~np.isnan(lax)).sum()} if a tie goes to the class that is first by name'
   )
   what, rows = by
-  parts = [(name, told[of & ~np.isnan(told)]) for name, of in rows.items()]
+  parts = [(name, differ[of & ~np.isnan(differ)]) for name, of in rows.items()]
   yield f'  by {what} class: {joined([f"{name} {part.mean():.1%}" for name, part in parts if len(part)], "; ")}'
 
 
 def _share(differ: np.ndarray, groups: np.ndarray) -> str:
   """A mean of [N], NaN left out, with its 95 % interval over groups drawn with replacement."""
-  there = ~np.isnan(differ)
-  names, of = np.unique(groups[there], return_inverse=True)
-  sums = np.stack([np.bincount(of, differ[there]), np.bincount(of)], 1)  # [G, 2]
-  text = f'{differ[there].mean():.1%}'
+  decided = ~np.isnan(differ)
+  names, of = np.unique(groups[decided], return_inverse=True)
+  sums = np.stack([np.bincount(of, differ[decided]), np.bincount(of)], 1)  # [G, 2]
+  text = f'{differ[decided].mean():.1%}'
   if len(names) < 2:
     return text
   drawn = bootstrap.draws(tuple(names.tolist())) @ sums
@@ -136,29 +136,29 @@ def _ratings(what: str, ratings: np.ndarray, seats: bool) -> str:
   over = f'{len(ratings)} frames' if step == 1 else f'{len(ratings[::step])} of {len(ratings)} frames, evenly chosen'
   x = ratings[::step].astype(np.float64)
   x = x[:, ~np.isnan(x).all(0)]  # raters who rated this attribute
-  alpha = f"Krippendorff's alpha (interval) {_told(raters.krippendorff_alpha(x, 'interval'))}, over {over}"
+  alpha = f"Krippendorff's alpha (interval) {_decimal(raters.krippendorff_alpha(x, 'interval'))}, over {over}"
   if seats:
     return f'agreement in {what}: {x.shape[1]} seats, taken by other raters from example to example, {alpha}'
   full = int((~np.isnan(x)).all(1).sum()) if x.shape[1] else 0
   return (
-    f'agreement in {what}: {x.shape[1]} raters, mean pairwise r {_told(raters.mean_pairwise_r(x))}, {alpha}; '
-    f'ICC(2,1) {_told(raters.icc(x))}, over the {full} that all rated'
+    f'agreement in {what}: {x.shape[1]} raters, mean pairwise r {_decimal(raters.mean_pairwise_r(x))}, {alpha}; '
+    f'ICC(2,1) {_decimal(raters.icc(x))}, over the {full} that all rated'
   )
 
 
 # Text
 
 
-def _told(x: float) -> str:
+def _decimal(x: float) -> str:
   return 'n/a' if np.isnan(x) else f'{x:.2f}'
 
 
 def listed(pairs: Iterable[tuple[str, float]]) -> str:
-  """Names and counts, as many as there is room for."""
+  """`name count, name count, ...`, cut to as many as a line has room for."""
   return joined([f'{name} {count:g}' for name, count in pairs])
 
 
 def joined(parts: Sequence[str], between: str = ', ') -> str:
-  """As many parts as there is room for, and how many more there are."""
+  """The first `_SHOWN` parts, joined, and how many more there are."""
   more = f'{between}and {len(parts) - _SHOWN} more' if len(parts) > _SHOWN else ''
   return between.join(parts[:_SHOWN]) + more

@@ -31,6 +31,7 @@ class Distance(NamedTuple):
 
   @property
   def ok(self) -> bool:
+    """Whether the features may be those of training: no median beyond `SHIFT` or `FACTOR`, and alike standardised."""
     return self.shift <= SHIFT and self.factor <= FACTOR and not self.standardised
 
 
@@ -63,15 +64,15 @@ def _standardised(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
   return (np.abs(mean) < NEAR) & (np.abs(np.log(np.maximum(sd, 1e-12))) < NEAR)
 
 
-def fault(name: str, found: Distance, columns: Sequence[str] = ()) -> str:
-  """What is wrong, with the numbers; `columns` are names of features, if they are known."""
-  feature = columns[found.worst] if found.worst < len(columns) else f'feature {found.worst}'
-  what = 'standardised already, the training features were not' if found.standardised else 'scaled as in training'
+def fault(name: str, seen: Distance, columns: Sequence[str] = ()) -> str:
+  """The message that refuses features this far off, with the numbers; `columns` names the features, if it is known."""
+  feature = columns[seen.worst] if seen.worst < len(columns) else f'feature {seen.worst}'
+  what = 'standardised already, the training features were not' if seen.standardised else 'scaled as in training'
   return (
-    f'{name} {"looks" if found.standardised else "is not"} {what}: per feature (median) the mean is {found.shift:.3g} '
-    f'training sds off, the sd by a factor of {found.factor:.3g}; expected at most {SHIFT:g} and {FACTOR:g}; most of '
-    f'all {feature}: mean {found.means[0]:.4g}, sd {found.sds[0]:.3g}, in training {found.means[1]:.4g} and '
-    f'{found.sds[1]:.3g}; extract the features as those of training, or give --normalisation=trust to go on'
+    f'{name} {"looks" if seen.standardised else "is not"} {what}: per feature (median) the mean is {seen.shift:.3g} '
+    f'training sds off, the sd by a factor of {seen.factor:.3g}; expected at most {SHIFT:g} and {FACTOR:g}; most of '
+    f'all {feature}: mean {seen.means[0]:.4g}, sd {seen.sds[0]:.3g}, in training {seen.means[1]:.4g} and '
+    f'{seen.sds[1]:.3g}; extract the features as those of training, or give --normalisation=trust to go on'
   )
 
 
@@ -82,27 +83,27 @@ def check(
   ids: int,
   columns: Mapping[str, Sequence[str]],
 ) -> tuple[list[str], list[str]]:
-  """Compares all streams.
+  """Compares every stream of features with the standardiser that its modality had in training.
 
   Args:
-    source: what to name in a fault.
+    source: the folder of the features, which messages begin with.
     streams: name -> [M, D] real frames.
     standard: name -> `mean` and `scale` [D] of training, perhaps `on` [D] bool, the features that are used.
-    ids: how many.
+    ids: of how many ids the frames are.
     columns: name -> names of features, if they are known.
 
   Returns:
-    (faults, names of streams of which nothing can be said).
+    Messages, one for each stream that is off, and the names of streams with nothing to compare.
   """
   faults, unknown = [], []
   for name, x in streams.items():
-    told = standard.get(name)
-    found = None
-    if told is not None:
-      scale = np.where(told['on'], told['scale'], 1.0) if 'on' in told else told['scale']
-      found = distance(x, np.asarray(told['mean']), np.asarray(scale), ids)
-    if found is None:
+    trained = standard.get(name)
+    seen = None
+    if trained is not None:
+      scale = np.where(trained['on'], trained['scale'], 1.0) if 'on' in trained else trained['scale']
+      seen = distance(x, np.asarray(trained['mean']), np.asarray(scale), ids)
+    if seen is None:
       unknown.append(name)
-    elif not found.ok:
-      faults.append(f'{source}: {fault(name, found, columns.get(name, ()))}')
+    elif not seen.ok:
+      faults.append(f'{source}: {fault(name, seen, columns.get(name, ()))}')
   return faults, unknown

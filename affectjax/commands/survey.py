@@ -16,7 +16,7 @@ from affectjax.data.store import records, schema
 
 @dataclasses.dataclass
 class Survey:
-  """What one split holds.
+  """Counts, names and labels of all examples of one split.
 
   Attributes:
     tally: counts, hashes, ranges.
@@ -45,6 +45,7 @@ class Survey:
   ratings: list[np.ndarray] = dataclasses.field(default_factory=list)
 
   def add(self, record: bytes, example: schema.Example) -> None:
+    """Counts one more example, given as its bytes on disk (empty for a twin) and as arrays by key."""
     self.tally.add(record, example)
     self.ids.append(example['id'])
     self.groups[example['group']] += 1
@@ -66,7 +67,7 @@ class Survey:
 
 
 def vote_keys(keys: Iterable[str]) -> list[str]:
-  """Those of votes: `votes` first, then the votes of other conditions or attributes."""
+  """The keys that hold votes: `votes` first, then `votes_<condition or attribute>` by name."""
   return [key for key in sorted(keys) if key == 'votes' or key.startswith('votes_')]
 
 
@@ -76,29 +77,29 @@ def prepared(where: Path, info: Mapping[str, Any], split: str) -> Survey:
   Raises:
     UserError: naming the shard or the split whose content is not what was written.
   """
-  found = _survey(records.read_examples(where, info, split), records.read_fields(info))
-  now, told = json.loads(json.dumps(found.tally.summary())), info['splits'][split]
+  survey = _survey(records.read_examples(where, info, split), records.read_fields(info))
+  now, written = json.loads(json.dumps(survey.tally.summary())), info['splits'][split]
   for key, value in now.items():
-    if told.get(key) != value:
+    if written.get(key) != value:
       raise errors.UserError(
-        f'{where}: {key} of {split} is {_short(value)}, {records.MANIFEST} says {_short(told.get(key))}; '
+        f'{where}: {key} of {split} is {_short(value)}, {records.MANIFEST} says {_short(written.get(key))}; '
         'the content was changed or damaged: remove the folder and prepare it again'
       )
-  return found
+  return survey
 
 
 def synthetic(columns: Columns, meta: Mapping[str, Any]) -> Survey:
-  """The same of columns in memory."""
+  """The survey of a split that is in memory, a twin's; there is no manifest to compare it with."""
   examples = _examples(columns)
   first = next(examples)
   return _survey(_chain(first, examples), schema.derive(first[1], meta))
 
 
 def _survey(examples: Iterable[tuple[bytes, schema.Example]], fields: schema.Fields) -> Survey:
-  found = Survey(schema.Tally(fields))
+  survey = Survey(schema.Tally(fields))
   for record, example in examples:
-    found.add(record, example)
-  return found
+    survey.add(record, example)
+  return survey
 
 
 def _examples(columns: Columns) -> Iterator[tuple[bytes, schema.Example]]:

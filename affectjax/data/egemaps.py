@@ -51,9 +51,9 @@ _NPY_HEAD = 128  # bytes before the values of such an array
 
 def check(path: Path) -> None:
   """Refuses a wav, by its beginning, that cannot be described."""
-  told = sound.header(path)
-  if told.samples * SAMPLE_RATE < SHORTEST * told.rate:
-    raise UserError(f'{path}: {told.samples / told.rate:.3f} s of sound, expected {SHORTEST / SAMPLE_RATE:g} s or more')
+  head = sound.header(path)
+  if head.samples * SAMPLE_RATE < SHORTEST * head.rate:
+    raise UserError(f'{path}: {head.samples / head.rate:.3f} s of sound, expected {SHORTEST / SAMPLE_RATE:g} s or more')
 
 
 def describe(x: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ def _smile() -> Any:
 
 
 class Extracted(NamedTuple):
-  """What became of wavs.
+  """The result of describing wav files.
 
   Attributes:
     paths: id -> file of its frames.
@@ -145,7 +145,7 @@ def extract(
     with _notes(folder) as notes:
       for name, frames, fault in _work(todo, workers):
         if fault is None:
-          print(json.dumps({'id': name, **_told(wavs[name]), 'frames': frames}), file=notes, flush=True)
+          print(json.dumps({'id': name, **_identity(wavs[name]), 'frames': frames}), file=notes, flush=True)
         else:
           faults.append(fault)
         done += 1
@@ -155,7 +155,7 @@ def extract(
   return Extracted(paths, faults, len(todo) - len(faults))
 
 
-def _told(path: Path) -> dict[str, Any]:
+def _identity(path: Path) -> dict[str, Any]:
   stat = path.stat()
   return {'wav': str(path.resolve()), 'size': stat.st_size, 'mtime_ns': stat.st_mtime_ns}
 
@@ -192,17 +192,17 @@ def _made(version: str | None) -> dict[str, Any]:
 
 
 def _still(note: Mapping[str, Any], wav: Path, frames: Path) -> bool:
-  if any(note.get(key) != value for key, value in _told(wav).items()):
+  if any(note.get(key) != value for key, value in _identity(wav).items()):
     return False
   return frames.is_file() and frames.stat().st_size == _NPY_HEAD + note['frames'] * len(COLUMNS) * 4
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
   try:
-    found = json.loads(line)
+    note = json.loads(line)
   except ValueError:
     return None
-  return found if isinstance(found, dict) else None
+  return note if isinstance(note, dict) else None
 
 
 def _version() -> str | None:

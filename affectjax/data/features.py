@@ -14,7 +14,7 @@ import csv
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +30,12 @@ _BROKEN = (ValueError, EOFError, OSError, KeyError, OverflowError, MemoryError, 
 
 def find(folder: Path, key: str) -> Path:
   """The feature file of `key` in `folder`; none or more than one is a UserError."""
-  found = [p for s in SUFFIXES if (p := Path(folder) / f'{key}{s}').is_file()]
-  if len(found) == 1:
-    return found[0]
-  if found:
+  paths = [p for s in SUFFIXES if (p := Path(folder) / f'{key}{s}').is_file()]
+  if len(paths) == 1:
+    return paths[0]
+  if paths:
     raise errors.UserError(
-      f'{folder}: {key!r} has {len(found)} feature files ({", ".join(p.name for p in found)}), expected one; '
+      f'{folder}: {key!r} has {len(paths)} feature files ({", ".join(p.name for p in paths)}), expected one; '
       'delete those that are not meant'
     )
   names = ', '.join(f'{key}{s}' for s in SUFFIXES)
@@ -148,6 +148,43 @@ def load_rows(path: Path, delimiter: str = ',', columns: Sequence[str] = ()) -> 
     if len(row) != len(names):
       raise errors.UserError(f'{path}: line {i + 2} has {len(row)} cells, the header has {len(names)}')
   return names, rows
+
+
+def stream_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+  """(where a row stands, its cells in the order of `columns`) of a csv, row by row, for large ones.
+
+  The cells are without blanks around them; '' among `columns` is the nameless first column that R writes.
+  """
+  lines = csv_lines(path)
+  header = next(lines)[1]
+  for column in columns:
+    if header.count(column) != 1:
+      raise errors.UserError(f'{path}: {header.count(column) or "no"} columns {column!r}, expected one; line 1 has: '
+                             f'{", ".join(header)[:200]}')  # fmt: skip
+  at, rows = [header.index(column) for column in columns], 0
+  for line, row in lines:
+    if len(row) != len(header):
+      raise errors.UserError(f'{path}: line {line} has {len(row)} cells, the header has {len(header)}')
+    rows += 1
+    yield f'{path}: line {line}', [row[i].strip() for i in at]
+  if not rows:
+    raise errors.UserError(f'{path}: no rows after the header')
+
+
+def csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+  """(number of the line, cells) of the lines of a csv that are not empty; there must be one."""
+  _require(path)
+  line = 0
+  try:
+    with open(path, encoding='utf-8-sig', newline='') as f:
+      for row in (reader := csv.reader(f, strict=True)):
+        if row:
+          line = reader.line_num
+          yield line, row
+  except (OSError, UnicodeDecodeError, csv.Error) as e:
+    raise _unreadable(path, 'a table in UTF-8', e) from e
+  if not line:
+    raise errors.UserError(f'{path}: empty file; expected a header and rows')
 
 
 def read_lines(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Folds over groups: speakers, dyads or videos never lie on both sides of a split."""
+"""Folds over groups: speakers, dyads or videos never lie in two splits."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ def split(groups: Sequence[str], k: int, fold: int, seed: int) -> dict[str, np.n
   """Rows for training, development and test: test is `fold`, dev the next, train the rest (k >= 3).
 
   Returns:
-    train, dev, test: row indices, ascending; together every row once, no group on two sides.
+    train, dev, test: row indices, ascending; together every row once, no group in two of them.
   """
   return rows(grouped(groups, k, seed), k, fold)
 
@@ -82,9 +82,9 @@ def rows(assigned: np.ndarray, k: int, fold: int) -> dict[str, np.ndarray]:
   }
 
 
-def refuse_leak(sides: Mapping[str, Iterable[str]], what: str = 'group') -> None:
-  """Refuses groups (or ids, items) that stand on two sides of a split, e.g. {'train': ..., 'test': ...}."""
-  sets = {side: set(map(str, values)) for side, values in sides.items()}
+def refuse_leak(members: Mapping[str, Iterable[str]], what: str = 'group') -> None:
+  """Refuses groups (or ids, items) that two splits share; `members` is split -> its groups."""
+  sets = {name: set(map(str, values)) for name, values in members.items()}
   for a, b in itertools.combinations(sets, 2):
     shared = sorted(sets[a] & sets[b])
     if shared:

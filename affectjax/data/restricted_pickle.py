@@ -137,5 +137,5 @@ def load(path: Path) -> Any:
   except UserError:
     raise
   except (*_BROKEN, OSError) as e:
-    told = str(e)[:120] or type(e).__name__
-    raise UserError(f'{path}: cannot be read as a pickle of arrays (damaged or of another kind): {told}') from e
+    reason = str(e)[:120] or type(e).__name__
+    raise UserError(f'{path}: cannot be read as a pickle of arrays (damaged or of another kind): {reason}') from e

@@ -19,7 +19,7 @@ CONVERT = 'convert it: ffmpeg -i IN -ac 1 -ar 16000 OUT.wav'
 
 
 class Header(NamedTuple):
-  """What a wav file says of itself."""
+  """The form of the samples of a wav file, from its beginning."""
 
   kind: int  # 1 PCM, 3 floats
   bits: int
@@ -30,7 +30,7 @@ class Header(NamedTuple):
 
   @property
   def samples(self) -> int:
-    """Per channel."""
+    """Number of samples per channel."""
     return self.size // (self.channels * self.bits // 8)
 
 
@@ -61,24 +61,24 @@ def read(path: Path, rate: int) -> np.ndarray:
   Raises:
     UserError: as `header`, and for samples that are not finite or no sound of full scale 1.
   """
-  told = header(path)
-  x = samples(path, told, 0, told.samples).mean(1, dtype=np.float32)  # [N]
-  return resampled(x, told.rate, rate)
+  head = header(path)
+  x = samples(path, head, 0, head.samples).mean(1, dtype=np.float32)  # [N]
+  return resampled(x, head.rate, rate)
 
 
-def samples(path: Path, told: Header, first: int, last: int) -> np.ndarray:
+def samples(path: Path, head: Header, first: int, last: int) -> np.ndarray:
   """Samples `first` to before `last` of a file with that header, [last - first, channels] float, full scale 1."""
-  width = told.channels * told.bits // 8
+  width = head.channels * head.bits // 8
   try:
     with open(path, 'rb') as f:
-      f.seek(told.offset + first * width)
-      x = _decode(f.read((last - first) * width), told)
+      f.seek(head.offset + first * width)
+      x = _decode(f.read((last - first) * width), head)
   except (OSError, ValueError) as e:
     raise _unreadable(path, e) from e
   fine = np.abs(x) <= _LOUDEST
   if not fine.all():
     raise UserError(f'{path}: a sample is {x[~fine][0]:g}, expected sound within [-1, 1]; {CONVERT}')
-  return x.reshape(-1, told.channels)
+  return x.reshape(-1, head.channels)
 
 
 def resampled(x: np.ndarray, rate: int, wanted: int) -> np.ndarray:
@@ -102,7 +102,7 @@ def _parse(head: bytes, file_size: int) -> Header:
   """ValueError if that is not to be had."""
   if head[:4] != b'RIFF' or head[8:12] != b'WAVE':
     raise ValueError('it does not begin as one does')
-  at, told = 12, None
+  at, form = 12, None
   while at + 8 <= len(head):
     name, size = head[at : at + 4], struct.unpack('<I', head[at + 4 : at + 8])[0]
     at += 8
@@ -110,14 +110,14 @@ def _parse(head: bytes, file_size: int) -> Header:
       kind, channels, rate, _, _, bits = struct.unpack('<HHIIHH', head[at : at + 16])
       if kind == 0xFFFE:  # the kind stands further on
         kind = struct.unpack('<H', head[at + 24 : at + 26])[0]
-      told = kind, bits, channels, rate
+      form = kind, bits, channels, rate
     elif name == b'data':
-      if told is None or told[:2] not in _KINDS or not told[2] or not told[3]:
-        found = 'missing' if told is None else f'format {told[0]}, {told[1]} bit, {told[2]} channels, {told[3]} Hz'
-        raise ValueError(f'its format is {found}; expected PCM of 8 to 32 bit or floats; {CONVERT}')
+      if form is None or form[:2] not in _KINDS or not form[2] or not form[3]:
+        shown = 'missing' if form is None else f'format {form[0]}, {form[1]} bit, {form[2]} channels, {form[3]} Hz'
+        raise ValueError(f'its format is {shown}; expected PCM of 8 to 32 bit or floats; {CONVERT}')
       if at + size > file_size:
         raise ValueError(f'it is cut off: {file_size - at} of {size} bytes of sound')
-      out = Header(*told, at, size)
+      out = Header(*form, at, size)
       if not out.samples:
         raise ValueError('it holds no sound')
       return out
@@ -125,13 +125,13 @@ def _parse(head: bytes, file_size: int) -> Header:
   raise ValueError('no sound found in it')
 
 
-def _decode(raw: bytes, told: Header) -> np.ndarray:
+def _decode(raw: bytes, head: Header) -> np.ndarray:
   """Interleaved samples as floats, full scale 1."""
-  x = np.frombuffer(raw, _KINDS[told.kind, told.bits])
-  if told.kind == 3:
+  x = np.frombuffer(raw, _KINDS[head.kind, head.bits])
+  if head.kind == 3:
     return x
-  if told.bits == 8:  # stored without sign
+  if head.bits == 8:  # stored without sign
     return (x.astype(np.float32) - 128) / 128
-  if told.bits == 24:  # three bytes as the upper three of four
+  if head.bits == 24:  # three bytes as the upper three of four
     x = np.concatenate([np.zeros((len(x) // 3, 1), np.uint8), x.reshape(-1, 3)], 1).reshape(-1).view('<i4')
-  return (x / (2**15 if told.bits == 16 else 2**31)).astype(np.float32)
+  return (x / (2**15 if head.bits == 16 else 2**31)).astype(np.float32)

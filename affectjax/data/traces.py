@@ -78,7 +78,7 @@ def is_number(cell: str) -> bool:
 
 
 def choice(name: str, value: str, known: Iterable[str]) -> str:
-  """One of `known`."""
+  """The value of an option, which must be one of `known`."""
   known = tuple(known)
   if value not in known:
     raise unknown(f'value of the option {name}', value, known)
@@ -152,8 +152,8 @@ def _medians(value: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarr
 
 def repeat_last(value: np.ndarray) -> np.ndarray:
   """NaN [T] replaced by the value before it; 0 where there is none yet."""
-  there = np.where(np.isnan(value), -1, np.arange(len(value)))
-  last = np.maximum.accumulate(there)
+  at = np.where(np.isnan(value), -1, np.arange(len(value)))
+  last = np.maximum.accumulate(at)
   return np.where(last < 0, 0.0, value[np.maximum(last, 0)])
 
 

@@ -35,11 +35,11 @@ def soft_label(votes: np.ndarray) -> np.ndarray:
 
 
 def masked_mean(ratings: np.ndarray, mask: np.ndarray, axis: int = -2) -> np.ndarray:
-  """Mean over raters of the ratings that are there; NaN where there is none.
+  """Mean over raters of the ratings that are not masked; NaN where all are.
 
   Args:
     ratings: [..., R, A] by default: each rater's value per attribute. What is masked may hold anything.
-    mask: of the same shape, or one that broadcasts to it; true where a rating is there.
+    mask: of the same shape, or one that broadcasts to it; true where there is a rating.
     axis: of the raters.
   """
   ratings = np.asarray(ratings, np.float64)
@@ -49,12 +49,12 @@ def masked_mean(ratings: np.ndarray, mask: np.ndarray, axis: int = -2) -> np.nda
 
 
 def count(ratings: np.ndarray, mask: np.ndarray, axis: int = -2) -> np.ndarray:
-  """How many ratings are there along `axis`, int64; arguments as for `masked_mean`."""
+  """Number of ratings along `axis` that are not masked, int64; arguments as for `masked_mean`."""
   return np.broadcast_to(np.asarray(mask, bool), np.shape(ratings)).sum(axis)
 
 
 def spread(ratings: np.ndarray, mask: np.ndarray, axis: int = -2) -> np.ndarray:
-  """Standard deviation over raters, ddof 1, of the ratings that are there; NaN below two, exactly 0 if all agree.
+  """Standard deviation over raters, ddof 1, of the ratings that are not masked; NaN below two, exactly 0 if all agree.
 
   Arguments as for `masked_mean`.
   """
@@ -76,7 +76,7 @@ def evaluator_weights(ratings: np.ndarray, against: str = 'all') -> np.ndarray:
     against: 'all', the mean of all raters, the rater among them, as published; or 'others', the mean of the others.
 
   Returns:
-    [R] in [0, 1]; 0 for a correlation that is not positive or cannot be told (fewer than `COMMON` examples, no
+    [R] in [0, 1]; 0 for a correlation that is not positive or not defined (fewer than `COMMON` examples, no
     variance).
 
   References:
@@ -89,8 +89,8 @@ def evaluator_weights(ratings: np.ndarray, against: str = 'all') -> np.ndarray:
   for r in range(ratings.shape[1]):
     others = ratings if against == 'all' else np.delete(ratings, r, 1)
     mean = masked_mean(others, ~np.isnan(others), -1)  # [N]
-    found = mean_pairwise_r(np.stack([ratings[:, r], mean], 1))
-    out[r] = max(found, 0.0) if np.isfinite(found) else 0.0
+    correlation = mean_pairwise_r(np.stack([ratings[:, r], mean], 1))
+    out[r] = max(correlation, 0.0) if np.isfinite(correlation) else 0.0
   return out
 
 
@@ -100,9 +100,9 @@ def evaluator_weighted(ratings: np.ndarray, against: str = 'all') -> np.ndarray:
   NaN where no rater with a weight above 0 rated. Arguments as for `evaluator_weights`.
   """
   ratings = np.asarray(ratings, np.float64)
-  there = ~np.isnan(ratings)
-  weights = np.where(there, evaluator_weights(ratings, against), 0.0)  # [N, R]
-  total, above = weights.sum(1), (weights * np.where(there, ratings, 0.0)).sum(1)
+  rated = ~np.isnan(ratings)
+  weights = np.where(rated, evaluator_weights(ratings, against), 0.0)  # [N, R]
+  total, above = weights.sum(1), (weights * np.where(rated, ratings, 0.0)).sum(1)
   return np.divide(above, total, out=np.full(total.shape, np.nan), where=total > 0)
 
 
@@ -113,8 +113,8 @@ def t_fit(
 
   Args:
     ratings, mask, axis: as for `masked_mean`.
-    df: at least 1, one number or one that broadcasts to the result; the number of ratings there by default. From 1 on
-      the likelihood has one maximum (Kent, Tyler and Vardi 1994), which the EM below finds from any start.
+    df: at least 1, one number or one that broadcasts to the result; by default the number of an item's ratings. From 1
+      on the likelihood has one maximum (Kent, Tyler and Vardi 1994), which the EM below finds from any start.
 
   Returns:
     location, scale: without `axis`. NaN below two ratings. Where df / (df + 1) of the ratings or more are one value the
@@ -125,42 +125,42 @@ def t_fit(
     Lange, Little and Taylor 1989, JASA 84(408), section 3, with the scale step of Kent, Tyler and Vardi 1994.
   """
   ratings = np.asarray(ratings, np.float64)
-  there = np.moveaxis(np.broadcast_to(np.asarray(mask, bool), ratings.shape), axis, -1)
+  rated = np.moveaxis(np.broadcast_to(np.asarray(mask, bool), ratings.shape), axis, -1)
   x = np.moveaxis(ratings, axis, -1)
   shape = x.shape[:-1]
   if not x.size:
     return np.full(shape, np.nan), np.full(shape, np.nan)
-  x, there = x.reshape(-1, x.shape[-1]), there.reshape(-1, x.shape[-1])  # [M, R]
-  n = there.sum(1)
+  x, rated = x.reshape(-1, x.shape[-1]), rated.reshape(-1, x.shape[-1])  # [M, R]
+  n = rated.sum(1)
   df = n if df is None else np.broadcast_to(np.asarray(df, np.float64), shape).ravel()
   if not (df[n > 0] >= 1).all():
     raise UserError(
       f'degrees of freedom {np.nanmin(df[n > 0]):g}; expected 1 or more, below that no fit is the only one'
     )
   location, scale = np.full(n.shape, np.nan), np.full(n.shape, np.nan)
-  equal = ((x[:, :, None] == x[:, None]) & there[:, :, None] & there[:, None]).sum(1)  # [M, R], that have this value
+  equal = ((x[:, :, None] == x[:, None]) & rated[:, :, None] & rated[:, None]).sum(1)  # [M, R], that have this value
   most = equal.max(1, initial=0)
   flat = (n >= 2) & (most >= df * (n - most))
   single = flat & ((equal == most[:, None]).sum(1) == most)
   location[single], scale[single] = np.take_along_axis(x, equal.argmax(1)[:, None], 1)[single, 0], 0.0
   rows = np.flatnonzero((n >= 2) & ~flat)
   if len(rows):
-    location[rows], scale[rows] = _t_em(x[rows], there[rows], df[rows])
+    location[rows], scale[rows] = _t_em(x[rows], rated[rows], df[rows])
   return location.reshape(shape), scale.reshape(shape)
 
 
-def _t_em(x: np.ndarray, there: np.ndarray, df: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _t_em(x: np.ndarray, rated: np.ndarray, df: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """`t_fit` of rows [M, R] whose likelihood has a maximum."""
-  first = np.take_along_axis(x, there.argmax(1)[:, None], 1)
-  unit = np.where(there, np.abs(x - first), 0.0).max(1, keepdims=True)  # > 0, or all would be equal
-  x, n = np.where(there, (x - first) / unit, 0.0), there.sum(1)
+  first = np.take_along_axis(x, rated.argmax(1)[:, None], 1)
+  unit = np.where(rated, np.abs(x - first), 0.0).max(1, keepdims=True)  # > 0, or all would be equal
+  x, n = np.where(rated, (x - first) / unit, 0.0), rated.sum(1)
   m = x.sum(1) / n
-  v = np.where(there, (x - m[:, None]) ** 2, 0.0).sum(1) / n
+  v = np.where(rated, (x - m[:, None]) ** 2, 0.0).sum(1) / n
   left = np.arange(len(x))
   for _ in range(STEPS):
     xl, nu = x[left], df[left, None]
     squares = (xl - m[left, None]) ** 2
-    w = np.where(there[left], (nu + 1) / (nu + squares / v[left, None]), 0.0)  # [M, R]
+    w = np.where(rated[left], (nu + 1) / (nu + squares / v[left, None]), 0.0)  # [M, R]
     total = w.sum(1)
     centre = (w * xl).sum(1) / total
     spread = (w * (xl - centre[:, None]) ** 2).sum(1) / total
@@ -177,11 +177,11 @@ def disagreement(first: np.ndarray, second: np.ndarray, ties: str = 'none') -> n
 
   Args:
     first, second: [..., K] counts.
-    ties: what a tie for the most votes counts as. 'none': no plurality, so that the item is not told; 'first': for the
+    ties: what a tie for the most votes counts as. 'none': no plurality, so that the item is undecided; 'first': for the
       first of the tied classes; 'lot': for each of them with the same chance.
 
   Returns:
-    [...] float64: 1 differ, 0 do not (with 'lot' the chance that they do); NaN not told, or nobody voted in one.
+    [...] float64: 1 differ, 0 do not (with 'lot' the chance that they do); NaN undecided, or nobody voted in one.
   """
   if ties not in ('none', 'first', 'lot'):
     raise unknown('way to treat ties', ties, ('none', 'first', 'lot'))
@@ -190,8 +190,8 @@ def disagreement(first: np.ndarray, second: np.ndarray, ties: str = 'none') -> n
     most = votes == votes.max(-1, keepdims=True)
     if ties == 'first':
       most &= np.cumsum(most, -1) == 1
-    told = votes.any(-1) & ((ties != 'none') | (most.sum(-1) == 1))
-    shares.append(np.where(told[..., None], most / most.sum(-1, keepdims=True), np.nan))
+    decided = votes.any(-1) & ((ties != 'none') | (most.sum(-1) == 1))
+    shares.append(np.where(decided[..., None], most / most.sum(-1, keepdims=True), np.nan))
   return 1 - (shares[0] * shares[1]).sum(-1)
 
 
@@ -206,12 +206,12 @@ def window_agreement(ratings: np.ndarray) -> np.ndarray:
     [W] in [-1, 1]; NaN where no pair is left.
   """
   ratings = np.asarray(ratings, np.float64)
-  there = ~np.isnan(ratings)
+  rated = ~np.isnan(ratings)
   # An offset is gone before anything is squared, and a constant rater is exactly 0.
-  first = np.take_along_axis(ratings, there.argmax(1, keepdims=True), 1) if ratings.shape[1] else 0.0
-  x = np.where(there, ratings - np.where(there.any(1, keepdims=True), first, 0.0), 0.0)
-  x = np.where(there, x - x.sum(1, keepdims=True) / np.maximum(there.sum(1, keepdims=True), 1), 0.0)
-  m, xt = there.astype(np.float64), x.swapaxes(1, 2)
+  first = np.take_along_axis(ratings, rated.argmax(1, keepdims=True), 1) if ratings.shape[1] else 0.0
+  x = np.where(rated, ratings - np.where(rated.any(1, keepdims=True), first, 0.0), 0.0)
+  x = np.where(rated, x - x.sum(1, keepdims=True) / np.maximum(rated.sum(1, keepdims=True), 1), 0.0)
+  m, xt = rated.astype(np.float64), x.swapaxes(1, 2)
   n = m.swapaxes(1, 2) @ m  # [W, R, R], frames that both rated
   total, square = xt @ m, (xt * xt) @ m  # of the first rater, over what both rated
   some = np.maximum(n, 1)
@@ -241,7 +241,7 @@ def krippendorff_alpha(ratings: np.ndarray, level: str) -> float:
 
   Returns:
     At most 1; 0 is chance. NaN when nothing can be paired, or every paired value is the same: then agreement
-    cannot be told from a lack of variation.
+    is not to be distinguished from a lack of variation.
 
   References:
     Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", University of Pennsylvania.
@@ -250,17 +250,17 @@ def krippendorff_alpha(ratings: np.ndarray, level: str) -> float:
     raise unknown('level', level, LEVELS)
   ratings = np.asarray(ratings, np.float64)
   ratings = ratings[(~np.isnan(ratings)).sum(1) >= 2]  # [N, R]
-  there = ~np.isnan(ratings)
-  m, n = there.sum(1), there.sum()
+  rated = ~np.isnan(ratings)
+  m, n = rated.sum(1), rated.sum()
   if not n:
     return float('nan')
   if level != 'interval':
-    classes = np.unique(ratings[there])
+    classes = np.unique(ratings[rated])
     return krippendorff_alpha_of_counts(np.stack([(ratings == c).sum(1) for c in classes], 1), level)
   # Sums of the disagreement over ordered pairs: within each example [N], and over all values.
-  x = np.where(there, ratings - ratings[there][0], 0.0)
-  x = np.where(there, x - x.sum() / n, 0.0)
-  within = 2 * m * np.where(there, (x - (x.sum(1) / m)[:, None]) ** 2, 0.0).sum(1)
+  x = np.where(rated, ratings - ratings[rated][0], 0.0)
+  x = np.where(rated, x - x.sum() / n, 0.0)
+  within = 2 * m * np.where(rated, (x - (x.sum(1) / m)[:, None]) ** 2, 0.0).sum(1)
   overall = 2 * n * (x**2).sum()  # x is centred
   return float(1 - (n - 1) * (within / (m - 1)).sum() / overall) if overall else float('nan')
 

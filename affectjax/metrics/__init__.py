@@ -126,9 +126,9 @@ def _arrays(name: str, predictions: Predictions) -> tuple[list[np.ndarray], list
   shapes = {x.shape[: x.ndim - more] for x, more in zip(arrays, longer, strict=True)}
   widths = {x.shape[-1:] for x, suffix in zip(arrays, suffixes, strict=True) if suffix in SHARES}
   if len(shapes) > 1 or len(widths) > 1 or () in shapes:
-    found = ', '.join(f'{key} is {x.shape}' for key, x in zip(_read(name), arrays, strict=True))
+    shown = ', '.join(f'{key} is {x.shape}' for key, x in zip(_read(name), arrays, strict=True))
     more = ', and classes as one more axis' * bool(widths) or ', and raters as one more axis' * any(longer)
-    raise UserError(f'metric {name!r}: {found}; expected one shape{more}')
+    raise UserError(f'metric {name!r}: {shown}; expected one shape{more}')
   classes = [metric.classes and not more for more in longer]
   of_class = list(itertools.compress(arrays, classes))
   if not all(x.dtype.kind in 'iub' or not x.size for x in of_class):
@@ -140,9 +140,9 @@ def _checked(name: str, arrays: list[np.ndarray]) -> list[np.ndarray]:
   """The scored entries' arrays [M] or [M, R or K], shares divided by their sums; a `UserError` on impossible ones."""
   metric, keys = METRICS[parse(name).metric], _read(name)
   if metric.parts > 1 and len(strange := np.setdiff1d(arrays[1], np.arange(metric.parts))):
-    there = ' or '.join(map(str, range(metric.parts)))
+    expected = ' or '.join(map(str, range(metric.parts)))
     neither = '-1' if metric.classes else 'NaN'
-    raise UserError(f'metric {name!r}: {keys[1]} is {there}, or {neither} of none, found {strange[0]:g}')
+    raise UserError(f'metric {name!r}: {keys[1]} is {expected}, or {neither} of none, found {strange[0]:g}')
   out = list(arrays)
   for i, suffix in enumerate((*metric.truth, *metric.output)):
     if suffix in SHARES:
@@ -160,8 +160,8 @@ def _scored(name: str, predictions: Predictions) -> tuple[np.ndarray, list[np.nd
   truth = arrays[: len(metric.truth)]
   keep = True if metric.where is None else metric.where(*truth)
   for x, more in zip(truth, longer, strict=False):
-    there = ~np.isnan(x) if x.dtype.kind == 'f' else x >= 0
-    keep = keep & (there.any(-1) if more else there)
+    known = ~np.isnan(x) if x.dtype.kind == 'f' else x >= 0
+    keep = keep & (known.any(-1) if more else known)
   if parsed.subset:
     key, rows = SUBSETS[parsed.subset]
     of_row = rows(np.asarray(predictions[key.format(target=parsed.target)]))
@@ -185,8 +185,8 @@ def units(name: str, predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
     torn = np.flatnonzero(group != group[first][unit])
     if len(torn):
       here = unit[torn[0]]
-      found = sorted({str(g) for g in group[unit == here]})
-      raise UserError(f'metric {name!r}: {metric.per} {str(names[here])!r} must lie in one group, not in {found}')
+      groups = sorted({str(g) for g in group[unit == here]})
+      raise UserError(f'metric {name!r}: {metric.per} {str(names[here])!r} must lie in one group, not in {groups}')
   stats = metric.stats(*arrays, unit)
   sums = np.stack([np.bincount(unit, column, len(names)) for column in stats.T], axis=-1)  # [videos, k]
   value = metric.value(sums)

@@ -180,8 +180,8 @@ def mean_of(per_value: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
   """Statistics [M, 2] of the mean of `per_value(x, m, s, df)` [M, R]: its sum over a frame's values, and how many."""
 
   def stats(x, m, s, df, unit):
-    there = ~np.isnan(x)
-    return np.stack([np.where(there, per_value(x, m, s, df), 0.0).sum(1), there.sum(1)], axis=-1)
+    given = ~np.isnan(x)
+    return np.stack([np.where(given, per_value(x, m, s, df), 0.0).sum(1), given.sum(1)], axis=-1)
 
   return stats
 
@@ -198,10 +198,10 @@ def inside(share: float) -> Callable[..., np.ndarray]:
 
 def below(x: np.ndarray, m: np.ndarray, s: np.ndarray, df: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
   """Statistics [M, 20]: how many values lie at or below the predicted quantile of each of `LEVELS`, and all values."""
-  there, level = ~np.isnan(x), pit(x, m, s, df)
-  known = ~(there & np.isnan(level)).any(1)
+  given, level = ~np.isnan(x), pit(x, m, s, df)
+  known = ~(given & np.isnan(level)).any(1)
   counts = [np.where(known, (level <= p).sum(1), np.nan) for p in LEVELS]  # NaN, no value, is never below
-  return np.stack([*counts, there.sum(1)], axis=-1)
+  return np.stack([*counts, given.sum(1)], axis=-1)
 
 
 def calibration(sums: np.ndarray) -> np.ndarray:

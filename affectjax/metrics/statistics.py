@@ -54,11 +54,13 @@ def _second_moments(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def ccc_value(sums: np.ndarray) -> np.ndarray:
+  """Sums [..., 7] of `moments` -> concordance correlation in [-1, 1]; 0 if y or yhat is constant (Lin 1989)."""
   var_y, var_yhat, cov, d = _second_moments(sums)
   return _divide(2 * cov, var_y + var_yhat + d * d, 0.0)
 
 
 def pcc_value(sums: np.ndarray) -> np.ndarray:
+  """Sums [..., 7] of `moments` -> Pearson correlation in [-1, 1]; 0 if y or yhat is constant."""
   var_y, var_yhat, cov, _ = _second_moments(sums)
   return np.clip(_divide(cov, np.sqrt(var_y) * np.sqrt(var_yhat), 0.0), -1, 1)
 
@@ -69,6 +71,7 @@ def mean_value(sums: np.ndarray) -> np.ndarray:
 
 
 def root_mean_value(sums: np.ndarray) -> np.ndarray:
+  """Sums [..., 2] of (x, 1) -> the root of the mean of x."""
   return np.sqrt(mean_value(sums))
 
 
@@ -83,6 +86,7 @@ def mean_of(per_unit: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
 
 
 def same_sign(y: np.ndarray, yhat: np.ndarray) -> np.ndarray:
+  """1 where the signs (-1, 0, 1) of y and yhat [M] are equal, else 0; NaN where yhat is."""
   return np.where(np.isnan(yhat), np.nan, np.sign(y) == np.sign(yhat))
 
 
@@ -99,11 +103,13 @@ def _per_class(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def uar_value(sums: np.ndarray) -> np.ndarray:
+  """Sums [..., 3 K] of `confusions` -> mean recall of the classes that the truth has, in [0, 1]."""
   hits, true, _ = _per_class(sums)
   return _divide(_divide(hits, true, 0.0).sum(-1), (true > 0).sum(-1), np.nan)
 
 
 def f1_value(average: str, sums: np.ndarray) -> np.ndarray:
+  """Sums [..., 3 K] of `confusions` -> F1 in [0, 1] over the classes of the truth, 'weighted' by it or 'macro'."""
   hits, true, predicted = _per_class(sums)
   f1 = _divide(2 * hits, true + predicted, 0.0)  # [..., K]
   weight = true if average == 'weighted' else true > 0
@@ -144,6 +150,7 @@ def ones(truth: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
 
 
 def count_value(sums: np.ndarray) -> np.ndarray:
+  """Sums [..., 1] of `ones` -> the number of entries."""
   return sums[..., 0]
 
 
@@ -255,6 +262,7 @@ def level(x: np.ndarray) -> np.ndarray:
 
 
 def same_level(y: np.ndarray, yhat: np.ndarray) -> np.ndarray:
+  """1 where y and yhat [M] are nearest to the same of the levels 0 to 3, else 0; NaN where yhat is."""
   return np.where(np.isnan(yhat), np.nan, level(y) == level(yhat))
 
 
@@ -301,17 +309,17 @@ def _ranked(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def average_precision_value(sums: np.ndarray) -> np.ndarray:
   """Precision at and above each score, weighted by the share of those present that have it; NaN if none is."""
-  there, absent = _ranked(sums)
-  precision = _divide(there.cumsum(-1), (there + absent).cumsum(-1), 0.0)
-  return _divide((there * precision).sum(-1), there.sum(-1), np.nan)
+  present, absent = _ranked(sums)
+  precision = _divide(present.cumsum(-1), (present + absent).cumsum(-1), 0.0)
+  return _divide((present * precision).sum(-1), present.sum(-1), np.nan)
 
 
 def auc_value(sums: np.ndarray) -> np.ndarray:
   """Share of pairs of one present and one absent in which the first scores higher, ties half; NaN without pairs."""
-  there, absent = _ranked(sums)
+  present, absent = _ranked(sums)
   total = absent.sum(-1)
   below = total[..., None] - absent.cumsum(-1)
-  return _divide((there * (below + absent / 2)).sum(-1), there.sum(-1) * total, np.nan)
+  return _divide((present * (below + absent / 2)).sum(-1), present.sum(-1) * total, np.nan)
 
 
 def errors(y: np.ndarray, yhat: np.ndarray, reference: np.ndarray, unit: None) -> np.ndarray:

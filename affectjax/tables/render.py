@@ -16,8 +16,7 @@ from affectjax.tables.claims import Claim, Comparison
 from affectjax.tables.summary import Entry, Summary, summarise
 from affectjax.tables.text import FEW, NOTHING, direction, escape, grid, interval_text, number_text, p_value, value_text
 
-RESTS_ON = ('metrics', 'metric_table', 'statistics', 'distributions', 'objectives/student_t',
-            'objectives/distributions')  # fmt: skip
+RESTS_ON = ('tables/*', 'metrics/*', 'objectives/student_t', 'objectives/distributions')  # .py, below affectjax
 UNLIKE = 'other: the two rows were not scored on the same examples.'
 COLUMNS = (
   'type', 'id', 'row', 'against', 'metric', 'better', 'kind', 'cells', 'expected', 'groups', 'mean', 'sd', 'low',
@@ -232,9 +231,8 @@ def is_current(workdir: pathlib.Path, definition: Mapping[str, Any]) -> bool:
       return False
   except ValueError:  # not JSON: it is written anew
     return False
-  here = pathlib.Path(__file__).resolve().parent
-  scoring = (here.parent / f'{name}.py' for name in RESTS_ON)
-  sources = [table, results, *scoring, *here.glob('*.py')]
+  package = pathlib.Path(__file__).resolve().parents[1]
+  sources = [table, results, *(path for name in RESTS_ON for path in package.glob(f'{name}.py'))]
   return min(path.stat().st_mtime_ns for path in outputs) >= max(path.stat().st_mtime_ns for path in sources)
 
 

@@ -15,7 +15,7 @@ from affectjax.engine import train
 from affectjax.examples import batches as batches_lib
 from affectjax.examples import examples
 from affectjax.tables import cells
-from tests.benchmarks.bench_pairs import REPEATS, per_second, report
+from tests.benchmarks.rates import REPEATS, per_second, report
 from tests.helpers import disk, small, vavl_small
 
 T, D, BATCH, BATCHES, STEPS = 100, 74, 32, 120, 8

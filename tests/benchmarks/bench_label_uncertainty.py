@@ -7,7 +7,7 @@
 B = 5 windows of 300 frames x 640 samples, 30 passes, new weights every 50 frames, forward + backward + update, on two
 cores. torch_label_uncertainty.py says what the variants are; `fast_loop` is shown, the others are the targets.
 
-_workers.py says how time and memory are taken; here memory counts from where parameters and batch are made.
+workers.py says how time and memory are taken; here memory counts from where parameters and batch are made.
 
 Run it on an idle machine. Where other work takes the cores, PyTorch's threads wait for each other in every one of the
 loop's thousands of small operations: its steps were then seen to take ten times as long, which says nothing.
@@ -20,7 +20,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.benchmarks import _workers
+from tests.benchmarks import workers
 
 TORCH = ('loop', 'fast_loop', 'vectorised', 'tuned')
 WINDOWS, FRAMES, SAMPLES, RATERS = 5, 300, 640, 6
@@ -82,7 +82,7 @@ def twin(variant: str):
 
 
 def measure(variants=('ours', *TORCH), turns: int = TURNS) -> tuple[dict[str, list[float]], dict[str, float]]:
-  return _workers.measure('tests.benchmarks.bench_label_uncertainty', variants, turns, WARM, STEPS)
+  return workers.measure('tests.benchmarks.bench_label_uncertainty', variants, turns, WARM, STEPS)
 
 
 def misses(seconds: dict[str, list[float]], memory: dict[str, float]) -> list[str]:
@@ -145,6 +145,6 @@ def test_a_step_is_faster_and_smaller_than_in_pytorch():
 
 if __name__ == '__main__':
   if len(sys.argv) > 1:
-    _workers.work(lambda: ours() if sys.argv[1] == 'ours' else twin(sys.argv[1]))
+    workers.work(lambda: ours() if sys.argv[1] == 'ours' else twin(sys.argv[1]))
   else:
     print('\n'.join(f'missed: {m}' for m in misses(*measure())) or 'all targets reached')

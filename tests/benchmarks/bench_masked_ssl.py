@@ -5,7 +5,7 @@
   python -m tests.benchmarks.bench_masked_ssl
 
 B = 256 sequences of 10 to 50 steps x 74 features, four blocks of width 128 (experiments/masked_ssl.md, 11), fresh masks
-every step, AdamW, clipped, on two cores. _workers.py says how time and memory are taken. Run it on an idle machine.
+every step, AdamW, clipped, on two cores. workers.py says how time and memory are taken. Run it on an idle machine.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.benchmarks import _workers
+from tests.benchmarks import workers
 
 VARIANTS = ('ours', 'torch')
 BATCH, FRAMES, FEATURES = 256, 50, 74
@@ -23,7 +23,7 @@ WARM, STEPS, TURNS = 2, 8, 3
 TIME = 0.7  # of PyTorch's, at most
 
 
-def ours() -> _workers.Made:
+def ours() -> workers.Made:
   """The step of this project: (what compiles it, a function that makes one step and returns its loss)."""
   import jax
 
@@ -52,18 +52,18 @@ def ours() -> _workers.Made:
   return step, step
 
 
-def in_torch() -> _workers.Made:
+def in_torch() -> workers.Made:
   import torch
 
   from tests.benchmarks import torch_masked_ssl
 
-  torch.set_num_threads(_workers.CORES)
+  torch.set_num_threads(workers.CORES)
   step, _ = torch_masked_ssl.make_step(BATCH, FRAMES, FEATURES)
   return step, step
 
 
 def measure(turns: int = TURNS) -> dict[str, list[float]]:
-  return _workers.measure('tests.benchmarks.bench_masked_ssl', VARIANTS, turns, WARM, STEPS)[0]
+  return workers.measure('tests.benchmarks.bench_masked_ssl', VARIANTS, turns, WARM, STEPS)[0]
 
 
 @pytest.mark.benchmark
@@ -76,6 +76,6 @@ def test_step_against_pytorch():
 
 if __name__ == '__main__':
   if len(sys.argv) > 1:
-    _workers.work({'ours': ours, 'torch': in_torch}[sys.argv[1]], {'torch': 'torch', 'ours': 'jax'}[sys.argv[1]])
+    workers.work({'ours': ours, 'torch': in_torch}[sys.argv[1]], {'torch': 'torch', 'ours': 'jax'}[sys.argv[1]])
   else:
     measure()

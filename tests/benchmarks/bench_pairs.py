@@ -3,34 +3,15 @@
 python -m pytest -s --optimised tests/benchmarks/bench_pairs.py
 """
 
-import statistics
-import time
-
 import numpy as np
 import pytest
 
 from affectjax.data.twins.affectnet import TRAIN_COUNTS
 from affectjax.systems.mtclar import pairs
+from tests.benchmarks.rates import per_second, report
 
-BATCH, ROUNDS, REPEATS = 256, 400, 7
+BATCH, ROUNDS = 256, 400
 TARGET = 1_000_000  # pairs per second
-
-
-def per_second(function, items: int) -> list[float]:
-  """Rates of seven repetitions, after one that warms up."""
-  rates = []
-  for _ in range(REPEATS + 1):
-    began = time.perf_counter()
-    function()
-    rates.append(items / (time.perf_counter() - began))
-  return rates[1:]
-
-
-def report(what: str, rates: list[float], target: float, unit: str) -> float:
-  """Prints median and spread; returns the median."""
-  middle = statistics.median(rates)
-  print(f'\n{what}: median {middle:,.0f} {unit}/s, {min(rates):,.0f} to {max(rates):,.0f} (target {target:,.0f})')
-  return middle
 
 
 def by_class() -> pairs.ClassPairs:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from affectjax.tables import render
-from tests.tables.test_render import build, predictions
+from tests.helpers.workdirs import build, predictions
 
 
 @pytest.mark.benchmark

@@ -5,7 +5,7 @@
   python -m tests.benchmarks.bench_vavl
 
 B = 32 clips of 150 x 1024 acoustic and 90 x 1408 visual frames, six classes, all three phases, on two cores.
-torch_vavl.py says what the variants are; targets are against `released`, the others are shown. _workers.py says how
+torch_vavl.py says what the variants are; targets are against `released`, the others are shown. workers.py says how
 time and memory are taken. Run it on an idle machine.
 """
 
@@ -16,7 +16,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.benchmarks import _workers
+from tests.benchmarks import workers
 
 TORCH = ('released', 'time', 'tuned')
 VARIANTS = ('ours', 'ours_bf16', *TORCH)
@@ -32,7 +32,7 @@ def data() -> dict[str, np.ndarray]:
   return {**x, 'y': rng.integers(0, 6, CLIPS)}
 
 
-def ours(compute: str = 'float32') -> _workers.Made:
+def ours(compute: str = 'float32') -> workers.Made:
   """The step of this project: (what compiles it, a function that makes one step and returns its loss)."""
   import jax
 
@@ -66,7 +66,7 @@ def ours(compute: str = 'float32') -> _workers.Made:
   return compile, step
 
 
-def twin(variant: str) -> _workers.Made:
+def twin(variant: str) -> workers.Made:
   import torch
 
   from tests.benchmarks import torch_vavl
@@ -76,12 +76,12 @@ def twin(variant: str) -> _workers.Made:
   return lambda: None, lambda: sum(net.step(**batch))
 
 
-def make(variant: str) -> _workers.Made:
+def make(variant: str) -> workers.Made:
   return twin(variant) if variant in TORCH else ours('bfloat16' if variant == 'ours_bf16' else 'float32')
 
 
 def measure(variants=VARIANTS, turns: int = TURNS) -> tuple[dict[str, list[float]], dict[str, float]]:
-  return _workers.measure('tests.benchmarks.bench_vavl', variants, turns, WARM, STEPS)
+  return workers.measure('tests.benchmarks.bench_vavl', variants, turns, WARM, STEPS)
 
 
 def misses(seconds: dict[str, list[float]], memory: dict[str, float]) -> list[str]:
@@ -168,6 +168,6 @@ def test_a_step_is_faster_and_smaller_than_in_pytorch():
 
 if __name__ == '__main__':
   if len(sys.argv) > 1:
-    _workers.work(lambda: make(sys.argv[1]), 'torch' if sys.argv[1] in TORCH else 'jax')
+    workers.work(lambda: make(sys.argv[1]), 'torch' if sys.argv[1] in TORCH else 'jax')
   else:
     print('\n'.join(f'missed: {m}' for m in misses(*measure())) or 'all targets reached')

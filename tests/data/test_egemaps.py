@@ -139,10 +139,10 @@ def test_a_damaged_wav_does_not_stop_the_others(tmp_path, workers):
   wavs = _wavs(tmp_path / 'wav')
   wavs['clip02'].write_bytes(wavs['clip02'].read_bytes()[:-100])
   rated.wav(wavs['clip09'], np.full(2000, np.inf), bits=-32)
-  found = egemaps.extract(wavs, tmp_path / 'a', workers=workers)
-  assert found.made == 10 and len(found.faults) == 2
-  assert 'clip02.wav: ' in found.faults[0] and 'cut off' in found.faults[0]
-  assert 'clip09.wav: a sample is inf' in found.faults[1]
+  extracted = egemaps.extract(wavs, tmp_path / 'a', workers=workers)
+  assert extracted.made == 10 and len(extracted.faults) == 2
+  assert 'clip02.wav: ' in extracted.faults[0] and 'cut off' in extracted.faults[0]
+  assert 'clip09.wav: a sample is inf' in extracted.faults[1]
   assert sorted(p.stem for p in (tmp_path / 'a').glob('*.npy')) == sorted(wavs.keys() - {'clip02', 'clip09'})
 
 

@@ -18,8 +18,8 @@ def test_kinds_of_samples(tmp_path, bits, channels):
   got = sound.read(tmp_path / 'x.wav', 16000)
   assert got.dtype == np.float32 and got.shape == (1600 // channels,)
   np.testing.assert_allclose(got, x.mean(1), atol=2.0**-15 if bits == 16 else 1e-6)
-  told = sound.header(tmp_path / 'x.wav')
-  assert (told.samples, told.channels, told.rate) == (1600 // channels, channels, 16000)
+  head = sound.header(tmp_path / 'x.wav')
+  assert (head.samples, head.channels, head.rate) == (1600 // channels, channels, 16000)
 
 
 @pytest.mark.parametrize('dtype', ['uint8', 'int16', 'int32', 'float32', 'float64'])

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,6 @@ import pytest
 from affectjax.common.errors import UserError
 from affectjax.engine import checkpoint
 from affectjax.engine.types import TrainState
-from tests.engine.test_parallel import equal
 
 
 def state_at(step: int, width: int = 3) -> TrainState:
@@ -54,7 +54,7 @@ def test_latest_and_selected_are_kept_and_no_other(tmp_path, select, mode, score
   assert kept.selected() == selected
   assert on_disk(tmp_path) == sorted({selected, len(scores)})
   state, position = kept.restore(selected, state_at(0))
-  equal(state, state_at(selected))
+  chex.assert_trees_all_equal(state, state_at(selected))
   assert position == {'batches': {'next_index': 10 * selected}}
   kept.close()
 
@@ -63,7 +63,7 @@ def test_a_state_comes_back_to_the_bit(tmp_path):
   kept = save(tmp_path, [1.0])
   state, _ = kept.restore(1, state_at(0))
   assert jax.tree.structure(state) == jax.tree.structure(state_at(1))
-  equal(state, state_at(1))
+  chex.assert_trees_all_equal(state, state_at(1))
   for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(state_at(1)), strict=True):
     assert np.dtype(a.dtype) == np.dtype(b.dtype) if not hasattr(b, 'aval') else a.dtype == b.dtype
   kept.close()
@@ -97,9 +97,9 @@ def test_final_keeps_parameters_and_extra_and_the_steps_go_when_told(tmp_path):
   assert [p.name for p in (tmp_path / 'checkpoints').iterdir()] == ['final']
   checkpoint.drop_steps(tmp_path)  # as often as one likes
   tree = checkpoint.load_final(tmp_path)
-  equal(tree, {'params': state_at(2).params, 'extra': state_at(2).extra})
+  chex.assert_trees_all_equal(tree, {'params': state_at(2).params, 'extra': state_at(2).extra})
   checkpoint.save_final(tmp_path, state_at(1))  # and it can be written again
-  equal(checkpoint.load_final(tmp_path)['params'], state_at(1).params)
+  chex.assert_trees_all_equal(checkpoint.load_final(tmp_path)['params'], state_at(1).params)
 
 
 def test_a_cell_that_is_not_finished_is_no_warm_start(tmp_path):
@@ -111,12 +111,14 @@ def test_warm_start_takes_all_or_what_is_named(tmp_path):
   checkpoint.save_final(tmp_path, state_at(5))
   source = checkpoint.load_final(tmp_path)
   whole = checkpoint.warm(state_at(0), source, ())
-  equal(whole.params, state_at(5).params)
-  equal(whole.extra, state_at(5).extra)
-  equal(whole.key, state_at(0).key)
+  chex.assert_trees_all_equal(whole.params, state_at(5).params)
+  chex.assert_trees_all_equal(whole.extra, state_at(5).extra)
+  chex.assert_trees_all_equal(whole.key, state_at(0).key)
   part = checkpoint.warm(state_at(0), source, ('encoder', 'input'))
-  equal(part.params, {'encoder': state_at(5).params['encoder'], 'head': state_at(0).params['head']})
-  equal(part.extra['batch_stats'], state_at(0).extra['batch_stats'])
+  chex.assert_trees_all_equal(
+    part.params, {'encoder': state_at(5).params['encoder'], 'head': state_at(0).params['head']}
+  )
+  chex.assert_trees_all_equal(part.extra['batch_stats'], state_at(0).extra['batch_stats'])
 
 
 def test_warm_start_refuses_what_does_not_fit(tmp_path):
@@ -153,7 +155,7 @@ def test_a_superseded_checkpoint_deleted_in_part_does_no_harm(tmp_path, gone):
   (steps / '4.orbax-checkpoint-tmp').mkdir()
   kept = checkpoint.Checkpoints(tmp_path, 'loss', 'min')
   assert kept.latest() == 3 and kept.selected() == 2
-  equal(kept.restore(3, state_at(0))[0], state_at(3))
+  chex.assert_trees_all_equal(kept.restore(3, state_at(0))[0], state_at(3))
   kept.save(4, state_at(4), {}, {'loss': 0.5, 'other': 0.0})
   kept.close()
   assert on_disk(tmp_path) == [4]
@@ -174,16 +176,18 @@ def test_one_pretrained_module_goes_into_every_copy(tmp_path, n):
   source = checkpoint.load_final(tmp_path)
   warm = checkpoint.warm(copies_at(n), source, ('encoder', 'input'))
   for i in range(n):
-    equal(jax.tree.map(lambda x, i=i: x[i], warm.params['encoder']), state_at(5).params['encoder'])
+    chex.assert_trees_all_equal(
+      jax.tree.map(lambda x, i=i: x[i], warm.params['encoder']), state_at(5).params['encoder']
+    )
   assert warm.params['encoder']['w'].shape == (n, 3, 2)
-  equal(warm.params['head'], copies_at(n).params['head'])
-  equal(warm.extra['input'], state_at(5).extra['input'])
+  chex.assert_trees_all_equal(warm.params['head'], copies_at(n).params['head'])
+  chex.assert_trees_all_equal(warm.extra['input'], state_at(5).extra['input'])
 
 
 def test_copies_start_from_as_many_copies(tmp_path):
   checkpoint.save_final(tmp_path, copies_at(2, 5))
   warm = checkpoint.warm(copies_at(2), checkpoint.load_final(tmp_path), ('encoder',))
-  equal(warm.params['encoder'], copies_at(2, 5).params['encoder'])
+  chex.assert_trees_all_equal(warm.params['encoder'], copies_at(2, 5).params['encoder'])
   with pytest.raises(UserError, match=r"encoder\['w'\] has shape \(2, 3, 2\) there and \(3, 3, 2\) here"):
     checkpoint.warm(copies_at(3), checkpoint.load_final(tmp_path), ('encoder',))
   with pytest.raises(UserError, match=r"encoder\['w'\] has shape \(2, 3, 2\) there and \(3, 2\) here"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +12,9 @@ from affectjax.common.errors import UserError
 from affectjax.engine import checkpoint, feed, parallel, steps, train
 from affectjax.engine.feed import Feed
 from affectjax.examples import batches as batches_lib
-from tests.engine import test_early_stopping as toys
-from tests.engine.test_early_stopping import run  # noqa: F401, a fixture
-from tests.engine.test_parallel import equal
-from tests.engine.test_resume import Stop
 from tests.helpers import small
+from tests.helpers import toy as toys
+from tests.helpers.watched import Stop
 
 TABLE = toys.data(np.arange(40))
 LENGTH = dict(eval_every=5, patience=0, select='last')
@@ -40,7 +39,7 @@ def params(folder):
   return checkpoint.load_final(folder)['params']
 
 
-def test_several_steps_at_once_are_the_same_steps(run, tmp_path):  # noqa: F811
+def test_several_steps_at_once_are_the_same_steps(run, tmp_path):
   one = run(tmp_path / 'one', resident(), **LENGTH)
   for most in (2, 4, 100):
     several = run(tmp_path / f'{most}', resident(), dispatch=most, **LENGTH)
@@ -51,25 +50,26 @@ def test_several_steps_at_once_are_the_same_steps(run, tmp_path):  # noqa: F811
     assert [x['step'] for x in logs[0]] == [x['step'] for x in logs[1]] == list(range(1, 15))
     for key in ('loss', 'grad_norm'):
       np.testing.assert_allclose(*([x[key] for x in log] for log in logs), rtol=1e-4)
-  equal(params(tmp_path / '2'), params(tmp_path / '100'))  # the loop is one, however often it is entered
+  # the loop is one, however often it is entered
+  chex.assert_trees_all_equal(params(tmp_path / '2'), params(tmp_path / '100'))
 
 
 @pytest.mark.campaign(4)
 @pytest.mark.parametrize('kill', [5, 9, 10, 14])
-def test_a_killed_run_goes_on_bit_for_bit(run, tmp_path, kill):  # noqa: F811
+def test_a_killed_run_goes_on_bit_for_bit(run, tmp_path, kill):
   changes = dict(LENGTH, dispatch=4)
   whole = run(tmp_path / 'whole', resident(), **changes)
   with pytest.raises(Stop):
     run(tmp_path / 'torn', resident(), kill=kill, **changes)
   again = run(tmp_path / 'torn', resident(), **changes)
   assert again._replace(timing={}) == whole._replace(timing={})
-  equal(params(tmp_path / 'torn'), params(tmp_path / 'whole'))
+  chex.assert_trees_all_equal(params(tmp_path / 'torn'), params(tmp_path / 'whole'))
   logs = [small.lines(tmp_path / k / 'metrics.jsonl') for k in ('whole', 'torn')]
   timeless = lambda log: [{k: v for k, v in x.items() if k not in ('examples_per_s', 'input_wait')} for x in log]
   assert timeless(logs[0]) == timeless(logs[1])
 
 
-def test_a_dispatch_never_passes_an_evaluation(run, tmp_path):  # noqa: F811
+def test_a_dispatch_never_passes_an_evaluation(run, tmp_path):
   seen, took = [], Feed.take
 
   class Spied(Feed):
@@ -94,7 +94,7 @@ def spoiled(bad: int):
   return resident(table, steps.gradient_step(loss, toys.TX))
 
 
-def test_a_skipped_update_is_noted_with_its_own_examples(run, tmp_path):  # noqa: F811
+def test_a_skipped_update_is_noted_with_its_own_examples(run, tmp_path):
   experiment = spoiled(3)
   run(tmp_path, experiment, dispatch=4, **LENGTH)
   order, wanted = experiment.batches('rows', 0), {}
@@ -106,13 +106,13 @@ def test_a_skipped_update_is_noted_with_its_own_examples(run, tmp_path):  # noqa
   assert noted == wanted and 0 < len(wanted) < 14
 
 
-def test_training_that_diverges_gives_up(run, tmp_path):  # noqa: F811
+def test_training_that_diverges_gives_up(run, tmp_path):
   spoil = dataclasses.replace(resident(), table={**TABLE, 'x': np.full_like(TABLE['x'], np.inf)})
   with pytest.raises(UserError, match='diverged: .* 5 updates in a row up to step 5'):
     run(tmp_path, spoil, dispatch=8, **LENGTH)
 
 
-def test_what_cannot_be_dispatched_is_refused(run, tmp_path):  # noqa: F811
+def test_what_cannot_be_dispatched_is_refused(run, tmp_path):
   with pytest.raises(UserError, match='run.dispatch is 4; .* 1 where batches are made on the host; set it to 1'):
     run(tmp_path, toys.toy(), dispatch=4)
   with pytest.raises(UserError, match='run.dispatch is 0; expected 1 or more steps per dispatch; set it to 1'):

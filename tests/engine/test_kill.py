@@ -6,13 +6,13 @@ import shutil
 import signal
 import time
 
+import chex
 import jax
 import numpy as np
 import pytest
 
 from affectjax.engine import checkpoint
 from affectjax.systems import mtclar
-from tests.engine.test_parallel import equal
 from tests.helpers import forks, small
 from tests.helpers.shared import flags_for
 
@@ -103,7 +103,7 @@ def test_twenty_kills(processes, tmp_path, monkeypatch):
   assert reached == sorted(reached) and reached[0] > 0, 'no kill may lose a checkpoint'
   assert in_save >= 5, f'only {in_save} kills fell into a save'
   print(f'\n{KILLS} kills, {in_save} of them during a save, at steps {reached}: 0 unreadable')
-  equal(checkpoint.load_final(torn), checkpoint.load_final(whole))
+  chex.assert_trees_all_equal(checkpoint.load_final(torn), checkpoint.load_final(whole))
   assert small.lines(torn / 'metrics.jsonl') == small.lines(whole / 'metrics.jsonl')
   with np.load(torn / 'predictions.npz') as first, np.load(whole / 'predictions.npz') as second:
     assert set(first) == set(second)

@@ -1,5 +1,6 @@
 """Optimisers: coupled and decoupled decay, clipping, schedules, frozen modules, and the plateau rule."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -173,4 +174,4 @@ def test_each_copy_has_an_optimiser_of_its_own():
   for i in range(2):
     of = lambda tree, i=i: jax.tree.map(lambda x: x[i], tree)
     alone, _ = follow(one, of(w), [of(g) for g in gradients])
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), of(now), alone)
+    chex.assert_trees_all_close(of(now), alone, rtol=1e-5, atol=1e-6)

@@ -3,21 +3,17 @@
 import dataclasses
 import math
 
+import chex
 import numpy as np
 import pytest
 from jax.tree import leaves
 
 from affectjax.engine import cell, train
 from affectjax.systems import mtclar
-from tests.engine.test_parallel import equal
-from tests.engine.test_train import Spy
 from tests.helpers import small
+from tests.helpers.watched import Spy, Stop
 
 STEPS = 18
-
-
-class Stop(BaseException):
-  """Not an Exception: nothing may catch it, as nothing catches a kill."""
 
 
 @pytest.fixture(scope='module', params=['head', pytest.param('siamese', marks=pytest.mark.slow)])
@@ -76,7 +72,7 @@ def test_resumed_equals_uninterrupted(built, tmp_path, monkeypatch, stop):
   assert nothing is None and len(before) == stop + 1, 'the step past the checkpoint is lost'
   resumed, got, after = run(built, tmp_path / 'torn', monkeypatch, eval_every=stop)
   np.testing.assert_array_equal(np.stack(before[:stop] + after), np.stack(ids))
-  equal(got, wanted)
+  chex.assert_trees_all_equal(got, wanted)
   assert int(got.step) == STEPS
   assert resumed._replace(timing={}) == whole._replace(timing={})
   assert small.lines(tmp_path / 'torn' / 'metrics.jsonl') == small.lines(tmp_path / 'whole' / 'metrics.jsonl')
@@ -101,7 +97,7 @@ def test_stopped_twice_and_between_checkpoints(built, tmp_path, monkeypatch):
   for stop in (3, 9, 13):  # nothing saved yet; the checkpoint of step 5; that of step 10
     run(built, tmp_path / 'torn', monkeypatch, stop=stop, eval_every=5)
   resumed, got, _ = run(built, tmp_path / 'torn', monkeypatch, eval_every=5)
-  equal(got, wanted)
+  chex.assert_trees_all_equal(got, wanted)
   assert resumed._replace(timing={}) == whole._replace(timing={})
   assert small.lines(tmp_path / 'torn' / 'metrics.jsonl') == small.lines(tmp_path / 'whole' / 'metrics.jsonl')
 
@@ -115,7 +111,7 @@ def test_stopped_after_training_predicts_without_training_again(built, tmp_path,
   assert nothing is None
   resumed, got, ids = run(built, tmp_path / 'torn', monkeypatch, eval_every=6)
   assert not ids and resumed._replace(timing={}) == whole._replace(timing={})
-  equal(got, wanted)
+  chex.assert_trees_all_equal(got, wanted)
   first, second = predictions(tmp_path / 'torn'), predictions(tmp_path / 'whole')
   assert all(first[name].tobytes() == value.tobytes() for name, value in second.items())
 
@@ -124,7 +120,7 @@ def test_two_runs_of_one_seed_agree_and_another_seed_differs(built, tmp_path, mo
   _, first, ids = run(built, tmp_path / 'a', monkeypatch)
   _, second, again = run(built, tmp_path / 'b', monkeypatch)
   np.testing.assert_array_equal(np.stack(ids), np.stack(again))
-  equal(first, second)
+  chex.assert_trees_all_equal(first, second)
   _, third, other = run(built, tmp_path / 'c', monkeypatch, seed=1)
   assert not np.array_equal(np.stack(ids), np.stack(other))
   layer = 'encoder' if built[0]['stage'] == 'siamese' else 'head'

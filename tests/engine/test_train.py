@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -11,34 +12,8 @@ from affectjax.common.errors import UserError
 from affectjax.engine import checkpoint, parallel, train
 from affectjax.engine.feed import Turn
 from affectjax.systems import mtclar
-from tests.engine.test_parallel import data
 from tests.helpers import small
-
-
-class Spy:
-  """A training iterator that notes the ids it gave and may spoil batches, by number from 1."""
-
-  def __init__(self, batches, spoil=()):
-    self._batches, self._spoil, self.ids = batches, spoil, []
-
-  def __iter__(self):
-    return self
-
-  def __next__(self):
-    number = self._batches.get_state()['next_index'] + 1
-    batch = dict(next(self._batches))
-    self.ids.append(batch['id'])
-    if number in self._spoil:
-      name = 'first' if 'first' in batch else 'x'
-      batch[name] = np.full_like(batch[name], np.inf)
-    return batch
-
-  def get_state(self):
-    return self._batches.get_state()
-
-  def set_state(self, state):
-    self._batches.set_state(state)
-
+from tests.helpers.watched import Spy
 
 # what a batch holds of each example, and what stands in the predictions
 HEAD = dict(
@@ -202,7 +177,7 @@ def test_one_step_of_the_real_loss_ignores_padding(built):
   (plain, wanted), (dirty, got) = outs
   assert np.isfinite(got['loss']).all()
   np.testing.assert_array_equal(got['loss'], wanted['loss'])
-  jax.tree.map(np.testing.assert_array_equal, data(parallel.unreplicate(dirty)), data(parallel.unreplicate(plain)))
+  chex.assert_trees_all_equal(parallel.unreplicate(dirty), parallel.unreplicate(plain))
 
 
 def test_an_empty_split_is_refused(built, tmp_path, monkeypatch):

@@ -81,8 +81,8 @@ def crema_d(folder: Path, layout: str = 'clone', modalities: Sequence[str] = ('a
       rows.append([f'{100000 * condition + i + 1}', *n, name, sum(n), share, _most(counts[condition - 1]),
                    50.0, *x, 50.0, 50.0, *x, 50.0])  # fmt: skip
   for i, (name, (counts, _)) in enumerate(votes.items()):
-    told = [cell for n in counts for cell in (_most(n), '50')]
-    summary.append([f'{i + 1}', name, *told])
+    cells = [cell for n in counts for cell in (_most(n), '50')]
+    summary.append([f'{i + 1}', name, *cells])
   _write(tables / 'tabulatedVotes.csv', [
     ['', *LETTERS, 'fileName', 'numResponses', 'agreement', 'emoVote', 'meanEmoResp', *MEANS, 'medianEmoResp', *norm,
      'medianEmoRespNorm'], *rows])  # fmt: skip
@@ -131,7 +131,7 @@ def msp_raters() -> dict[str, list[tuple]]:
   return out
 
 
-def _told(values: Sequence[float | str]) -> str:
+def _cell(values: Sequence[float | str]) -> str:
   x = np.array(values, float)
   return 'NaN' if np.isnan(x).all() else f'{np.nanmean(x):.6f}'
 
@@ -143,10 +143,10 @@ def msp_improv(folder: Path, name: str = 'Evalution.txt', modalities: Sequence[s
   for turn, lines in msp_raters().items():
     counts = [sum(line[1] == c for line in lines) for c in CHOICES]
     letter = 'ASHNO'[int(np.argmax(counts))] if counts.count(max(counts)) == 1 else 'X'
-    a, v, d = (_told([line[i] for line in lines]) for i in (2, 3, 4))
+    a, v, d = (_cell([line[i] for line in lines]) for i in (2, 3, 4))
     block = [f'UTD-IMPROV-{turn}.avi; {letter}; A:{a}; V:{v}; D:{d} ; N:3.400000;']
     for i, (rater, choice, *values) in enumerate(lines):
-      a, v, d = (_told([x]) for x in values)
+      a, v, d = (_cell([x]) for x in values)
       block.append(f'{rater}; {choice}; {TEXTS[i % len(TEXTS)]}; A:{a}; V:{v}; D:{d}; N:NaN;')
     blocks.append('\n'.join(block))
   (folder / name).write_text('\n\n'.join(blocks) + '\n\n')
@@ -179,8 +179,8 @@ def ravdess_pack(folder: Path) -> Path:
   rows = ['index,file,emotion,intensity,statement,repetition,actor,gender,duration_s,n_frames']
   for i, (name, x) in enumerate(frames.items()):
     _, _, e, n, s, r, a = map(int, name.split('-'))
-    told = EMOTIONS[e - 1], ('normal', 'strong')[n - 1], ('kids', 'dogs')[s - 1], r, a, 'male' if a % 2 else 'female'
-    rows.append(','.join(map(str, (i, f'{name}.wav', *told, len(x) / 100, len(x)))))
+    fields = EMOTIONS[e - 1], ('normal', 'strong')[n - 1], ('kids', 'dogs')[s - 1], r, a, 'male' if a % 2 else 'female'
+    rows.append(','.join(map(str, (i, f'{name}.wav', *fields, len(x) / 100, len(x)))))
   (folder / 'metadata.csv').write_text('\n'.join(rows) + '\n')
   return folder
 

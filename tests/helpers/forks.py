@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from tests.helpers.shared import ROOT
+
 PRELOAD = ['tests.helpers.small', 'affectjax.main', 'affectjax.engine.train', 'affectjax.systems.mtclar']
 
 
@@ -29,7 +31,8 @@ def _stop() -> None:
 def server(**environment: str) -> Iterator[Callable[..., multiprocessing.Process]]:
   """Yields `process(function, *arguments)`, not yet started; all share imports and this environment."""
   before = dict(os.environ)
-  os.environ.update(environment)
+  path = os.pathsep.join(filter(None, (str(ROOT), before.get('PYTHONPATH'))))  # wherever the tests are run from
+  os.environ.update({'PYTHONPATH': path, **environment})
   context = multiprocessing.get_context('forkserver')
   _stop()
   context.set_forkserver_preload(PRELOAD)

@@ -23,7 +23,7 @@ import numpy as np
 from affectjax.common.errors import UserError
 from affectjax.engine import train
 from affectjax.tables import cells
-from tests.helpers.shared import ROOT
+from tests.helpers.shared import ROOT, pack
 
 BATCHES = 3
 TWINS, REAL = (pathlib.Path(__file__).with_name(f'frozen_{kind}.json') for kind in ('twins', 'real'))
@@ -62,6 +62,8 @@ def configs(table: cells.Table) -> Iterator[tuple[str, dict[str, Any]]]:
       if 'with --data_dir' in str(error):  # a twin with other knobs
         continue
       raise
+    if run['twins'].get('crema_d', {}).get('votes') == 'real':
+      run['twins']['crema_d'] = {**run['twins']['crema_d'], 'pack': str(pack('cremad_votes'))}
     folds = table.folds(run)
     for fold in dict.fromkeys((folds[0], folds[-1])):
       yield f'{row}/{fold}', {**run, 'fold': fold, 'seed': 0}

@@ -88,10 +88,10 @@ def untrained(workdir: pathlib.Path, fusion: str = 'concat', **label) -> pathlib
   document = {'config': config, 'fingerprint': '0123456789', 'row': 'siamese', 'kind': 'synthetic', 'warm_start': None}
   (folder / 'config.json').write_text(json.dumps(document))
   np.savez(folder / 'predictions.npz', none=np.zeros(1))
-  found = _variables(fusion)
+  variables = _variables(fusion)
   scaling = {'mean': np.full(WIDTH, 0.5, np.float32), 'scale': np.full(WIDTH, 2.0, np.float32)}
-  extra = {'batch_stats': found['batch_stats'], 'input': scaling}
-  checkpoint.save_final(folder, types.SimpleNamespace(params=found['params'], extra=extra))
+  extra = {'batch_stats': variables['batch_stats'], 'input': scaling}
+  checkpoint.save_final(folder, types.SimpleNamespace(params=variables['params'], extra=extra))
   return folder
 
 

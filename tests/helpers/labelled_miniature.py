@@ -134,22 +134,22 @@ WORKERS = {  # file -> (worker, class, secondary classes, arousal, valence, domi
   ],
 }  # fmt: skip
 CLASSES = ('Angry', 'Sad', 'Happy', 'Surprise', 'Fear', 'Disgust', 'Contempt', 'Neutral')
-SIDES = ('Train', 'Development', 'Test1', 'Test2', 'Test3')
+SPLITS = ('Train', 'Development', 'Test1', 'Test2', 'Test3')
 
 
 def podcast_rows() -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
   """The rows of both tables: SEGMENT, and file, worker, class, secondary classes, arousal, valence, dominance."""
   rng = np.random.default_rng(1)
   segments = list(CONSENSUS)
-  rows = [(file, *row) for file, found in WORKERS.items() for row in found]
+  rows = [(file, *row) for file, workers in WORKERS.items() for row in workers]
   for i in range(10):
     file, n = f'MSP-PODCAST_01{i:02d}_0001.wav', int(rng.integers(5, 8))
     classes, marks = rng.integers(0, 8, n), rng.integers(1, 8, (n, 3))
     counts = np.bincount(classes, minlength=8)
     code = 'ASHUFDCN'[int(counts.argmax())] if (counts == counts.max()).sum() == 1 else 'X'
-    side = SIDES[i % 5]
+    split = SPLITS[i % 5]
     means = map(repr, marks.mean(0).tolist())
-    segments.append((file, code, *means, str(200 + i % 5), 'Female' if i % 2 else 'Male', side))
+    segments.append((file, code, *means, str(200 + i % 5), 'Female' if i % 2 else 'Male', split))
     for w, (c, mark) in enumerate(zip(classes, marks.tolist(), strict=True)):
       rows.append((file, f'WORKER{w:08d}', CLASSES[c], CLASSES[c], *map(str, mark)))
   return segments, rows
@@ -168,8 +168,8 @@ def msp_podcast(folder: Path, form: str = 'columns', modalities: Sequence[str] =
   labels.mkdir(parents=True)
   columns = ('EmoClass_Major', 'EmoClass_Second', 'EmoAct', 'EmoVal', 'EmoDom')
   if form == 'json':
-    told = {file: dict(zip(SEGMENT[1:], cells, strict=True)) for file, *cells in segments}
-    (labels / 'labels_consensus.json').write_text(json.dumps(told, indent=1))
+    released = {file: dict(zip(SEGMENT[1:], cells, strict=True)) for file, *cells in segments}
+    (labels / 'labels_consensus.json').write_text(json.dumps(released, indent=1))
     by: dict[str, dict] = {}
     for file, worker, *cells in rows:
       by.setdefault(file, {})[worker] = dict(zip(columns, cells, strict=True))

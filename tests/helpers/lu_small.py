@@ -3,6 +3,7 @@
 python -m tests.helpers.lu_small FOLDER takes two steps of the full size there: more memory than tests' processes have.
 """
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -10,9 +11,11 @@ import pathlib
 import sys
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from affectjax.engine import train
+from affectjax.systems.label_uncertainty.series import Recording
 from affectjax.tables import cells
 from tests.helpers.shared import ROOT
 
@@ -42,6 +45,25 @@ def config(row: str = 't_lu', table: str = 'within', seed: int = 0, **changes) -
   run = cells.Table(experiment(table), 'label_uncertainty.py', None).row(row)
   run = {**run, 'twins': {**experiment(table)['run']['twins']}}
   return {**cells.merge(cells.merge(run, FEW, 'tests'), changes, 'tests'), 'fold': 'all', 'seed': seed}
+
+
+def recording(frames=50, raters=4, rate=5.0, name='a', group=None, **changes) -> Recording:
+  """Three features and two attributes that `raters` marked in every frame, all drawn at random."""
+  rng = np.random.default_rng(frames)
+  ratings = rng.uniform(-1, 1, (frames, raters, 2)).astype(np.float32)
+  x = rng.normal(size=(frames, 3)).astype(np.float32)
+  return dataclasses.replace(Recording(name, group or name, rate, x, np.ones(frames, bool), ratings, None), **changes)
+
+
+def outputs(shift=0, scale=1.0, offset=0.0, noise=0.0, frames=120, items=3) -> dict[str, np.ndarray]:
+  """Predictions of smooth arousal that are late by `shift` frames, scaled, off and noisy, in windows of 40 frames."""
+  rng = np.random.default_rng(3)
+  truth = np.cumsum(rng.normal(0, 0.05, (items, frames)), 1)
+  hat = np.roll(truth, shift, 1) * scale + offset + rng.normal(0, noise, truth.shape)
+  time = np.tile(np.arange(frames) / 5.0, (items, 1))
+  cut = lambda x: x.reshape(-1, 40).astype(np.float32)
+  item = np.repeat([f'r{i}' for i in range(items)], frames // 40)
+  return {'arousal': cut(truth), 'arousal_hat': cut(hat), 'time_s': cut(time), 'item': item, 'group': item}
 
 
 def take_full_size_steps(folder: pathlib.Path) -> None:

@@ -68,8 +68,8 @@ def write(path: Path, root: str, entries: dict[str, tuple[np.ndarray, np.ndarray
       group = file.create_group(f'{root}/data/{key}')
       group.create_dataset('intervals', data=intervals)
       group.create_dataset('features', data=features)
-    told = file.create_group(f'{root}/metadata')
-    told.create_dataset('root name', (1,), dtype=h5py.string_dtype())[0] = json.dumps(root)
+    metadata = file.create_group(f'{root}/metadata')
+    metadata.create_dataset('root name', (1,), dtype=h5py.string_dtype())[0] = json.dumps(root)
 
 
 def folds(path: Path) -> None:
@@ -80,10 +80,10 @@ def folds(path: Path) -> None:
 
 def sequences(source: Path, words: str = 'glove_vectors', seed: int = 0) -> Path:
   """The .csd files and the folds."""
-  found = content(seed)
-  write(source / COVAREP, 'COVAREP', found['COVAREP'])
-  write(source / LABELS, 'All Labels', found['All Labels'])
-  write(source / (WORDS if words == 'glove_vectors' else RAW), words, found[words])
+  data = content(seed)
+  write(source / COVAREP, 'COVAREP', data['COVAREP'])
+  write(source / LABELS, 'All Labels', data['All Labels'])
+  write(source / (WORDS if words == 'glove_vectors' else RAW), words, data[words])
   write(source / 'visual/CMU_MOSEI_VisualFacet42.csd', 'FACET 4.2', {'81406': (np.zeros((1, 2)), np.zeros((1, 35)))})
   folds(source / STD_FOLDS)
   return source
@@ -91,32 +91,32 @@ def sequences(source: Path, words: str = 'glove_vectors', seed: int = 0) -> Path
 
 def given(source: Path) -> Path:
   """What the SDK has aligned: entries video[k], rows of zeros where words had no frames."""
-  found = content()
-  audio, told = {}, {}
-  for video, (intervals, features) in found['All Labels'].items():
+  data = content()
+  audio, labels = {}, {}
+  for video, (intervals, features) in data['All Labels'].items():
     for k, interval in enumerate(intervals):
       rng = np.random.default_rng(k)
       x = rng.normal(size=(3 + k, 74))
       x[1] = 0
       audio[f'{video}[{k}]'] = np.sort(rng.uniform(*interval, (3 + k, 2)), 1), x
-      told[f'{video}[{k}]'] = interval[None], features[k][None]
+      labels[f'{video}[{k}]'] = interval[None], features[k][None]
   del audio['81406[3]']
   write(source / 'COVAREP.csd', 'COVAREP', audio)
-  write(source / 'All Labels.csd', 'All Labels', told)
+  write(source / 'All Labels.csd', 'All Labels', labels)
   folds(source / STD_FOLDS)
   return source
 
 
 def dataset(ids: str = 'mmsa', rows: int = 6) -> dict[str, dict]:
   """Tensors by split; ids as of MMSA (k the row of the labels, or 'time': the place in time), or of MulT."""
-  found = content()['All Labels']
+  labelled = content()['All Labels']
   out = {}
   for split, videos in FOLDS.items():
     names, audio, sentiment = [], [], []
     for video in videos:
-      if video not in found:
+      if video not in labelled:
         continue
-      intervals, values = found[video]
+      intervals, values = labelled[video]
       place = np.argsort(np.argsort(intervals[:, 0]))
       for k in range(len(values)):
         rng = np.random.default_rng((VIDEOS.index(video), k))
@@ -126,8 +126,8 @@ def dataset(ids: str = 'mmsa', rows: int = 6) -> dict[str, dict]:
           x[-2] = 0  # a word without frames
         audio.append(x)
         sentiment.append(values[k, 0])
-        told = {'mmsa': f'{video}$_${k}', 'time': f'{video}$_${place[k]}', 'sdk': f'{video}[{k}]'}
-        names.append(told.get(ids, [video.encode(), *(str(round(t, 3)).encode() for t in intervals[k])]))
+        forms = {'mmsa': f'{video}$_${k}', 'time': f'{video}$_${place[k]}', 'sdk': f'{video}[{k}]'}
+        names.append(forms.get(ids, [video.encode(), *(str(round(t, 3)).encode() for t in intervals[k])]))
     shape = (len(names), 1, 1) if ids == 'mult' else len(names)
     out[split] = {
       'id': np.array(names) if ids == 'mult' else names, 'audio': np.array(audio, np.float32),

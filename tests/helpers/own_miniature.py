@@ -87,16 +87,16 @@ def shares(name: str) -> tuple[float, float]:
 def emodb_pack(folder: Path) -> Path:
   """Emo-DB as the pack has it."""
   folder.mkdir(parents=True)
-  found = {name: frames(name, width=5).astype(np.float16) for name in RECORDINGS}
-  offsets = np.cumsum([0, *map(len, found.values())])
-  files, columns = np.array([f'{name}.wav' for name in found]), np.array([f'd{i}' for i in range(5)])
-  np.savez(folder / 'egemaps_lld_10ms.npz', lld=np.concatenate([*found.values()]), offsets=offsets, files=files,
+  recordings = {name: frames(name, width=5).astype(np.float16) for name in RECORDINGS}
+  offsets = np.cumsum([0, *map(len, recordings.values())])
+  files, columns = np.array([f'{name}.wav' for name in recordings]), np.array([f'd{i}' for i in range(5)])
+  np.savez(folder / 'egemaps_lld_10ms.npz', lld=np.concatenate([*recordings.values()]), offsets=offsets, files=files,
            lld_names=columns)  # fmt: skip
   rows = ['index,file,speaker,gender,age,sentence,emotion,recognised_pct,natural_pct,duration_s,n_frames']
-  for i, (name, x) in enumerate(found.items()):
+  for i, (name, x) in enumerate(recordings.items()):
     gender, age = adapter.SPEAKERS[name[:2]]
-    told = int(name[:2]), gender, age, name[2:5], adapter.LETTERS[name[5]], *shares(name)
-    rows.append(','.join(map(str, (i, f'{name}.wav', *told, len(x) / 100, len(x)))))
+    fields = int(name[:2]), gender, age, name[2:5], adapter.LETTERS[name[5]], *shares(name)
+    rows.append(','.join(map(str, (i, f'{name}.wav', *fields, len(x) / 100, len(x)))))
   (folder / 'metadata.csv').write_text('\n'.join(rows) + '\n')
   return folder
 

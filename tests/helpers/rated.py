@@ -136,6 +136,8 @@ def msp_conversation(folder: Path, kind: str = 'both', doubled: bool = False) ->
 # CEAP-360VR
 
 
+LUMINANCE = 'CEAP-360VR/1_Stimuli/CEAP_VideoInfo_Luminance.json'
+OLD_LUMINANCE = 'ML_Analysis/Pre_VideoInfo_luminance.json'
 RATES = {v: 25 if v == 'V1' else 30 for v in VIDEOS}
 
 
@@ -174,8 +176,10 @@ def ceap_pack(folder: Path, **changes) -> Path:
   return folder
 
 
-def ceap_clone(folder: Path, arrays=None, sam=None, rates=None, people: Sequence[str] = PARTICIPANTS) -> Path:
-  """CEAP-360VR as a clone of its repository, from the arrays of the pack."""
+def ceap_clone(
+  folder: Path, arrays=None, sam=None, rates=None, people: Sequence[str] = PARTICIPANTS, luminance: str = LUMINANCE
+) -> Path:
+  """CEAP-360VR as a clone of its repository, from the arrays of the pack; `luminance` is where that file lies."""
   arrays = dict(ceap_arrays() if arrays is None else arrays)
   rates = RATES if rates is None else rates
   sam = {(p, v): x for p, v, *x in (ceap_sam() if sam is None else sam)}
@@ -183,7 +187,7 @@ def ceap_clone(folder: Path, arrays=None, sam=None, rates=None, people: Sequence
   _json(root / '1_Stimuli' / 'VideoInfo.json',
         {'VideoInfo': [{'VideoID': v, 'FrameRate': r} for v, r in {'V0': 30, **rates}.items()]})  # fmt: skip
   light = [{'VideoID': v, 'V': arrays[f'{v}_luminance'].tolist()} for v in VIDEOS]
-  _json(folder / 'ML_Analysis' / 'Pre_VideoInfo_luminance.json', {'Video_InfoData': light})
+  _json(folder / luminance, {'Video_InfoData': light})
   for p in people:
     i = PARTICIPANTS.index(p)
     rated, heads, fixed = [], [], []

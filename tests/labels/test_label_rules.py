@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from affectjax.common.errors import UserError
 from affectjax.labels import label_rules
+from tests.helpers.refusals import refused
 
 SOURCE = ('neutral', 'happy', 'angry', 'sad', 'excited', 'other')
 NAMES = ('neutral', 'happy', 'angry', 'sad')
@@ -15,12 +15,6 @@ VOTES = np.array([
   [3, 0, 0, 0, 0, 0], [0, 1, 0, 0, 2, 0], [1, 0, 0, 1, 0, 1], [0, 0, 2, 0, 0, 1], [0, 0, 0, 0, 0, 3],
   [0, 0, 0, 0, 0, 0], [0, 2, 0, 0, 0, 2], [0, 0, 0, 1, 0, 0],
 ])  # fmt: skip
-
-
-def refused(message, act):
-  with pytest.raises(UserError, match=message) as error:
-    act()
-  assert '\n' not in str(error.value)
 
 
 def test_classes_are_merged_and_the_rest_counted():

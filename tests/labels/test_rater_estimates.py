@@ -74,9 +74,9 @@ def test_alpha_of_counts_that_cannot_be_told_or_is_asked_wrongly():
   votes = np.array([[3, 0], [2, 0]])
   assert np.isnan(raters.krippendorff_alpha_of_counts(votes, 'nominal'))
   assert np.isnan(raters.krippendorff_alpha_of_counts(np.eye(2), 'nominal'))
-  for level, values, told in (('ratio', None, 'interval, nominal, ordinal'), ('interval', None, 'are missing'),
+  for level, values, message in (('ratio', None, 'interval, nominal, ordinal'), ('interval', None, 'are missing'),
                               ('nominal', [1, 2], 'are given')):  # fmt: skip
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
       raters.krippendorff_alpha_of_counts(votes, level, values)
 
 
@@ -99,11 +99,11 @@ def test_ewe_agrees_with_numpy_and_scipy(seed, against):
   weights = []
   for r in range(x.shape[1]):
     mean = np.ma.mean(np.ma.masked_invalid(x if against == 'all' else np.delete(x, r, 1)), 1).filled(np.nan)
-    there = ~np.isnan(x[:, r]) & ~np.isnan(mean)
-    weights.append(max(scipy.stats.pearsonr(x[there, r], mean[there]).statistic, 0))
+    rated = ~np.isnan(x[:, r]) & ~np.isnan(mean)
+    weights.append(max(scipy.stats.pearsonr(x[rated, r], mean[rated]).statistic, 0))
   np.testing.assert_allclose(raters.evaluator_weights(x, against), weights, atol=1e-12)
-  found = np.ma.average(np.ma.masked_invalid(x), axis=1, weights=np.broadcast_to(weights, x.shape))
-  np.testing.assert_allclose(raters.evaluator_weighted(x, against), found.filled(np.nan), atol=1e-12)
+  averages = np.ma.average(np.ma.masked_invalid(x), axis=1, weights=np.broadcast_to(weights, x.shape))
+  np.testing.assert_allclose(raters.evaluator_weighted(x, against), averages.filled(np.nan), atol=1e-12)
   if against == 'others':
     assert weights[-1] == 0  # who rates the wrong way round does not count
 
@@ -113,8 +113,8 @@ def test_ewe_that_cannot_be_told():
   x[3] = np.nan
   x[4, :-1] = np.nan  # only the one with weight 0
   x[4, -1] = 1.0
-  told = raters.evaluator_weighted(x, 'others')
-  assert np.isnan(told[[3, 4]]).all() and np.isfinite(np.delete(told, [3, 4])).all()
+  estimates = raters.evaluator_weighted(x, 'others')
+  assert np.isnan(estimates[[3, 4]]).all() and np.isfinite(np.delete(estimates, [3, 4])).all()
   constant = np.c_[x[:, 0], x[:, 0], np.full(len(x), 0.5)]
   np.testing.assert_allclose(raters.evaluator_weights(constant), [1, 1, 0], atol=1e-12)
   assert raters.evaluator_weights(x[:2]).tolist() == [0] * 6  # fewer than three examples
@@ -138,8 +138,8 @@ def test_t_fit_agrees_with_scipy(seed):
     nu = len(x) if df is None else df
     _, m, s = scipy.stats.t.fit(x, fdf=nu, loc=np.median(x), scale=x.std(), optimizer=tight)
     assert (location, scale) == (pytest.approx(m, abs=1e-6 * s), pytest.approx(s, rel=1e-6))
-    told = scipy.stats.t.logpdf(x, nu, m, s).sum()
-    assert scipy.stats.t.logpdf(x, nu, location, scale).sum() >= told - 1e-12 * abs(told) - 1e-12
+    likelihood = scipy.stats.t.logpdf(x, nu, m, s).sum()
+    assert scipy.stats.t.logpdf(x, nu, location, scale).sum() >= likelihood - 1e-12 * abs(likelihood) - 1e-12
     r = (x - location) / scale  # both derivatives of the likelihood are 0
     assert ((nu + 1) * r / (nu + r**2)).sum() == pytest.approx(0, abs=1e-11)
     assert ((nu + 1) * r**2 / (nu + r**2)).sum() == pytest.approx(len(x), abs=1e-11)

@@ -74,13 +74,13 @@ def test_agreement_that_cannot_be_told_is_nan():
 
 def pairwise(x):
   """The mean pairwise correlation by numpy.corrcoef."""
-  found = []
+  correlations = []
   for i in range(x.shape[1]):
     for j in range(i):
       both = x[~np.isnan(x[:, [i, j]]).any(1)][:, [i, j]]
       if len(both) >= 3 and both.std(0).min() > 1e-9:
-        found.append(np.corrcoef(both.T)[0, 1])
-  return np.mean(found) if found else np.nan
+        correlations.append(np.corrcoef(both.T)[0, 1])
+  return np.mean(correlations) if correlations else np.nan
 
 
 @pytest.mark.parametrize('seed', range(12))
@@ -122,10 +122,10 @@ def test_spread_and_count():
   given[~mask] = 1e30
   masked = np.where(mask, given, np.nan)
   for t, a in np.ndindex(7, 2):
-    there = masked[t, :, a][mask[t, :, a]]
-    wanted = there.std(ddof=1) if len(there) > 1 else np.nan
+    kept = masked[t, :, a][mask[t, :, a]]
+    wanted = kept.std(ddof=1) if len(kept) > 1 else np.nan
     assert raters.spread(given, mask)[t, a] == pytest.approx(wanted, abs=1e-14, nan_ok=True)
-    assert raters.count(given, mask)[t, a] == len(there)
+    assert raters.count(given, mask)[t, a] == len(kept)
   np.testing.assert_array_equal(raters.spread(masked, mask), raters.spread(given, mask))
   np.testing.assert_array_equal(
     raters.spread(masked.swapaxes(1, 2), mask.swapaxes(1, 2), -1), raters.spread(given, mask)

@@ -1,7 +1,7 @@
 """The conformer block: parity with a plain float64 one, its shifts and convolution by hand, padding invisible.
 
 Inputs of masked frames are finite here: the block multiplies them by zero. Infinities and NaN there are dealt with by
-the network, which puts zeros in their place (tests/systems/vavl/test_vavl_network.py).
+the network, which puts zeros in their place (tests/systems/vavl/test_network.py).
 """
 
 import functools

@@ -11,30 +11,13 @@ import pytest
 from affectjax.common.errors import UserError
 from affectjax.engine import train
 from affectjax.tables import cells, records
+from tests.helpers.refusals import refused
 from tests.helpers.shared import ROOT
-
-RUN = dict(
-  system='mtclar', stage='label', corpora=('afew_va',), per_fold=True, warm_start='', seed=0, fold='0', steps=10,
-  twins=dict(afew_va=dict(clips=10), affectnet=dict(train=400)), optim=dict(lr=0.1, clip=0.0), label=dict(k=20),
-)  # fmt: skip
-
-
-def table(rows, given=(), data_dir=None, **more) -> cells.Table:
-  config = dict(
-    title='A table', table='main', run=RUN, rows=rows, order=tuple(rows), on_twins={}, seeds=(0,), folds=('0', '1'),
-    metrics=('acc.x',), baselines={}, published=(), claims=(), notes=(),
-  )  # fmt: skip
-  return cells.Table({**config, **more}, 'table.py', data_dir, frozenset(given))
+from tests.helpers.table_small import RUN, table
 
 
 def names(planned) -> list[tuple]:
   return [(c.row, c.fold, c.seed) for c in planned]
-
-
-def refused(message, act):
-  with pytest.raises(UserError, match=message) as error:
-    act()
-  assert '\n' not in str(error.value)
 
 
 def test_a_row_is_the_base_and_what_it_names():

@@ -9,7 +9,7 @@ from affectjax.common.errors import UserError
 from affectjax.tables import bootstrap, figures
 from affectjax.tables.plots import _run, band, calibration, curve
 from affectjax.tables.summary import summarise
-from tests.tables.test_render import build, rated
+from tests.helpers.workdirs import build, drawn, rated, words
 
 pytest.importorskip('matplotlib')
 
@@ -39,17 +39,6 @@ def arrays(row, fold, seed):
 def run(path, rows=('base', 'good', 't', 'plain', 'late'), also=(KL,), **options):
   workdir = build(path, rows, arrays=options.pop('arrays', arrays), **{'metrics': [KL], **options})
   return _run.Run(workdir, summarise(workdir, also))
-
-
-def drawn(workdir):
-  return sorted(p.name for p in (workdir / 'figures').iterdir())
-
-
-def words(figure):
-  """Everything that a figure says."""
-  from matplotlib.text import Text
-
-  return '\n'.join(t.get_text() for t in figure.findobj(Text))
 
 
 def test_a_recordings_windows_are_joined_in_order_of_time(tmp_path):

@@ -7,7 +7,9 @@ from affectjax import metrics
 from affectjax.common.errors import UserError
 from affectjax.tables import cells as cells_lib
 from affectjax.tables import flags, render
-from tests.tables.test_render import build, cells, rows_of, section
+from tests.helpers.refusals import refused
+from tests.helpers.table_small import table
+from tests.helpers.workdirs import build, cells, rows_of, section
 
 ACC, R = 'acc4.intensity', ('pcc.pooled.happy', 'pcc.pooled.sad')
 ROWS = ('constant', 'ssl', 'scratch', 'other', 'absent')
@@ -149,8 +151,6 @@ def test_two_flags_of_one_name_are_refused():
 
 
 def test_flags_are_told_checked_before_anything_runs_and_change_no_fingerprint():
-  from tests.tables.test_cells import refused, table
-
   one = (dict(COLLAPSED, when=(dict(metric=ACC, near='a', within=0.002),)),)
   marked, plain = table({'a': {}, 'b': {}}, flags=one), table({'a': {}, 'b': {}})
   told = cells_lib.definition(marked, cells_lib.plan(marked))

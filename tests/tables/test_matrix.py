@@ -11,8 +11,7 @@ from affectjax.tables import bootstrap, figures, matrix, render
 from affectjax.tables.plots import _run, sweep
 from affectjax.tables.plots import matrix as heat
 from affectjax.tables.summary import summarise
-from tests.tables.test_figures import drawn, words
-from tests.tables.test_render import build, cells, rows_of, section
+from tests.helpers.workdirs import build, cells, drawn, rows_of, section, words
 
 F1 = 'f1.macro.emotion'
 DROPS = (0, 10, 40)

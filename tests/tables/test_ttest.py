@@ -8,7 +8,7 @@ import scipy.stats
 
 from affectjax import metrics
 from affectjax.tables import bootstrap, render, ttest
-from tests.tables.test_render import CCC, RMSE, build, cells, predictions, rows_of, section
+from tests.helpers.workdirs import CCC, RMSE, build, cells, predictions, rows_of, section
 
 FOLDS = ('0', '1', '2', '3')
 HEAD = 't-test over folds, p (unpaired / paired)'

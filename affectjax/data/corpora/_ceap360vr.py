@@ -15,7 +15,8 @@ from affectjax.data import traces
 PARTICIPANTS = tuple(f'P{i}' for i in range(1, 33))
 VIDEOS = tuple(f'V{i}' for i in range(1, 9))
 HEAD_RATE = 5.0
-_LUMINANCE = 'ML_Analysis/Pre_VideoInfo_luminance.json'
+# The brightness of the videos, from the folder CEAP-360VR: where it lies today, and in clones from before it moved
+_LUMINANCE = ('1_Stimuli/CEAP_VideoInfo_Luminance.json', '../ML_Analysis/Pre_VideoInfo_luminance.json')
 _FILES = {
   'annotation': '3_AnnotationData/Frame/{}_Annotation_FrameData.json',
   'head': '4_BehaviorData/HM_ScanPath/{}_Behavior_HeadScanPathData.json',
@@ -26,7 +27,7 @@ _FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-  """One video; float32 as in the source.
+  """One video of T frames, seen by P participants; float32 as in the source.
 
   Attributes:
     rate: frames per second.
@@ -82,7 +83,7 @@ def _check_head(where: str, head: np.ndarray, frames: int, rate: float) -> None:
 
 
 def read_pack(source: Path, people: Sequence[str]) -> tuple[dict[str, Video], list[Path]]:
-  """Videos by name, and the files they come from."""
+  """Videos by name with the participants `people` as P, and the files they come from, of the stacked form."""
   path, sam_path, info = source / 'ceap360vr.npz', source / 'sam_ratings.csv', source / 'videos.csv'
   keys = ('time_s', 'valence', 'arousal', 'luminance', 'head_pitch_yaw_5hz', 'fixation_pitch_yaw')
   arrays = feature_files.load_npz(path)
@@ -97,10 +98,10 @@ def read_pack(source: Path, people: Sequence[str]) -> tuple[dict[str, Video], li
   out = {}
   for v in VIDEOS:
     where, of = f'{path}: {v}', {key: arrays[f'{v}_{key}'] for key in keys}
-    time, frames, people_there = of['time_s'], len(of['time_s']), len(PARTICIPANTS)
-    wanted = {'time_s': (frames,), 'valence': (people_there, frames), 'arousal': (people_there, frames),
-              'luminance': (frames,), 'head_pitch_yaw_5hz': (people_there, *of['head_pitch_yaw_5hz'].shape[1:2], 2),
-              'fixation_pitch_yaw': (people_there, frames, 2)}  # fmt: skip
+    time, frames, everybody = of['time_s'], len(of['time_s']), len(PARTICIPANTS)
+    wanted = {'time_s': (frames,), 'valence': (everybody, frames), 'arousal': (everybody, frames),
+              'luminance': (frames,), 'head_pitch_yaw_5hz': (everybody, *of['head_pitch_yaw_5hz'].shape[1:2], 2),
+              'fixation_pitch_yaw': (everybody, frames, 2)}  # fmt: skip
     for key, shape in wanted.items():
       if of[key].shape != shape or of[key].dtype.kind != 'f' or not frames:
         raise UserError(f'{where}_{key} is {of[key].dtype} {list(of[key].shape)}, expected floats {list(shape)}')
@@ -130,7 +131,7 @@ def _rates(path: Path, rows: Iterable[Sequence[Any]]) -> dict[str, float]:
     if not traces.is_number(str(rate)) or not 0 < float(rate) < 1000:
       raise UserError(f'{path}: {name}: frame rate {rate!r}, expected frames per second')
     if name in out:
-      raise UserError(f'{path}: {name} stands there twice')
+      raise UserError(f'{path}: {name} appears twice')
     out[name] = float(rate)
   for v in VIDEOS:
     _one(path, out, v)
@@ -146,38 +147,38 @@ def _sam(path: Path, rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], np.
       if isinstance(x, bool) or not traces.is_number(str(x)) or not 1 <= float(x) <= 9:
         raise UserError(f'{where}: rating {x!r}, expected a number in 1 to 9')
     if (person, video) in out:
-      raise UserError(f'{where} stands there twice')
+      raise UserError(f'{where} appears twice')
     out[person, video] = np.array(values, np.float32)
   return out
 
 
-def _one(path: Path, found: Mapping[Any, Any], key: Any) -> Any:
-  if key not in found:
+def _one(path: Path, rows: Mapping[Any, Any], key: Any) -> Any:
+  if key not in rows:
     name = key if isinstance(key, str) else ', '.join(key)
     raise UserError(f'{path}: nothing of {name}; expected V1 to V8 of every participant')
-  return found[key]
+  return rows[key]
 
 
 # The clone
 
 
 def read_clone(source: Path, people: Sequence[str]) -> tuple[dict[str, Video], list[Path]]:
-  """As `read_pack`."""
+  """As `read_pack`, of a clone of the repository or of its folder CEAP-360VR."""
   root = source / 'CEAP-360VR' if (source / 'CEAP-360VR').is_dir() else source
   if not (root / '3_AnnotationData').is_dir():
     raise UserError(
       f'{source}: no CEAP-360VR here; expected ceap360vr.npz, or a clone with CEAP-360VR/3_AnnotationData'
     )
   info = root / '1_Stimuli' / 'VideoInfo.json'
-  light = root.resolve().parent / _LUMINANCE
+  light = luminance_path(root)
   rates = _rates(info, ((b['VideoID'], b.get('FrameRate')) for b in _blocks(info, _load_json(info), 'VideoInfo')))
   shown = {b['VideoID']: b for b in _blocks(light, _load_json(light), 'Video_InfoData')}
   luminance = {v: _luminance(light, v, _one(light, shown, v)) for v in VIDEOS}
-  found = [_person(root, p, rates, {v: len(x) for v, x in luminance.items()}) for p in people]
+  recordings = [_person(root, p, rates, {v: len(x) for v, x in luminance.items()}) for p in people]
   files = [info, light, *(root / f.format(p) for f in _FILES.values() for p in people)]
   out = {}
   for v in VIDEOS:
-    ratings, head, fixating, sam = zip(*(f[v] for f in found), strict=True)
+    ratings, head, fixating, sam = zip(*(r[v] for r in recordings), strict=True)
     for p, x in zip(people, head, strict=True):
       if len(x) != len(head[0]):
         raise UserError(
@@ -185,6 +186,12 @@ def read_clone(source: Path, people: Sequence[str]) -> tuple[dict[str, Video], l
         )
     out[v] = Video(rates[v], np.stack(ratings), np.stack(sam), luminance[v], np.stack(head), np.stack(fixating))
   return out, files
+
+
+def luminance_path(root: Path) -> Path:
+  """The file with the brightness of the videos, of the folder CEAP-360VR of a clone; today's place comes first."""
+  paths = [(root.resolve() / name).resolve() for name in _LUMINANCE]
+  return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _luminance(path: Path, video: str, block: Mapping[str, Any]) -> np.ndarray:
@@ -219,7 +226,7 @@ def _person(root: Path, person: str, rates: Mapping[str, float], frames: Mapping
 def _clone_ratings(where: str, block: Mapping[str, Any], rate: float, frames: int) -> np.ndarray:
   rows = _list(where, block, 'TimeStamp_Valence_Arousal')
   if len(rows) != frames:
-    raise UserError(f'{where}: {len(rows)} frames rated, {_LUMINANCE} has {frames}; the file may be cut off')
+    raise UserError(f'{where}: {len(rows)} frames rated, the luminance has {frames}; the file may be cut off')
   _check_times(where, _numbers(where, rows, 'TimeStamp'), rate)
   x = [_numbers(where, rows, key, missing=True) for key in ('Valence', 'Arousal')]
   for values, key in zip(x, traces.ATTRIBUTES, strict=True):
@@ -277,7 +284,7 @@ def _videos(path: Path, person: str, top: str, inner: str) -> dict[str, Mapping[
   out: dict[str, Mapping[str, Any]] = {}
   for block in _blocks(path, people[0], inner):
     if block['VideoID'] in out:
-      raise UserError(f'{path}: video {block["VideoID"]!r} stands there twice')
+      raise UserError(f'{path}: video {block["VideoID"]!r} appears twice')
     out[block['VideoID']] = block
   for v in VIDEOS:
     _one(path, out, v)

@@ -9,7 +9,7 @@ Options that go with them:
   missing=error                  a clip that lacks one of its files is an error, or
   missing=absent                 that modality of it is absent: one frame of zeros, masked, `<modality>_present` False;
                                  a clip that lacks all of them is an error all the same
-  audio_hz=50, visual_hz=30      frames per second, as they are told in `rate_hz`; a corpus may know none by itself,
+  audio_hz=50, visual_hz=30      frames per second, `rate_hz` in the metadata; a corpus may know none by itself,
                                  as of embeddings that are pooled over time
 """
 
@@ -44,11 +44,12 @@ class Clips:
 
   @property
   def files(self) -> list[Path]:
-    """For the fingerprint of the source."""
+    """All feature files; a preparation that was interrupted goes on only if they are unchanged."""
     return [path for of in self.paths.values() for path in of.values()]
 
   @property
   def meta(self) -> dict[str, Any]:
+    """`modalities` (name -> width) and `rate_hz` (name -> frames per second), as a corpus's metadata has them."""
     return {'modalities': dict(self.widths), 'rate_hz': dict(self.rates)}
 
   def read(self, clip: str) -> dict[str, Any]:
@@ -121,20 +122,20 @@ def _chosen(root: Path, wanted: str | None, known: Sequence[str]) -> tuple[str, 
   for path in sorted(root.iterdir()):  # what has another name would go unread and unnoticed
     if not path.name.startswith('.') and path.name not in known:
       raise unknown(f'folder or file in {root}:', path.name, known)
-  found = tuple(name for name in known if (root / name).is_dir())
-  if not found:
+  present = tuple(name for name in known if (root / name).is_dir())
+  if not present:
     raise UserError(f'{root}: no folder {" or ".join(known)} in it; fill it, or give option modalities=none')
-  return found
+  return present
 
 
 def _files(folder: Path, clips: Collection[str], missing: str, elsewhere: Callable[[str], bool]) -> dict[str, Path]:
   """clip -> its file in one folder."""
-  found = {p.stem for p in folder.iterdir() if p.suffix in features.SUFFIXES and not p.name.startswith('.')}
+  stems = {p.stem for p in folder.iterdir() if p.suffix in features.SUFFIXES and not p.name.startswith('.')}
   known = set(clips)
-  strange = sorted(name for name in found - known if not elsewhere(name))
+  strange = sorted(name for name in stems - known if not elsewhere(name))
   if strange:
     raise UserError(f'{folder}: {strange[0]!r} is no clip of the corpus ({len(strange)} such files); '
                     'rename or remove them')  # fmt: skip
-  if not found & known:
+  if not stems & known:
     raise UserError(f'{folder}: no feature files; expected <clip>.npy, .npz or .csv')
-  return {clip: features.find(folder, clip) for clip in clips if missing == 'error' or clip in found}
+  return {clip: features.find(folder, clip) for clip in clips if missing == 'error' or clip in stems}

@@ -23,7 +23,7 @@ _KEY = re.compile(r'(?P<video>[^\[\]]+)(\[(?P<row>\d+)\])?')
 
 
 class Stream(NamedTuple):
-  """What there is of a video, in the order of time."""
+  """The frames of a whole video, in the order of time."""
 
   intervals: np.ndarray  # [N, 2] float64, s
   features: np.ndarray  # [N, D] float32
@@ -32,7 +32,7 @@ class Stream(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Sequence:
-  """One file.
+  """One .csd file: a computational sequence of features or labels by video or segment.
 
   Attributes:
     path: of it.
@@ -103,13 +103,13 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def find(source: Path) -> dict[str, Sequence]:
   """root -> the sequence, of all .csd files in a folder and below it."""
-  found: dict[str, Sequence] = {}
+  sequences: dict[str, Sequence] = {}
   for path in sorted(p for p in source.rglob('*.csd') if not p.name.startswith('.')):
     sequence = _scan(path)
-    if sequence.root in found:
-      raise UserError(f'{path}: holds {sequence.root!r} as {found[sequence.root].path} does; keep one')
-    found[sequence.root] = sequence
-  return found
+    if sequence.root in sequences:
+      raise UserError(f'{path}: holds {sequence.root!r} as {sequences[sequence.root].path} does; keep one')
+    sequences[sequence.root] = sequence
+  return sequences
 
 
 def _scan(path: Path) -> Sequence:
@@ -149,7 +149,7 @@ def in_time(sequence: Sequence, video: str, width: int | None = None) -> tuple[n
 
 
 def words(sequence: Sequence, video: str) -> np.ndarray:
-  """Intervals [N, 2] of the words of a video; silence, where it is told, is none, nor is what has no length."""
+  """Intervals [N, 2] of the words of a video; silence, where it is marked, is none, nor is what has no length."""
   intervals, features = in_time(sequence, video)
   spoken = intervals[:, 1] - intervals[:, 0] > EPSILON
   if features.dtype.kind in 'SOU':
@@ -173,7 +173,7 @@ def by_word(spans: np.ndarray, intervals: np.ndarray, features: np.ndarray, coll
     spans: [W, 2] of words.
     intervals, features: [N, 2] and [N, D] of frames, in the order of time.
     collapse: whether a word becomes the mean of its frames; otherwise it keeps them all, and a frame that two words
-      share is there twice.
+      share appears twice.
 
   Returns:
     A word without frames is one row of zeros that is not real.

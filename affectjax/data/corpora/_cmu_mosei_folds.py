@@ -14,8 +14,8 @@ FOLDS = ('train', 'valid', 'test')
 _PATTERNS = ('*std_folds*.py', 'folds.json', 'folds.csv')
 
 
-def there(source: Path) -> list[Path]:
-  """The files of folds in a folder."""
+def candidates(source: Path) -> list[Path]:
+  """The files in a folder that, by their names, may hold the folds."""
   return sorted(p for pattern in _PATTERNS for p in source.glob(pattern))
 
 
@@ -33,13 +33,13 @@ def read(source: Path, given: str | None, videos: Collection[str]) -> tuple[dict
   """
   if given == 'none':
     return {}, []
-  found = [Path(given)] if given is not None else there(source)
-  if len(found) != 1:
-    what = f'{found[0].name} and {found[1].name}; keep one' if found else (
+  paths = [Path(given)] if given is not None else candidates(source)
+  if len(paths) != 1:
+    what = f'{paths[0].name} and {paths[1].name}; keep one' if paths else (
       'no folds; expected cmu_mosei_std_folds.py of the SDK, folds.json or folds.csv; add it, or give option folds=none'
     )  # fmt: skip
     raise UserError(f'{source}: {what}')
-  path = found[0]
+  path = paths[0]
   readers = {'.py': _python, '.json': _json, '.csv': _csv, '.txt': _csv}
   if path.suffix not in readers:
     raise UserError(f'{path}: a file of folds is a .py of the SDK, a .json or a .csv')
@@ -57,21 +57,21 @@ def read(source: Path, given: str | None, videos: Collection[str]) -> tuple[dict
   return out, [path]
 
 
-def _lists(path: Path, found: dict[str, Any], wanted: dict[str, str]) -> dict[str, list[str]]:
-  """Fold -> its videos, of `found` by their names there; `wanted` is fold -> name."""
+def _lists(path: Path, lists: dict[str, Any], wanted: dict[str, str]) -> dict[str, list[str]]:
+  """Fold -> its videos, of `lists` by their names in the file; `wanted` is fold -> name."""
   for name in wanted.values():
-    value = found.get(name)
+    value = lists.get(name)
     if not isinstance(value, list) or not value or not all(isinstance(v, str) and v for v in value):
       what = 'missing' if value is None else 'not a list of ids'
       raise UserError(f'{path}: {name} is {what}; expected a list of videos, as text')
-  return {fold: found[name] for fold, name in wanted.items()}
+  return {fold: lists[name] for fold, name in wanted.items()}
 
 
 def _python(path: Path) -> dict[str, list[str]]:
   """Three lists that a Python file assigns; it is parsed, never run."""
   text = '\n'.join(features.read_lines(path))
   wanted = {fold: f'standard_{fold}_fold' for fold in FOLDS}
-  found = {}
+  lists = {}
   try:
     tree = ast.parse(text)
   except (SyntaxError, ValueError, RecursionError, MemoryError) as e:
@@ -80,25 +80,25 @@ def _python(path: Path) -> dict[str, list[str]]:
     names = [t.id for t in node.targets if isinstance(t, ast.Name)] if isinstance(node, ast.Assign) else []
     for name in set(names) & set(wanted.values()):
       try:
-        found[name] = ast.literal_eval(node.value)
+        lists[name] = ast.literal_eval(node.value)
       except (ValueError, TypeError, RecursionError, MemoryError) as e:
         raise UserError(f'{path}: line {node.lineno}: {name} is no list of plain text; expected ids of videos') from e
-  return _lists(path, found, wanted)
+  return _lists(path, lists, wanted)
 
 
 def _json(path: Path) -> dict[str, list[str]]:
   try:
-    found = json.loads('\n'.join(features.read_lines(path)))
+    lists = json.loads('\n'.join(features.read_lines(path)))
   except (ValueError, RecursionError) as e:
     raise UserError(f'{path}: cannot be read as JSON: {e}') from e
-  if not isinstance(found, dict):
+  if not isinstance(lists, dict):
     raise UserError(f'{path}: expected train, valid and test, each a list of videos')
-  for name in found:
+  for name in lists:
     if name not in NAMES:
       raise unknown(f'fold in {path}:', name, FOLDS)
-  if 'dev' in found and 'valid' in found:
+  if 'dev' in lists and 'valid' in lists:
     raise UserError(f'{path}: both valid and dev; keep one')
-  return _lists(path, found, {'train': 'train', 'valid': 'dev' if 'dev' in found else 'valid', 'test': 'test'})
+  return _lists(path, lists, {'train': 'train', 'valid': 'dev' if 'dev' in lists else 'valid', 'test': 'test'})
 
 
 def _csv(path: Path) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ _NAMED = re.compile(r'(?P<video>.+?)(?:\$_\$(?P<mmsa>\d+)|\[(?P<sdk>\d+)\])')
 
 
 class Tensors(NamedTuple):
-  """One split."""
+  """One split of the pickle: ids, features [N, T, D] and sentiments [N]."""
 
   ids: list[tuple[str, Any]]  # the video, and k, or (start, end) in s
   audio: np.ndarray  # [N, T, D]
@@ -30,30 +30,30 @@ def read(path: Path, width: int) -> list[Tensors]:
   Raises:
     UserError: the pickle holds something that could run, or lacks a part; other shapes; an id of no form known.
   """
-  found = restricted_pickle.load(path)
-  if not isinstance(found, dict):
-    raise UserError(f'{path}: a {type(found).__name__}, expected a dict of {", ".join(SPLITS)}')
-  missing = [s for s in SPLITS if not isinstance(found.get(s), dict)]
+  content = restricted_pickle.load(path)
+  if not isinstance(content, dict):
+    raise UserError(f'{path}: a {type(content).__name__}, expected a dict of {", ".join(SPLITS)}')
+  missing = [s for s in SPLITS if not isinstance(content.get(s), dict)]
   if missing:
-    there = ', '.join(map(str, found))[:80] or 'none'
-    raise UserError(f'{path}: no dict {missing[0]!r}; there is: {there}; expected {", ".join(SPLITS)}')
-  return [_split(f'{path}: {name}', path, found[name], width) for name in SPLITS]
+    keys = ', '.join(map(str, content))[:80] or 'none'
+    raise UserError(f'{path}: no dict {missing[0]!r}; there is: {keys}; expected {", ".join(SPLITS)}')
+  return [_split(f'{path}: {name}', path, content[name], width) for name in SPLITS]
 
 
-def _split(where: str, path: Path, found: Mapping[str, Any], width: int) -> Tensors:
-  named = 'regression_labels' if 'regression_labels' in found else 'labels'
+def _split(where: str, path: Path, content: Mapping[str, Any], width: int) -> Tensors:
+  named = 'regression_labels' if 'regression_labels' in content else 'labels'
   for key in ('id', 'audio', named):
-    if key not in found:
-      there = ', '.join(map(str, found))[:80] or 'none'
-      raise UserError(f'{where} has no {key!r}; there is: {there}; expected id, audio and regression_labels or labels')
-  audio, sentiment = np.asarray(found['audio']), np.asarray(found[named])
+    if key not in content:
+      keys = ', '.join(map(str, content))[:80] or 'none'
+      raise UserError(f'{where} has no {key!r}; there is: {keys}; expected id, audio and regression_labels or labels')
+  audio, sentiment = np.asarray(content['audio']), np.asarray(content[named])
   if audio.ndim != 3 or audio.shape[2] != width or audio.dtype.kind not in 'fiu':
     raise UserError(f'{where}: audio is {audio.dtype} {list(audio.shape)}, expected numbers [N, T, {width}]')
   n = len(audio)
   if sentiment.size != n or len(sentiment) != n or sentiment.dtype.kind not in 'fiu':
     raise UserError(f'{where}: {named} is {sentiment.dtype} {list(sentiment.shape)}, expected {n} sentiments, as there '
                     'are examples in audio')  # fmt: skip
-  ids = found['id']
+  ids = content['id']
   if isinstance(ids, (str, bytes)) or not hasattr(ids, '__len__') or len(ids) != n:
     count = len(ids) if hasattr(ids, '__len__') else type(ids).__name__
     raise UserError(f'{where}: id has {count} entries, audio {n}; expected the same')
@@ -64,9 +64,9 @@ def _text(x: Any) -> str:
   return x.decode('latin1') if isinstance(x, bytes) else str(x)
 
 
-def _id(where: str, i: int, found: Any) -> tuple[str, Any]:
+def _id(where: str, i: int, given: Any) -> tuple[str, Any]:
   parts = (
-    [_text(x) for x in found] if isinstance(found, (list, tuple, np.ndarray)) and np.ndim(found) else [_text(found)]
+    [_text(x) for x in given] if isinstance(given, (list, tuple, np.ndarray)) and np.ndim(given) else [_text(given)]
   )
   if len(parts) == 3:
     try:
@@ -77,7 +77,7 @@ def _id(where: str, i: int, found: Any) -> tuple[str, Any]:
       return parts[0], (start, end)
   named = _NAMED.fullmatch(parts[0]) if len(parts) == 1 else None
   if named is None:
-    raise UserError(f'{where}: id {i} is {str(found)[:60]!r}, expected video$_$k, video[k] or (video, start, end)')
+    raise UserError(f'{where}: id {i} is {str(given)[:60]!r}, expected video$_$k, video[k] or (video, start, end)')
   return named['video'], int(named['mmsa'] or named['sdk'])
 
 
@@ -107,18 +107,18 @@ def join(
     for video, of in of_video.items()
     for k, s in enumerate(sorted(of, key=lambda s: (s.start, s.end)))
   }
-  found, lost = min(
+  rows, lost = min(
     (_joined(tensors, segments, of_video, table) for table in (by_row, in_time)), key=lambda f: len(f[1])
   )
   if lost and not drop:
-    split, row, told = lost[0]
+    split, row, why = lost[0]
     video, k = tensors[split].ids[row]
-    raise UserError(f'{path}: {SPLITS[split]}: id {row} ({video!r}, {k}) {told} ({len(lost)} of '
+    raise UserError(f'{path}: {SPLITS[split]}: id {row} ({video!r}, {k}) {why} ({len(lost)} of '
                     f'{sum(len(t.ids) for t in tensors)} rows); give the labels of the same release, or option '
                     'mismatch=drop')  # fmt: skip
   counted['mismatched'] += len(lost)
   out: dict[str, tuple[int, int]] = {}
-  for split, row, name in found:
+  for split, row, name in rows:
     if name in out:
       first, at = out[name]
       raise UserError(f'{path}: {SPLITS[split]}: id {row} is {name!r}, as is id {at} of {SPLITS[first]}; '
@@ -133,7 +133,7 @@ def _joined(
   tensors: Sequence[Tensors], segments: Mapping[str, Any], of_video: Mapping[str, list], table: Mapping[str, str]
 ) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]]]:
   """(split, row, id of the segment) of rows with a label, and (split, row, why) of those without."""
-  found, lost = [], []
+  rows, lost = [], []
   for split, of in enumerate(tensors):
     for row, ((video, k), sentiment) in enumerate(zip(of.ids, of.sentiment, strict=True)):
       if isinstance(k, tuple):
@@ -143,11 +143,11 @@ def _joined(
       if len(near) != 1:
         lost.append((split, row, 'has no label' if not near else f'has {len(near)} labels'))
       elif not abs(segments[near[0]].labels[0] - sentiment) < SAME:
-        told = f'has sentiment {sentiment:g}, its label {near[0]!r} {segments[near[0]].labels[0]:g}'
-        lost.append((split, row, told))
+        why = f'has sentiment {sentiment:g}, its label {near[0]!r} {segments[near[0]].labels[0]:g}'
+        lost.append((split, row, why))
       else:
-        found.append((split, row, near[0]))
-  return found, lost
+        rows.append((split, row, near[0]))
+  return rows, lost
 
 
 def unpadded(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

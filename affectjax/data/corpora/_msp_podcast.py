@@ -1,7 +1,6 @@
 """The label files of MSP-Podcast, see `msp_podcast`: what the release says of segments, and what each worker said."""
 
 import collections
-import csv
 import dataclasses
 import functools
 import json
@@ -22,7 +21,7 @@ EMOTIONS = (
 OTHER = EMOTIONS.index('other')
 CODES = 'ASHUFDCNO'  # of EMOTIONS; X is for no agreement
 WORDS = ('Angry', 'Sad', 'Happy', 'Surprise', 'Fear', 'Disgust', 'Contempt', 'Neutral', 'Other')  # of a worker
-SIDES = ('Train', 'Development', 'Test1', 'Test2', 'Test3')
+SPLITS = ('Train', 'Development', 'Test1', 'Test2', 'Test3')
 GENDERS = ('Female', 'Male', 'Unknown')
 MARKS = ('EmoVal', 'EmoAct', 'EmoDom')  # of ATTRIBUTES
 SEGMENT = ('EmoClass', *MARKS, 'SpkrID', 'Gender', 'Split_Set')
@@ -44,7 +43,7 @@ class Segment:
   means: tuple[float, ...]  # valence, activation, dominance, 1 to 7
   speaker: str | None  # None: unknown
   gender: str
-  side: int  # of SIDES
+  split: int  # of SPLITS
   workers: list[str] = dataclasses.field(default_factory=list)
   classes: list[int] = dataclasses.field(default_factory=list)  # of EMOTIONS
   marks: list[tuple[float, ...]] = dataclasses.field(default_factory=list)  # as `means`, NaN where there is none
@@ -61,19 +60,19 @@ def tables(source: Path, kind: str | None) -> tuple[Path, Path]:
     traces.choice('labels', kind, KINDS)
   folders = [p for p in sorted(source.iterdir()) if p.is_dir() and p.name.lower() in ('labels', 'label')]
   if len(folders) != 1:
-    found = f'{" and ".join(p.name for p in folders)}; keep one' if folders else 'no folder Labels'
-    raise UserError(f'{source}: {found}; expected MSP-Podcast with Labels/labels_consensus.csv')
+    fault = f'{" and ".join(p.name for p in folders)}; keep one' if folders else 'no folder Labels'
+    raise UserError(f'{source}: {fault}; expected MSP-Podcast with Labels/labels_consensus.csv')
   folder = folders[0]
   for suffix in KINDS if kind is None else (kind,):
     names = [f'labels_{word}.{suffix}' for word in ('consensus', 'concensus')]
-    found = [folder / name for name in names if (folder / name).is_file()]
-    if len(found) == 2:
+    paths = [folder / name for name in names if (folder / name).is_file()]
+    if len(paths) == 2:
       raise UserError(f'{folder}: both {" and ".join(names)}; keep one')
-    if found:
+    if paths:
       detailed = folder / f'labels_detailed.{suffix}'
       if not detailed.is_file():
-        raise UserError(f'{detailed}: no such file; it says what each worker chose, and belongs to {found[0].name}')
-      return found[0], detailed
+        raise UserError(f'{detailed}: no such file; it says what each worker chose, and belongs to {paths[0].name}')
+      return paths[0], detailed
   raise UserError(f'{folder}: no labels_consensus.{kind or "csv or .json"}; expected it and labels_detailed')
 
 
@@ -93,29 +92,29 @@ def read_consensus(path: Path) -> dict[str, Segment]:
 def _consensus_rows(path: Path) -> Iterator[tuple[str, str, list[str]]]:
   """(where it stands, segment, cells in the order of SEGMENT)."""
   if path.suffix == '.csv':
-    for where, (file, *cells) in _rows(path, ('FileName', *SEGMENT)):
+    for where, (file, *cells) in features.stream_rows(path, ('FileName', *SEGMENT)):
       yield where, _name(where, file), cells
   else:
-    for file, told in _json(path).items():
+    for file, content in _json(path).items():
       where = f'{path}: {file}'
-      yield where, _name(where, file), _fields(where, told, SEGMENT)
+      yield where, _name(where, file), _fields(where, content, SEGMENT)
 
 
-def _segment(where: str, told: Mapping[str, str]) -> Segment:
-  if told['EmoClass'] not in (*CODES, 'X'):
-    raise unknown(f'EmoClass in {where}:', told['EmoClass'], (*CODES, 'X'))
-  side = {'Validation': 'Development'}.get(told['Split_Set'], told['Split_Set'])
-  if side not in SIDES:
-    raise unknown(f'Split_Set in {where}:', side, SIDES)
-  if told['Gender'].capitalize() not in GENDERS:
-    raise unknown(f'Gender in {where}:', told['Gender'], GENDERS)
-  speaker = told['SpkrID']
+def _segment(where: str, row: Mapping[str, str]) -> Segment:
+  if row['EmoClass'] not in (*CODES, 'X'):
+    raise unknown(f'EmoClass in {where}:', row['EmoClass'], (*CODES, 'X'))
+  split = {'Validation': 'Development'}.get(row['Split_Set'], row['Split_Set'])
+  if split not in SPLITS:
+    raise unknown(f'Split_Set in {where}:', split, SPLITS)
+  if row['Gender'].capitalize() not in GENDERS:
+    raise unknown(f'Gender in {where}:', row['Gender'], GENDERS)
+  speaker = row['SpkrID']
   if speaker.lower() == 'unknown':
     speaker = None
   elif not (speaker.isascii() and speaker.isdigit()):
     raise UserError(f'{where}: SpkrID is {speaker!r}, expected a number or Unknown')
-  means = tuple(_mark(where, column, told[column]) for column in MARKS)
-  return Segment(('X' + CODES).index(told['EmoClass']) - 1, means, speaker, told['Gender'].lower(), SIDES.index(side))
+  means = tuple(_mark(where, column, row[column]) for column in MARKS)
+  return Segment(('X' + CODES).index(row['EmoClass']) - 1, means, speaker, row['Gender'].lower(), SPLITS.index(split))
 
 
 # The workers
@@ -159,19 +158,19 @@ def _worker_rows(path: Path) -> Iterator[tuple[str, str, Sequence[str]]]:
       name = _name(where, file)
       if not isinstance(workers, dict):
         raise UserError(f'{where} holds {type(workers).__name__}, expected workers, each with {", ".join(WORKER)}')
-      for worker, told in workers.items():
-        yield where, name, [worker, *_fields(f'{where}, worker {worker!r}', told, WORKER)]
+      for worker, content in workers.items():
+        yield where, name, [worker, *_fields(f'{where}, worker {worker!r}', content, WORKER)]
     return
-  columns = _header(path)
+  columns = next(features.csv_lines(path))[1]
   if 'EmoDetail' in columns:
-    for where, (file, detail) in _rows(path, ('FileName', 'EmoDetail')):
+    for where, (file, detail) in features.stream_rows(path, ('FileName', 'EmoDetail')):
       line = _DETAIL.fullmatch(detail)
       if line is None:
         raise UserError(f'{where}: EmoDetail is {detail[:80]!r}, expected e.g. {_DETAIL_SHAPE!r}')
       yield where, _name(where, file), [line[k].strip() for k in ('worker', 'word', 'V', 'A', 'D')]
     return
   workers = next((name for name in WORKERS if name in columns), WORKERS[0])
-  for where, (file, *cells) in _rows(path, ('FileName', workers, *WORKER)):
+  for where, (file, *cells) in features.stream_rows(path, ('FileName', workers, *WORKER)):
     yield where, _name(where, file), cells
 
 
@@ -210,44 +209,6 @@ def _number(cell: str) -> float | None:
     return None
 
 
-def _header(path: Path) -> list[str]:
-  return next(_lines(path))[1]
-
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-  """(where a row stands, its cells in the order of `columns`)."""
-  lines = _lines(path)
-  header = next(lines)[1]
-  for column in columns:
-    if header.count(column) != 1:
-      raise UserError(f'{path}: {header.count(column) or "no"} columns {column!r}, expected one; line 1 has: '
-                      f'{", ".join(header)[:200]}')  # fmt: skip
-  at, rows = [header.index(column) for column in columns], 0
-  for line, row in lines:
-    if len(row) != len(header):
-      raise UserError(f'{path}: line {line} has {len(row)} cells, the header has {len(header)}')
-    rows += 1
-    yield f'{path}: line {line}', [row[i].strip() for i in at]
-  if not rows:
-    raise UserError(f'{path}: no rows after the header')
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-  """(number of the line, cells) of a csv, row by row, for the files are large; an empty file is refused."""
-  found = False
-  try:
-    with open(path, encoding='utf-8-sig', newline='') as f:
-      reader = csv.reader(f, strict=True)
-      for row in reader:
-        if row:
-          found = True
-          yield reader.line_num, row
-  except (OSError, UnicodeDecodeError, csv.Error) as e:
-    raise UserError(f'{path}: cannot be read as a table in UTF-8 (damaged or of another kind): {e}') from e
-  if not found:
-    raise UserError(f'{path}: empty file; expected a header and rows')
-
-
 def _json(path: Path) -> dict[str, Any]:
   """An object of a json file; a name that stands twice anywhere in it is refused."""
 
@@ -267,11 +228,11 @@ def _json(path: Path) -> dict[str, Any]:
   return content
 
 
-def _fields(where: str, told: Any, names: Sequence[str]) -> list[str]:
+def _fields(where: str, content: Any, names: Sequence[str]) -> list[str]:
   """Some values of an object as text."""
-  if not isinstance(told, dict):
-    raise UserError(f'{where} holds {type(told).__name__}, expected an object with {", ".join(names)}')
+  if not isinstance(content, dict):
+    raise UserError(f'{where} holds {type(content).__name__}, expected an object with {", ".join(names)}')
   for name in names:
-    if name not in told:
-      raise UserError(f'{where}: no {name}; there is: {", ".join(told) or "nothing"}')
-  return ['' if told[name] is None else str(told[name]).strip() for name in names]
+    if name not in content:
+      raise UserError(f'{where}: no {name}; there is: {", ".join(content) or "nothing"}')
+  return ['' if content[name] is None else str(content[name]).strip() for name in names]

@@ -46,7 +46,7 @@ class Streams:
 
   @property
   def files(self) -> list[Path]:
-    """For the fingerprint of the source."""
+    """All files; a preparation that was interrupted goes on only if they are unchanged."""
     return [*self.features.values(), *self.wavs.values()]
 
   def read(self, name: str, frames: int, span: tuple[float, float | None] = (0.0, None)) -> dict[str, np.ndarray]:
@@ -60,19 +60,19 @@ class Streams:
     Raises:
       UserError: lengths that differ by more than 0.5 s, and whatever is wrong with the files.
     """
-    found = {}
+    streams = {}
     if self.features:
       path = self.features[name]
-      found['audio'] = feature_files.load_array(path, width=self.width)
-      _refuse_other_length(path, name, len(found['audio']), frames)
+      streams['audio'] = feature_files.load_array(path, width=self.width)
+      _refuse_other_length(path, name, len(streams['audio']), frames)
     if self.wavs:
       path = self.wavs[name]
-      found['waveform'] = framed(read_wav(path, *span, resample=self.resample))
-      _refuse_other_length(path, name, len(found['waveform']), frames)
-    shortest = min([frames, *map(len, found.values())])
+      streams['waveform'] = framed(read_wav(path, *span, resample=self.resample))
+      _refuse_other_length(path, name, len(streams['waveform']), frames)
+    shortest = min([frames, *map(len, streams.values())])
     if not shortest:
       raise UserError(f'{name}: nothing is left of it at the common length; expected a frame or more')
-    return {k: x[:shortest] for k, x in found.items()}
+    return {k: x[:shortest] for k, x in streams.items()}
 
 
 def find(source: Path, names: Mapping[str, str], folders: Iterable[str], wanted: str | None, resample: str) -> Streams:
@@ -94,14 +94,14 @@ def find(source: Path, names: Mapping[str, str], folders: Iterable[str], wanted:
     if name not in MODALITIES:
       raise unknown('value of the option modalities', name, MODALITIES)
   sound = next((source / f for f in folders if (source / f).is_dir()), None)
-  there = {'audio': (source / 'features').is_dir(), 'waveform': sound is not None}
+  present = {'audio': (source / 'features').is_dir(), 'waveform': sound is not None}
   places = {'audio': 'features', 'waveform': ' or '.join(folders)}
-  missing = [m for m in chosen if not there[m]]
+  missing = [m for m in chosen if not present[m]]
   if missing and (wanted is not None or len(missing) == len(chosen)):
     raise UserError(f'{source}: no folder {" and no folder ".join(places[m] for m in missing)}; expected '
                     'features/<recording>.npy (25 Hz) or wav files there')  # fmt: skip
   arrays, wavs, width = {}, {}, 0
-  if 'audio' in chosen and there['audio']:
+  if 'audio' in chosen and present['audio']:
     arrays = {name: feature_files.find(source / 'features', name) for name in names}
     width = feature_files.load_array(next(iter(arrays.values()))).shape[1]
   if 'waveform' in chosen and sound is not None:
@@ -112,9 +112,9 @@ def find(source: Path, names: Mapping[str, str], folders: Iterable[str], wanted:
   return Streams(arrays, wavs, width, resample == 'true')
 
 
-def _refuse_other_length(path: Path, name: str, found: int, frames: int) -> None:
-  if abs(found - frames) > TOLERANCE_S * traces.RATE:
-    raise UserError(f'{path}: {found} frames ({found / traces.RATE:.2f} s), the ratings of {name} have {frames} '
+def _refuse_other_length(path: Path, name: str, count: int, frames: int) -> None:
+  if abs(count - frames) > TOLERANCE_S * traces.RATE:
+    raise UserError(f'{path}: {count} frames ({count / traces.RATE:.2f} s), the ratings of {name} have {frames} '
                     f'({frames / traces.RATE:.2f} s); lengths may differ by {TOLERANCE_S} s')  # fmt: skip
 
 
@@ -132,11 +132,11 @@ def read_wav(path: Path, start: float = 0.0, end: float | None = None, *, resamp
   Raises:
     UserError: no wav file, another encoding, rate or number of channels, or cut off.
   """
-  told = wav_files.header(path)
-  if told.channels != 1:
-    raise UserError(f'{path}: {told.channels} channels, expected one; convert it: ffmpeg -i IN -ac 1 OUT')
-  if told.rate != SAMPLE_RATE and not resample:
-    raise UserError(f'{path}: {told.rate} samples per second, expected {SAMPLE_RATE}; give option resample=true')
-  first = min(round(start * told.rate), told.samples)
-  last = told.samples if end is None else min(max(round(end * told.rate), first), told.samples)
-  return wav_files.resampled(wav_files.samples(path, told, first, last)[:, 0], told.rate, SAMPLE_RATE)
+  header = wav_files.header(path)
+  if header.channels != 1:
+    raise UserError(f'{path}: {header.channels} channels, expected one; convert it: ffmpeg -i IN -ac 1 OUT')
+  if header.rate != SAMPLE_RATE and not resample:
+    raise UserError(f'{path}: {header.rate} samples per second, expected {SAMPLE_RATE}; give option resample=true')
+  first = min(round(start * header.rate), header.samples)
+  last = header.samples if end is None else min(max(round(end * header.rate), first), header.samples)
+  return wav_files.resampled(wav_files.samples(path, header, first, last)[:, 0], header.rate, SAMPLE_RATE)

@@ -54,6 +54,8 @@ _LEFT, _RIGHT = slice(36, 42), slice(42, 48)  # the eyes as seen in the image
 
 
 class Clip(NamedTuple):
+  """The annotations of one clip of T frames."""
+
   actor: str
   frame: np.ndarray  # [T] int32, rising
   valence: np.ndarray  # [T] float32 in [-1, 1], NaN where missing
@@ -125,7 +127,7 @@ def _clips(source: Path) -> dict[str, Path]:
   """The annotation file of each clip, by clip."""
   if not source.is_dir():
     raise UserError(f'{source}: no such folder; expected the folder of AFEW-VA')
-  found = {}
+  files = {}
   for folder in _folders(source):
     inside = [folder] if re.fullmatch('[0-9]{3}', folder.name) else _folders(folder)
     for clip in inside:
@@ -133,15 +135,15 @@ def _clips(source: Path) -> dict[str, Path]:
         continue
       if not 1 <= int(clip.name) <= CLIPS:
         raise UserError(f'{clip}: clip {clip.name!r} is unknown; AFEW-VA has 001 to {CLIPS}')
-      if clip.name in found:
-        raise UserError(f'{clip}: clip {clip.name!r} is also in {found[clip.name].parent}; keep one')
-      found[clip.name] = clip / f'{clip.name}.json'
-      if not found[clip.name].is_file():
-        raise UserError(f'{found[clip.name]}: no such file; every clip needs its annotations')
-  if not found:
+      if clip.name in files:
+        raise UserError(f'{clip}: clip {clip.name!r} is also in {files[clip.name].parent}; keep one')
+      files[clip.name] = clip / f'{clip.name}.json'
+      if not files[clip.name].is_file():
+        raise UserError(f'{files[clip.name]}: no such file; every clip needs its annotations')
+  if not files:
     zips = '; unpack the zip archives first' if any(source.glob('*.zip')) else ''
     raise UserError(f'{source}: no clip here; expected folders 001 to {CLIPS} with 001/001.json{zips}')
-  return dict(sorted(found.items()))
+  return dict(sorted(files.items()))
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -172,7 +174,7 @@ def load_clip(path: Path) -> Clip:
     if not re.fullmatch(r'[0-9]{1,9}', name):
       raise UserError(f'{path}: frame {name!r} of clip {clip!r}, expected a number such as 00000')
     if int(name) in frames:
-      raise UserError(f'{path}: frame {name!r} of clip {clip!r} is there twice')
+      raise UserError(f'{path}: frame {name!r} of clip {clip!r} appears twice')
     if not isinstance(frame, dict):
       raise UserError(f'{path}: frame {name!r} of clip {clip!r} is {_kind(frame)}, expected an object')
     frames[int(name)] = frame
@@ -190,7 +192,7 @@ def _load_json(path: Path) -> Any:
   def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(items)
     if len(out) < len(items):
-      raise ValueError(f'a key is there twice among {", ".join(repr(k) for k, _ in items[:3])} ..')
+      raise ValueError(f'a key appears twice among {", ".join(repr(k) for k, _ in items[:3])} ..')
     return out
 
   def constant(name: str) -> None:
@@ -278,9 +280,9 @@ def _aligned(path: Path, clip: str, frame: np.ndarray, width: int) -> np.ndarray
       f'{path}: array frame {list(ids.shape)} of dtype {ids.dtype}, expected {list(frame.shape)} integers'
     )
   order = np.argsort(ids, kind='stable')
-  for found, wanted in zip(ids[order], frame, strict=True):
-    if found != wanted:
-      raise UserError(f'{path}: frame {found} of clip {clip!r} is unknown or repeated, expected {wanted}')
+  for number, wanted in zip(ids[order], frame, strict=True):
+    if number != wanted:
+      raise UserError(f'{path}: frame {number} of clip {clip!r} is unknown or repeated, expected {wanted}')
   return x[order]
 
 

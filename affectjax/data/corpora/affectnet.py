@@ -77,12 +77,16 @@ CLEANED: Mapping[str, Callable[[float, float, float], bool]] = {
 
 
 class Label(NamedTuple):
+  """What the annotator of one image said."""
+
   code: int  # of CODES
   valence: float  # in [-1, 1], NaN where missing
   arousal: float
 
 
 class Features(NamedTuple):
+  """The feature files of the corpus, of width D, and how one image's are read."""
+
   width: int
   files: list[Path]
   load: Callable[[str], np.ndarray]  # id -> [1, D] float32
@@ -129,7 +133,7 @@ def read(source: Path, *, classes: int | str = 8, cleaned: bool | str = False) -
     'rate_hz': {'visual': None},
     'attributes': ['valence', 'arousal'],
     'emotions': list(EMOTIONS[:classes]),
-    'labels': f'one human annotator per image, as released; {_told(dropped)}',
+    'labels': f'one human annotator per image, as released; {_dropped_text(dropped)}',
     'groups': 'no identities in AffectNet; every image is its own group',
     'licence': 'AffectNet agreement, research only, no redistribution',
     'layout': layout,
@@ -165,7 +169,7 @@ def _keep(rows: Mapping[str, Label], classes: int, cleaned: bool) -> tuple[dict[
   return kept, dropped
 
 
-def _told(dropped: Mapping[str, Mapping[str, int]]) -> str:
+def _dropped_text(dropped: Mapping[str, Mapping[str, int]]) -> str:
   each = (f'{s} {", ".join(f"{k} {n}" for k, n in counts.items())}' for s, counts in dropped.items())
   return f'dropped: {"; ".join(each)}'
 
@@ -203,10 +207,10 @@ def _labels(source: Path) -> tuple[str, dict[str, dict[str, Label]], list[Path]]
 def _find_list(source: Path, names: tuple[str, ...]) -> Path | None:
   folders = ('.', 'Manually_Annotated', 'Manually_Annotated_file_lists')
   folders += ('Manually_Annotated/Manually_Annotated_file_lists',)
-  found = [p for f in folders for n in names if (p := source / f / n).is_file()]
-  if len(found) > 1:
-    raise UserError(f'{source}: {" and ".join(str(p.relative_to(source)) for p in found)}; keep one')
-  return found[0] if found else None
+  lists = [p for f in folders for n in names if (p := source / f / n).is_file()]
+  if len(lists) > 1:
+    raise UserError(f'{source}: {" and ".join(str(p.relative_to(source)) for p in lists)}; keep one')
+  return lists[0] if lists else None
 
 
 def _read_list(path: Path) -> dict[str, Label]:
@@ -319,18 +323,18 @@ def _stem(image: str) -> str:
 def _features(source: Path, known: set[str], wanted: list[str]) -> Features:
   """The one store of features in `source`; ids it has that no list knows, or lacks, are refused."""
   folder, npy, npz = source / 'features', source / 'features.npy', source / 'features.npz'
-  found = [p for p in (folder, npy, npz) if p.exists()]
-  if len(found) != 1:
+  sources = [p for p in (folder, npy, npz) if p.exists()]
+  if len(sources) != 1:
     raise UserError(
-      f'{source}: {" and ".join(p.name for p in found) or "no features"}; expected one of features/<id>.npy, '
+      f'{source}: {" and ".join(p.name for p in sources) or "no features"}; expected one of features/<id>.npy, '
       'features.npy with features_ids.csv, and features.npz'
     )
-  if found[0] == folder:
+  if sources[0] == folder:
     paths = {key: features.find(folder, key) for key in wanted}
     width = features.load_array(paths[wanted[0]], frames=1).shape[1]
     load = lambda key: features.load_array(paths[key], width=width, frames=1)
     return Features(width, list(paths.values()), load)
-  if found[0] == npy:
+  if sources[0] == npy:
     x, ids_path = _mapped(npy), _ids_path(source)
     ids, files = _read_ids(ids_path), [npy, ids_path]
   else:
@@ -341,13 +345,13 @@ def _features(source: Path, known: set[str], wanted: list[str]) -> Features:
     ids = names.tolist()
   if x.ndim != 2 or not x.size or len(x) != len(ids):
     raise UserError(
-      f'{found[0]}: array of shape {list(x.shape)} for {len(ids)} ids ({ids_path.name}); expected [ids, D]'
+      f'{sources[0]}: array of shape {list(x.shape)} for {len(ids)} ids ({ids_path.name}); expected [ids, D]'
     )
   row = _index(ids_path, ids, known)
   for key in wanted:
     if key not in row:
       raise UserError(f'{ids_path}: no id {key!r}; every kept image needs a row (NaN if faceless)')
-  return Features(x.shape[1], files, lambda key: features.as_float32(found[0], x[row[key]][None]))
+  return Features(x.shape[1], files, lambda key: features.as_float32(sources[0], x[row[key]][None]))
 
 
 def _index(path: Path, ids: list[str], known: set[str]) -> dict[str, int]:
@@ -377,13 +381,13 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _ids_path(source: Path) -> Path:
-  found = [p for n in ('features_ids.csv', 'features_ids.json') if (p := source / n).is_file()]
-  if len(found) != 1:
+  lists = [p for n in ('features_ids.csv', 'features_ids.json') if (p := source / n).is_file()]
+  if len(lists) != 1:
     raise UserError(
-      f'{source / "features.npy"}: {" and ".join(p.name for p in found) or "no list of ids"} beside it; '
+      f'{source / "features.npy"}: {" and ".join(p.name for p in lists) or "no list of ids"} beside it; '
       'expected one of features_ids.csv with a column id and features_ids.json with a list'
     )
-  return found[0]
+  return lists[0]
 
 
 def _read_ids(path: Path) -> list[str]:

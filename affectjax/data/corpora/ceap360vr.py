@@ -5,13 +5,14 @@ Annotation Dataset for 360 VR Videos", IEEE Transactions on Multimedia, 2021, do
 Licence: CC BY-NC 4.0; cite the paper.
 
 Layouts, found by themselves in `source`; both give the same records:
-  clone  of github.com/cwi-dis/CEAP-360VR-Dataset, or its folder CEAP-360VR with ML_Analysis beside it
+  clone  of github.com/cwi-dis/CEAP-360VR-Dataset, or its folder CEAP-360VR
     CEAP-360VR/1_Stimuli/VideoInfo.json                            frame rates
     CEAP-360VR/2_QuestionnaireData/P<n>_Questionnaire_Data.json    ratings after each video (SAM)
     CEAP-360VR/3_AnnotationData/Frame/P<n>_Annotation_FrameData.json
     CEAP-360VR/4_BehaviorData/HM_ScanPath/P<n>_Behavior_HeadScanPathData.json
     CEAP-360VR/4_BehaviorData/EM_Fixation/P<n>_Behavior_FixationData.json
-    ML_Analysis/Pre_VideoInfo_luminance.json                       mean brightness of the pixels that are not black
+    CEAP-360VR/1_Stimuli/CEAP_VideoInfo_Luminance.json             mean brightness of the pixels that are not black; in
+                                                   older clones it is ML_Analysis/Pre_VideoInfo_luminance.json
   pack   ceap360vr.npz, videos.csv, sam_ratings.csv: the same numbers, stacked
 All numbers are taken as float32. Option participants=P1,P5,.. takes some of the 32; without it a missing one is an
 error.
@@ -19,7 +20,7 @@ error.
 One example per video, one split `all`; id = item = group = V1 .. V8: leave videos out, all have the same raters.
 T video frames, at 25 (V1) or 30 per second (`label_rate_hz`), P participants:
   ratings [T, P, 2]   valence and arousal, (x - 5) / 4 of 1..9; null or NaN in the source is masked
-  valence, arousal [T]   the mean over the participants that are there
+  valence, arousal [T]   the mean over the participants whose rating is not masked
   sam [P, 2]          the participants' one rating after the video, on the same scale
   visual [T, 2]       brightness 0..255 of the frame, and its change since the frame before (0 in the first)
   head [299, 2 P]     pitch and yaw of P1, of P2, ..: means over 0.2 s in degrees, 5 Hz; row k is (0.2 k, 0.2 (k + 1)]

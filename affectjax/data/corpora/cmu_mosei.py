@@ -5,7 +5,7 @@ dataset and interpretable dynamic fusion graph", ACL 2018, 2236-2246, aclantholo
 Licence: features and labels are public, from the CMU Multimodal SDK, whose terms hold; videos are their owners'.
 
 Forms, found by themselves in `source` and the folders below it:
-  sequences   .csd files of the SDK, told by the root in them, not by their names: COVAREP, All Labels, and for words
+  sequences   .csd files of the SDK, known by the root in them, not by their names: COVAREP, All Labels, and for words
               glove_vectors (or words, the timestamped ones, where `sp` is silence); others are passed over
   tensors     one .pkl, train/valid/test -> id, audio [N, T, 74], and regression_labels (MMSA) or labels (MulT) [N];
               ids are `video$_$k`, `video[k]` or (video, start, end). It is read by a restricted unpickler. It knows
@@ -79,7 +79,7 @@ CHOICES = {
 
 
 class Options(NamedTuple):
-  """See the top of this file."""
+  """The options of `read`, checked; what they mean is at the top of this file."""
 
   align: str = 'words'
   collapse: str = 'mean'
@@ -147,10 +147,10 @@ def read(
 
 
 def _pickle(source: Path) -> Path | None:
-  found = sorted(p for p in source.rglob('*.pkl') if not p.name.startswith('.'))
-  if len(found) > 1:
-    raise UserError(f'{source}: both {found[0].name} and {found[1].name}; keep one')
-  return found[0] if found else None
+  pickles = sorted(p for p in source.rglob('*.pkl') if not p.name.startswith('.'))
+  if len(pickles) > 1:
+    raise UserError(f'{source}: both {pickles[0].name} and {pickles[1].name}; keep one')
+  return pickles[0] if pickles else None
 
 
 def _from_sequences(
@@ -199,8 +199,8 @@ def _sequence(
   for root in wanted:
     if root in sequences:
       return sequences[root]
-  found = ', '.join(sorted(sequences)) or 'none'
-  raise UserError(f'{source}: no .csd file with the root {" or ".join(wanted)}; there is: {found}')
+  roots = ', '.join(sorted(sequences)) or 'none'
+  raise UserError(f'{source}: no .csd file with the root {" or ".join(wanted)}; there is: {roots}')
 
 
 # Labels
@@ -266,9 +266,9 @@ def _order(path: Path, values: np.ndarray, order: str) -> tuple[str, ...]:
 
 def _check_alignment(audio: _cmu_mosei.Sequence, align: str) -> None:
   if audio.aligned != (align == 'given'):
-    found = 'segments, video[k]' if audio.aligned else 'videos'
+    entries = 'segments, video[k]' if audio.aligned else 'videos'
     wanted = 'give option align=given' if audio.aligned else 'align=given is for entries video[k]: leave it out'
-    raise UserError(f'{audio.path}: its entries are {found}; {wanted}')
+    raise UserError(f'{audio.path}: its entries are {entries}; {wanted}')
 
 
 def _streams(
@@ -302,11 +302,11 @@ def _audio(
     if key is not None:
       x = _cmu_mosei.by_frame(*audio.load(key, len(COLUMNS))).features
       real = x.any(1)  # rows of zeros are the SDK's imputation
-  elif (found := stream(segment.video)) is not None:
+  elif (entry := stream(segment.video)) is not None:
     if options.align == '20hz':
-      x, real = _cmu_mosei.binned(found, segment.start, segment.end, RATES['20hz'])
+      x, real = _cmu_mosei.binned(entry, segment.start, segment.end, RATES['20hz'])
     else:
-      x, real = _cmu_mosei.cut(found, segment.start, segment.end)
+      x, real = _cmu_mosei.cut(entry, segment.start, segment.end)
   kept = slice(None) if rows is None else slice(-rows, None) if options.keep == 'last' else slice(rows)
   return x[kept], real[kept]
 
@@ -340,10 +340,10 @@ def _from_tensors(
       pair = ' and '.join(OFFICIAL[f] for f in sorted({fold, official[segments[name].video]}))
       raise UserError(f'{path}: video {segments[name].video!r} is in both {pair}; expected each video in one')
   files = []
-  if folds is not None or _cmu_mosei_folds.there(source):
-    told, files = _cmu_mosei_folds.read(source, folds, set(official))
+  if folds is not None or _cmu_mosei_folds.candidates(source):
+    listed, files = _cmu_mosei_folds.read(source, folds, set(official))
     for video, fold in official.items():
-      if folds != 'none' and told.get(video, -1) != fold:
+      if folds != 'none' and listed.get(video, -1) != fold:
         raise UserError(f'{path}: video {video!r} is in {OFFICIAL[fold]}, but not so in {files[0]}; '
                         'give option folds=none to go by the tensors')  # fmt: skip
 
@@ -374,8 +374,8 @@ def _example(segment: Segment, official: Mapping[str, int], audio: np.ndarray, r
 def _meta(
   segments: Mapping[str, Segment], official: Mapping[str, int], hz: float | None, counted: collections.Counter
 ) -> dict[str, Any]:
-  sides = {name: [s for s in segments.values() if official.get(s.video, -1) == f] for f, name in enumerate(OFFICIAL)}
-  sides['none'] = [s for s in segments.values() if official.get(s.video, -1) < 0]
+  splits = {name: [s for s in segments.values() if official.get(s.video, -1) == f] for f, name in enumerate(OFFICIAL)}
+  splits['none'] = [s for s in segments.values() if official.get(s.video, -1) < 0]
   return {
     'modalities': {'audio': len(COLUMNS)}, 'rate_hz': {'audio': hz}, 'columns': {'audio': list(COLUMNS)},
     'column_groups': {name: list(ends) for name, ends in GROUPS.items()},
@@ -385,7 +385,7 @@ def _meta(
     # Segments and videos with labels, of each fold; cells taken for 3; rows of tensors left out
     'folds': {
       name: [sum(s.labels is not None for s in of), len({s.video for s in of if s.labels is not None})]
-      for name, of in sides.items()
+      for name, of in splits.items()
     },
     'unlabelled': sum(s.labels is None for s in segments.values()),
     'clamped': counted['clamped'], 'mismatched': counted['mismatched'],

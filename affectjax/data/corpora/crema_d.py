@@ -32,8 +32,7 @@ One example per clip (7442), one split `all`, in the order of names; group is th
   partitions int8 [5]                       0 train, 1 dev, 2 test, -1 not in it: VAVL's five partitions
 """
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,12 +54,14 @@ SENTENCES = ('IEO', 'TIE', 'IOM', 'IWW', 'TAI', 'MTI', 'IWL', 'ITH', 'DFA', 'ITS
 LEVELS = ('LO', 'MD', 'HI', 'XX')
 CONDITIONS = ('voice', 'face', 'voice and face')  # 1, 2, 3 in the names of rows
 VOTES = ('VoiceVote', 'FaceVote', 'MultiModalVote')  # in the summary, of the same
-SIDES = {'Train': 0, 'Development': 1, 'Test': 2}
+SPLITS = {'Train': 0, 'Development': 1, 'Test': 2}
 FOLDS = tuple(f'fold{i}' for i in range(1, 6))
 FOLDS_FILE = 'vavl_folds.csv'
 
 
 class Clip(NamedTuple):
+  """What the name of a clip says, e.g. 1001_IEO_ANG_HI."""
+
   name: str
   actor: str
   sentence: str
@@ -69,7 +70,7 @@ class Clip(NamedTuple):
 
 
 class Tables(NamedTuple):
-  """Where the files are."""
+  """Paths of the tables of the corpus."""
 
   votes: Path
   summary: Path
@@ -78,7 +79,7 @@ class Tables(NamedTuple):
 
 
 class Votes(NamedTuple):
-  """Of one clip, per condition and class."""
+  """The votes for one clip, per condition (voice, face, both) and class."""
 
   counts: np.ndarray  # [3, 6] int
   levels: np.ndarray  # [3, 6] mean level 0 .. 100 of those who chose it, NaN where nobody did
@@ -113,7 +114,7 @@ def read(
   def example(split: str, name: str) -> dict[str, Any]:
     clip, (counts, levels) = clips[name], votes[name]
     gender, age = actors[clip.actor]
-    sides = (-1,) * len(FOLDS) if partitions is None else partitions.get(name, (-1,) * len(FOLDS))
+    splits = (-1,) * len(FOLDS) if partitions is None else partitions.get(name, (-1,) * len(FOLDS))
     agreed = 2 * counts[2].max() > counts[2].sum() if partitions is None else name in partitions
     return {
       'id': name, 'group': clip.actor, 'item': name,
@@ -123,7 +124,7 @@ def read(
       'consensus': np.int32(majority(counts[2], levels[2]) if agreed else -1),
       'intended': np.int32(clip.emotion),
       'sentence': clip.sentence, 'level': clip.level, 'gender': gender, 'age': np.int32(age),
-      'partitions': np.array(sides, np.int8),
+      'partitions': np.array(splits, np.int8),
     }  # fmt: skip
 
   files = [*tables, *([] if path is None else [path]), *given.files]
@@ -162,16 +163,16 @@ def _meta(given: _clips.Clips, partitions: Mapping[str, Any] | None) -> dict[str
 
 def _tables(source: Path) -> Tables:
   inside = source / 'processedResults'
-  found = [folder for folder in (inside, source) if (folder / 'tabulatedVotes.csv').is_file()]
-  if len(found) == 2:
+  folders = [folder for folder in (inside, source) if (folder / 'tabulatedVotes.csv').is_file()]
+  if len(folders) == 2:
     raise UserError(f'{source}: both tabulatedVotes.csv and processedResults/tabulatedVotes.csv; keep one')
-  if not found:
+  if not folders:
     raise UserError(
       f'{source}: no CREMA-D here; expected processedResults/tabulatedVotes.csv (a clone of '
       'CheyneyComputerScience/CREMA-D) or tabulatedVotes.csv'
     )
   names = ('SentenceFilenames.csv', 'VideoDemographics.csv')
-  return Tables(found[0] / 'tabulatedVotes.csv', found[0] / 'summaryTable.csv', *(source / name for name in names))
+  return Tables(folders[0] / 'tabulatedVotes.csv', folders[0] / 'summaryTable.csv', *(source / name for name in names))
 
 
 def _folds_path(source: Path, given: str | None) -> Path | None:
@@ -180,26 +181,6 @@ def _folds_path(source: Path, given: str | None) -> Path | None:
   if given is not None:
     return Path(given).expanduser()
   return path if (path := source / FOLDS_FILE).is_file() else None
-
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-  """(where a row stands, its cells in the order of `columns`); '' is the nameless first column that R writes."""
-  lines = features.read_lines(path)
-  try:
-    header, *rows = csv.reader(lines)
-  except csv.Error as e:
-    raise UserError(f'{path}: cannot be read as a table: {e}') from e
-  for column in columns:
-    if header.count(column) != 1:
-      raise UserError(f'{path}: {header.count(column) or "no"} columns {column!r}, expected one; line 1 has: '
-                      f'{", ".join(header)[:200]}')  # fmt: skip
-  if not rows:
-    raise UserError(f'{path}: no rows after the header')
-  at = [header.index(column) for column in columns]
-  for i, row in enumerate(rows):
-    if len(row) != len(header):
-      raise UserError(f'{path}: line {i + 2} has {len(row)} cells, the header has {len(header)}')
-    yield f'{path}: line {i + 2}', [row[j].strip() for j in at]
 
 
 def _whole(where: str, what: str, cell: str) -> int:
@@ -216,16 +197,16 @@ def parse(name: str, where: str) -> Clip:
   actor, *rest = name.split('_')
   if len(rest) != 3 or not (actor.isascii() and actor.isdigit()):
     raise UserError(f'{where}: clip {name!r}, expected <actor>_<sentence>_<emotion>_<level>, e.g. 1001_IEO_ANG_HI')
-  for what, found, known in zip(('sentence', 'emotion', 'level'), rest, (SENTENCES, CODES, LEVELS), strict=True):
-    if found not in known:
-      raise unknown(f'{what} in {where}: clip {name!r}:', found, known)
+  for what, part, known in zip(('sentence', 'emotion', 'level'), rest, (SENTENCES, CODES, LEVELS), strict=True):
+    if part not in known:
+      raise unknown(f'{what} in {where}: clip {name!r}:', part, known)
   return Clip(name, actor, rest[0], CODES.index(rest[1]), rest[2])
 
 
 def _numbers(path: Path) -> dict[int, Clip]:
   """The clips by number."""
   out, seen = {}, set()
-  for where, (number, name) in _rows(path, ('Stimulus_Number', 'Filename')):
+  for where, (number, name) in features.stream_rows(path, ('Stimulus_Number', 'Filename')):
     key = _whole(where, 'Stimulus_Number', number)
     if key in out or name in seen:
       raise UserError(f'{where}: number {number} or clip {name!r} has an earlier line; remove one')
@@ -237,7 +218,7 @@ def _numbers(path: Path) -> dict[int, Clip]:
 def _actors(path: Path, clips: Iterable[Clip]) -> dict[str, tuple[str, int]]:
   """actor -> gender and age in years."""
   out = {}
-  for where, (actor, age, sex) in _rows(path, ('ActorID', 'Age', 'Sex')):
+  for where, (actor, age, sex) in features.stream_rows(path, ('ActorID', 'Age', 'Sex')):
     if actor in out:
       raise UserError(f'{where}: actor {actor!r} has an earlier line; remove one')
     if sex not in ('Female', 'Male'):
@@ -256,7 +237,8 @@ def _votes(path: Path, numbers: Mapping[int, Clip]) -> dict[str, Votes]:
   """The votes of every clip in every condition."""
   shape = (len(CONDITIONS), len(EMOTIONS))
   out = {clip.name: Votes(np.zeros(shape, int), np.full(shape, np.nan)) for clip in numbers.values()}
-  for where, (row, name, total, *cells) in _rows(path, ('', 'fileName', 'numResponses', *LETTERS, *MEANS)):
+  columns = ('', 'fileName', 'numResponses', *LETTERS, *MEANS)
+  for where, (row, name, total, *cells) in features.stream_rows(path, columns):
     condition, number = divmod(_whole(where, 'name of the row', row), 100000)
     if not 1 <= condition <= len(CONDITIONS):
       raise UserError(f'{where}: name of the row {row}, expected 100000 * condition (1 to 3) + number of the clip')
@@ -271,9 +253,9 @@ def _votes(path: Path, numbers: Mapping[int, Clip]) -> dict[str, Votes]:
       raise UserError(f'{where}: clip {name!r}, {CONDITIONS[condition - 1]}, has an earlier line; remove one')
     out[name].counts[condition - 1] = counts
     out[name].levels[condition - 1] = _levels(where, counts, cells[len(counts) :])
-  for name, found in out.items():
-    if not found.counts.any(1).all():
-      lacking = CONDITIONS[int(np.argmin(found.counts.any(1)))]
+  for name, clip_votes in out.items():
+    if not clip_votes.counts.any(1).all():
+      lacking = CONDITIONS[int(np.argmin(clip_votes.counts.any(1)))]
       raise UserError(f'{path}: no line for clip {name!r}, {lacking}; the file may be cut off')
   return out
 
@@ -295,7 +277,7 @@ def _levels(where: str, counts: Sequence[int], cells: Sequence[str]) -> list[flo
 def _compare(path: Path, numbers: Mapping[int, Clip], votes: Mapping[str, Votes]) -> None:
   """Refuses a summary whose votes are not the pluralities of the table."""
   seen = set()
-  for where, (number, name, *told) in _rows(path, ('', 'FileName', *VOTES)):
+  for where, (number, name, *winners) in features.stream_rows(path, ('', 'FileName', *VOTES)):
     clip = numbers.get(_whole(where, 'name of the row', number))
     if clip is None or clip.name != name:
       raise UserError(f'{where}: row {number} is of clip {name!r}, but SentenceFilenames.csv has '
@@ -303,10 +285,10 @@ def _compare(path: Path, numbers: Mapping[int, Clip], votes: Mapping[str, Votes]
     if name in seen:
       raise UserError(f'{where}: clip {name!r} has an earlier line; remove one')
     seen.add(name)
-    for column, counts, found in zip(VOTES, votes[name].counts, told, strict=True):
+    for column, counts, winner in zip(VOTES, votes[name].counts, winners, strict=True):
       most = {letter for letter, n in zip(LETTERS, counts, strict=True) if n == counts.max()}
-      if set(found.split(':')) != most:
-        raise UserError(f'{where}: clip {name!r}: {column} is {found!r}, but most votes in tabulatedVotes.csv are for '
+      if set(winner.split(':')) != most:
+        raise UserError(f'{where}: clip {name!r}: {column} is {winner!r}, but most votes in tabulatedVotes.csv are for '
                         f'{":".join(sorted(most))}; fetch both files again')  # fmt: skip
   lacking = sorted(set(votes) - seen)
   if lacking:
@@ -317,22 +299,22 @@ def _compare(path: Path, numbers: Mapping[int, Clip], votes: Mapping[str, Votes]
 
 
 def _partitions(path: Path, clips: Mapping[str, Clip]) -> dict[str, tuple[int, ...]]:
-  """clip -> the side it is on in each partition."""
+  """clip -> its split in each partition: 0 train, 1 dev, 2 test."""
   out = {}
-  for where, (name, *sides) in _rows(path, ('clip', *FOLDS)):
+  for where, (name, *splits) in features.stream_rows(path, ('clip', *FOLDS)):
     if name not in clips:
       raise UserError(f'{where}: clip {name!r} is not in SentenceFilenames.csv')
     if name in out:
       raise UserError(f'{where}: clip {name!r} has an earlier line; remove one')
-    for column, side in zip(FOLDS, sides, strict=True):
-      if side not in SIDES:
-        raise unknown(f'{column} in {where}: clip {name!r}:', side, SIDES)
-    out[name] = tuple(SIDES[side] for side in sides)
+    for column, split in zip(FOLDS, splits, strict=True):
+      if split not in SPLITS:
+        raise unknown(f'{column} in {where}: clip {name!r}:', split, SPLITS)
+    out[name] = tuple(SPLITS[split] for split in splits)
   for i, column in enumerate(FOLDS):
-    actors = {side: {clips[n].actor for n, sides in out.items() if sides[i] == k} for side, k in SIDES.items()}
-    empty = [side for side, found in actors.items() if not found]
+    actors = {split: {clips[n].actor for n, splits in out.items() if splits[i] == k} for split, k in SPLITS.items()}
+    empty = [split for split, members in actors.items() if not members]
     if empty:
-      raise UserError(f'{path}: {column} has no clip in {empty[0]}; expected some in each of {", ".join(SIDES)}')
+      raise UserError(f'{path}: {column} has no clip in {empty[0]}; expected some in each of {", ".join(SPLITS)}')
     try:
       refuse_leak(actors, what='actor')
     except UserError as e:

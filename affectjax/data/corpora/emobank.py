@@ -20,7 +20,7 @@ perspective. A file whose values are not these means is refused. So these rating
 votes as well; option ones=keep leaves them in, as released.
 
 One example per sentence, one split `all`, in the order of ids; item and group are the document (136; all headlines
-of SemEval are one). The official partition puts sentences of one document on all sides: for folds use the groups.
+of SemEval are one). The official partition puts sentences of one document into all splits: for folds use the groups.
   text [1, width]        hashed counts of words and pairs of words, by scikit-learn's HashingVectorizer with its signs
                          (alternate_sign), scaled to length 1; 7 sentences without any word are all 0
   chars [1, chars_width] the same of 2 to 4 characters within words (char_wb)
@@ -48,7 +48,7 @@ ATTRIBUTES = ('valence', 'arousal', 'dominance')
 LETTERS = ('V', 'A', 'D')  # of ATTRIBUTES, in the tables
 PERSPECTIVES = ('reader', 'writer')
 STEPS = ('1', '2', '3', '4', '5')
-SIDES = {'train': 0, 'dev': 1, 'test': 2}
+SPLITS = {'train': 0, 'dev': 1, 'test': 2}
 KEYS = {f'votes_{a}_{p}': (p, i) for p in PERSPECTIVES for i, a in enumerate(ATTRIBUTES)}
 WIDTHS = (16, 16384)  # of features, from, to
 ROUNDED = 0.0101  # two means, each rounded to two places, then their mean
@@ -85,7 +85,7 @@ def read(
   seats = {p: max(len(given[p][name]) for name in kept) for p in PERSPECTIVES}
 
   def example(split: str, name: str) -> dict[str, Any]:
-    where, side, gold, text = sentences[name]
+    where, official, gold, text = sentences[name]
     document, category = documents[name]
     of = {p: given[p][name] for p in PERSPECTIVES}
     ratings = np.concatenate([_seated(of[p], seats[p]) for p in PERSPECTIVES])  # [R, 3]
@@ -95,7 +95,7 @@ def read(
       **{key: np.bincount(of[p][:, a], minlength=6)[1:].astype(np.float32) for key, (p, a) in KEYS.items()},
       'ratings': ratings[None], 'ratings_mask': ~np.isnan(ratings)[None],
       **{a: np.float32((x - 3) / 2) for a, x in zip(ATTRIBUTES, gold, strict=True)},
-      'official': np.int8(side), 'category': category,
+      'official': np.int8(official), 'category': category,
     }  # fmt: skip
 
   meta = _meta(widths, seats, dropped, ones, sum(with_ones))
@@ -129,14 +129,14 @@ def _meta(
 
 
 def _folder(source: Path) -> Path:
-  found = [folder for folder in (source / 'corpus', source) if (folder / 'emobank.csv').is_file()]
-  if len(found) == 2:
+  folders = [folder for folder in (source / 'corpus', source) if (folder / 'emobank.csv').is_file()]
+  if len(folders) == 2:
     raise UserError(f'{source}: both emobank.csv and corpus/emobank.csv; keep one')
-  if not found:
+  if not folders:
     raise UserError(
       f'{source}: no EmoBank here; expected corpus/emobank.csv (a clone of JULIELab/EmoBank) or emobank.csv'
     )
-  return found[0]
+  return folders[0]
 
 
 def _ratings(path: Path) -> Ratings:
@@ -158,21 +158,21 @@ def _ratings(path: Path) -> Ratings:
     last = name
   if not out:
     raise UserError(f'{path}: no ratings after the header')
-  return {name: np.array(found) for name, found in out.items()}
+  return {name: np.array(values) for name, values in out.items()}
 
 
 def _sentences(path: Path) -> dict[str, tuple[str, int, list[float], str]]:
-  """id -> where its line is, official side, valence, arousal and dominance in 1 to 5, text."""
+  """id -> where its line is, official split, valence, arousal and dominance in 1 to 5, text."""
   names, rows = features.load_rows(path, columns=('id', 'split', *LETTERS, 'text'))
   at = [names.index(column) for column in ('id', 'split', 'text', *LETTERS)]
   out = {}
   for i, row in enumerate(rows):
-    name, side, text, *cells = (row[j] for j in at)
+    name, split, text, *cells = (row[j] for j in at)
     where = f'{path}: line {i + 2}, id {name!r}'
     if name in out or not name:
       raise UserError(f'{where}: expected an id without an earlier line')
-    if side not in SIDES:
-      raise unknown(f'split in {where}:', side, SIDES)
+    if split not in SPLITS:
+      raise unknown(f'split in {where}:', split, SPLITS)
     gold = []
     for letter, cell in zip(LETTERS, cells, strict=True):
       try:
@@ -181,7 +181,7 @@ def _sentences(path: Path) -> dict[str, tuple[str, int, list[float], str]]:
         raise UserError(f'{where}: {letter} is {cell!r}, expected a number') from None
       if not 1 <= gold[-1] <= 5:
         raise UserError(f'{where}: {letter} is {cell}, expected 1 to 5')
-    out[name] = where, SIDES[side], gold, text.strip()
+    out[name] = where, SPLITS[split], gold, text.strip()
   if not out:
     raise UserError(f'{path}: no sentences after the header')
   return out
@@ -245,12 +245,12 @@ def _compare(sentence: tuple, ratings: Ratings) -> bool:
     raise UserError(
       f'{where}: all {len(together)} ratings are 1, 1, 1; expected others, of which V, A, D are the means'
     )
-  mean = together[~ones].mean(0)
-  for letter, told, found in zip(LETTERS, gold, mean, strict=True):
-    if abs(told - found) > ROUNDED:
+  computed = together[~ones].mean(0)
+  for letter, released, mean in zip(LETTERS, gold, computed, strict=True):
+    if abs(released - mean) > ROUNDED:
       raise UserError(
-        f'{where}: {letter} is {told:g}, but the {(~ones).sum()} ratings other than 1, 1, 1 have the mean {found:.2f}; '
-        'fetch all files again'
+        f'{where}: {letter} is {released:g}, but the {(~ones).sum()} ratings other than 1, 1, 1 have the mean '
+        f'{mean:.2f}; fetch all files again'
       )
   return bool(ones.any())
 

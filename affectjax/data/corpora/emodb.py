@@ -22,17 +22,17 @@ One example per recording, one split `all`, in the order of names; group is the 
   recognised       share of about 20 listeners who heard that emotion, and
   natural          share who found it natural, 0 to 1; NaN where nobody says
   gender, sentence, age                     'female' or 'male', 'a01', years
-The recordings that are distributed were recognised by 80 % or more, so that these labels hardly disagree.
+The 535 recordings of the first release were recognised by 80 % or more, so that these labels hardly disagree; release
+2.0 has 816, the ambiguous ones among them, named alike in wav/ (its folder laryngo/ is not read).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from affectjax.common.errors import UserError
-from affectjax.data import features
 from affectjax.data.corpora import _packed
 from affectjax.data.corpus import Reading
 
@@ -47,7 +47,7 @@ SPEAKERS = {  # gender and age
 }  # fmt: skip
 SENTENCES = ('a01', 'a02', 'a04', 'a05', 'a07', 'b01', 'b02', 'b03', 'b09', 'b10')
 VERSIONS = 'abcdef'
-TABLE, LISTENERS = 'metadata.csv', 'erkennung.txt'
+LISTENERS = 'erkennung.txt'
 Shares = Mapping[str, tuple[float, float]]  # recording -> recognised, natural, 0 to 1
 
 
@@ -59,17 +59,6 @@ class Recording(NamedTuple):
   age: int
   sentence: str
   emotion: str
-
-
-class Found(NamedTuple):
-  """One of the layouts."""
-
-  recordings: dict[str, Recording]  # by name
-  shares: Shares
-  width: int
-  load: Callable[[str], np.ndarray]  # name -> [T, D] float32
-  files: list[Path]
-  columns: list[str] | None  # names of the features, if they are known
 
 
 def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
@@ -85,35 +74,35 @@ def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
   source = Path(source)
   sound = ' for the recordings in wav' if (source / 'wav').is_dir() else ''
   packed, rate = _packed.choose(
-    source, f'no Emo-DB with features here; expected {_packed.PACK} with {TABLE}, or features/03a01Fa.npy and the like'
-    f'{sound}', audio_hz,
+    source, f'no Emo-DB with features here; expected {_packed.PACK} with {_packed.TABLE}, or features/03a01Fa.npy '
+    f'and the like{sound}', audio_hz,
   )  # fmt: skip
-  found = _read_pack(source / _packed.PACK, source / TABLE) if packed else _read_folder(source)
+  layout, shares = _read_pack(source) if packed else _read_folder(source)
   emotions = list(LETTERS.values())
-  if not any(told.emotion in emotions[FOUR:] for told in found.recordings.values()):
+  if not any(recording.emotion in emotions[FOUR:] for recording in layout.recordings.values()):
     emotions = emotions[:FOUR]
 
   def example(split: str, name: str) -> dict[str, Any]:
-    told, (recognised, natural) = found.recordings[name], found.shares.get(name, (np.nan, np.nan))
+    recording, (recognised, natural) = layout.recordings[name], shares.get(name, (np.nan, np.nan))
     return {
-      'id': name, 'group': f'speaker{told.speaker:02d}', 'item': name,
-      'audio': found.load(name),
-      'emotion': np.int32(emotions.index(told.emotion)),
+      'id': name, 'group': f'speaker{recording.speaker:02d}', 'item': name,
+      'audio': layout.load(name),
+      'emotion': np.int32(emotions.index(recording.emotion)),
       'recognised': np.float32(recognised), 'natural': np.float32(natural),
-      'gender': told.gender, 'sentence': told.sentence, 'age': np.int32(told.age),
+      'gender': recording.gender, 'sentence': recording.sentence, 'age': np.int32(recording.age),
     }  # fmt: skip
 
   meta = {
-    'modalities': {'audio': found.width},
+    'modalities': {'audio': layout.width},
     'rate_hz': {'audio': rate},
     'attributes': [],
     'emotions': emotions,
     'labels': 'emotion is what the actor was asked to show; recognised: share of about 20 listeners who heard it',
     'licence': 'CC0 1.0',
     'groups': 'actors',
-    **({'columns': {'audio': found.columns}} if found.columns else {}),
+    **({'columns': {'audio': layout.columns}} if layout.columns else {}),
   }
-  return Reading(meta, {'all': sorted(found.recordings)}, example, found.files)
+  return Reading(meta, {'all': sorted(layout.recordings)}, example, layout.files)
 
 
 def parse(name: str, where: str) -> Recording:
@@ -121,41 +110,43 @@ def parse(name: str, where: str) -> Recording:
   if len(name) != 7:
     raise UserError(f'{where}: name {name!r}, expected seven letters and digits, e.g. 03a01Fa')
   speaker, sentence, letter, version = name[:2], name[2:5], name[5], name[6]
-  for what, found, known in (
+  for what, part, known in (
     ('speaker', speaker, SPEAKERS), ('sentence', sentence, SENTENCES), ('emotion', letter, LETTERS),
     ('version', version, VERSIONS),
   ):  # fmt: skip
-    if found not in known:
-      raise UserError(f'{where}: {what} of {name!r} is {found!r}, expected one of {", ".join(known)}')
+    if part not in known:
+      raise UserError(f'{where}: {what} of {name!r} is {part!r}, expected one of {", ".join(known)}')
   return Recording(int(speaker), *SPEAKERS[speaker], sentence, LETTERS[letter])
 
 
 # Folder
 
 
-def _read_folder(source: Path) -> Found:
-  folder, sounds = source / 'features', source / 'wav'
-  if not folder.is_dir():
-    raise UserError(f'{folder}: a file, expected a folder of features')
-  names = sorted({p.stem for p in folder.iterdir() if p.suffix in features.SUFFIXES and not p.name.startswith('.')})
-  if not names:
-    raise UserError(f'{folder}: no feature files; expected 03a01Fa.npy and the like')
-  paths = {name: features.find(folder, name) for name in names}
-  recordings = {name: parse(name, str(paths[name])) for name in names}
+def _read_folder(source: Path) -> tuple[_packed.Layout, Shares]:
+  """Features of the user's own, held against the recordings in wav if these are at hand, and erkennung.txt."""
+  folder, sounds, table = source / 'features', source / 'wav', source / LISTENERS
+  layout = _packed.read_folder(folder, '03a01Fa.npy', parse)
   if sounds.is_dir():
     wavs = sorted(p.stem for p in sounds.iterdir() if p.suffix == '.wav' and not p.name.startswith('.'))
     for name in wavs:
-      if name not in recordings:
+      if name not in layout.recordings:
         parse(name, str(sounds / f'{name}.wav'))
         raise UserError(f'{folder}: no feature file for {name!r}, which wav has; add it, or take wav away')
-    for name in names:
+    for name, path in zip(layout.recordings, layout.files, strict=True):
       if name not in wavs:
-        raise UserError(f'{paths[name]}: no {name}.wav in {sounds}; remove it, or take wav away')
-  table = source / LISTENERS
-  shares = _read_listeners(table) if table.exists() else {}
-  width = features.load_array(paths[names[0]]).shape[1]
-  files = [*paths.values(), *([table] if table.exists() else [])]
-  return Found(recordings, shares, width, lambda name: features.load_array(paths[name], width=width), files, None)
+        raise UserError(f'{path}: no {name}.wav in {sounds}; remove it, or take wav away')
+  if not table.exists():
+    return layout, {}
+  return layout._replace(files=[*layout.files, table]), _read_listeners(table)
+
+
+def _read_pack(source: Path) -> tuple[_packed.Layout, Shares]:
+  """The data pack, and the percentages of its table."""
+  columns = ('recognised_pct', 'natural_pct')
+  layout, rows = _packed.read_pack(source, parse, *columns)
+  where = source / _packed.TABLE
+  shares = [tuple(_share(f'{where}: line {i + 2}: {c}', row[c]) for c in columns) for i, row in enumerate(rows)]
+  return layout, dict(zip(layout.recordings, shares, strict=True))
 
 
 def _read_listeners(path: Path) -> dict[str, tuple[float, float]]:
@@ -177,8 +168,8 @@ def _read_listeners(path: Path) -> dict[str, tuple[float, float]]:
     name = cells[1].removesuffix('.wav')
     if name in out:
       raise UserError(f'{where}: {name!r} has an earlier line; expected one')
-    told = zip(('erkannt', 'natuerlich'), cells[2:], strict=True)
-    out[name] = tuple(_share(f'{where}: {column}', cell.replace(',', '.')) for column, cell in told)
+    percentages = zip(('erkannt', 'natuerlich'), cells[2:], strict=True)
+    out[name] = tuple(_share(f'{where}: {column}', cell.replace(',', '.')) for column, cell in percentages)
   if not out:
     raise UserError(f'{path}: no lines after the first; expected one per recording')
   return out
@@ -193,32 +184,3 @@ def _share(where: str, cell: str) -> float:
   if not 0 <= value <= 100:
     raise UserError(f'{where} is {cell!r}, expected a percentage, 0 to 100')
   return value / 100
-
-
-# Pack
-
-
-def _read_pack(path: Path, table: Path) -> Found:
-  pack = _packed.read(path)
-  recordings = {name: parse(name, f'{path}: files') for name in pack.names}
-  shares = _compare(table, pack, recordings)
-  return Found(recordings, shares, len(pack.columns), pack.load, [path, table], pack.columns)
-
-
-def _compare(path: Path, pack: _packed.Packed, recordings: Mapping[str, Recording]) -> dict[str, tuple[float, float]]:
-  """The percentages of the table; it is refused if it says other things than the names of the files and the offsets."""
-  wanted = ('index', 'file', *Recording._fields, 'n_frames')
-  header, rows = features.load_rows(path, columns=(*wanted, 'recognised_pct', 'natural_pct'))
-  if len(rows) != len(pack.names):
-    raise UserError(f'{path}: {len(rows)} rows, {_packed.PACK} has {len(pack.names)} recordings; expected the same')
-  shares = {}
-  for i, (name, row) in enumerate(zip(pack.names, rows, strict=True)):
-    cells = {column: cell.strip() for column, cell in zip(header, row, strict=True)}
-    expected = (i, f'{name}.wav', *recordings[name], pack.frames[i])
-    for column, value in zip(wanted, expected, strict=True):
-      if cells[column] != str(value):
-        raise UserError(f'{path}: line {i + 2}: {column} is {cells[column]!r}, but {_packed.PACK} says '
-                        f'{str(value)!r} of recording {i} ({name})')  # fmt: skip
-    recognised, natural = (_share(f'{path}: line {i + 2}: {c}', cells[c]) for c in ('recognised_pct', 'natural_pct'))
-    shares[name] = recognised, natural
-  return shares

@@ -69,7 +69,7 @@ FOUR = ('neutral', 'happy', 'angry', 'sad')
 MERGED = np.array([0, 1, 2, 3, 1, -1, -1, -1, -1, -1])  # of EMOTIONS in FOUR, excited with happy
 CLOSE = 0.01  # how far the mean in the line of a turn may be from that of its evaluators
 _TURN = re.compile(r'\[[\d.]+\s*-\s*[\d.]+\]\s+(?P<name>\S+)\s+(?P<code>\S+)\s+\[(?P<means>[^\]]*)\]')
-_RATER = re.compile(r'(?P<kind>[AC])-(?P<rater>[EFM]\d+):\s*(?P<told>[^()]*?)\s*\(.*')
+_RATER = re.compile(r'(?P<kind>[AC])-(?P<rater>[EFM]\d+):\s*(?P<answer>[^()]*?)\s*\(.*')
 _MARKS = re.compile(r'val\s*(?P<valence>[^;]*);\s*act\s*(?P<arousal>[^;]*);\s*dom\s*(?P<dominance>[^;]*);')
 _DIALOGUE = r'(?P<dialogue>Ses0(?P<session>[1-5])[FM]_(?P<kind>impro|script)\d\d(_\d)?[a-z]?)'
 _NAME = re.compile(rf'{_DIALOGUE}_(?P<letter>[FM])[0-9X]+[a-z]?')
@@ -93,7 +93,7 @@ class Turn(NamedTuple):
 
 
 class Policy(NamedTuple):
-  """The options; see the top of this file."""
+  """The options of `read`, checked; what they mean is at the top of this file."""
 
   multiple: str
   repeated: str
@@ -199,8 +199,8 @@ def _rules(turns: Mapping[str, Turn]) -> dict[str, str]:
   counts = np.stack([votes(turn) for turn in turns.values()])  # [N, 10]
   four, outside = label_rules.merged(counts, EMOTIONS, FOUR, {'happy': ('happy', 'excited')})
   plain = label_rules.merged(counts, EMOTIONS, FOUR, {})
-  told = np.array([turn.consensus for turn in turns.values()])
-  agreed = (told >= 0) & (MERGED[told] >= 0)
+  consensus = np.array([turn.consensus for turn in turns.values()])
+  agreed = (consensus >= 0) & (MERGED[consensus] >= 0)
   n = np.array([voters(turn) for turn in turns.values()])
   merged = 'neutral, happy + excited, angry, sad'
   kept = {
@@ -229,20 +229,20 @@ def _sessions(given: str) -> tuple[int, ...]:
 def _release(source: Path) -> Path:
   """Where the sessions are."""
   inside = source / RELEASE
-  found = [root for root in (source, inside) if any((root / f'Session{s}').is_dir() for s in SESSIONS)]
-  if len(found) == 2:
+  roots = [root for root in (source, inside) if any((root / f'Session{s}').is_dir() for s in SESSIONS)]
+  if len(roots) == 2:
     raise UserError(f'{source}: sessions both here and in {RELEASE}; keep one')
-  if not found:
+  if not roots:
     raise UserError(f'{source}: no IEMOCAP here; expected Session1 .. Session5 with dialog/EmoEvaluation in them')
-  return found[0]
+  return roots[0]
 
 
 def _files(root: Path, session: int, wanted: tuple[int, ...]) -> list[Path]:
   """The evaluations of a session."""
   folder = root / f'Session{session}' / 'dialog' / 'EmoEvaluation'
   if not folder.is_dir():
-    there = [s for s in wanted if (root / f'Session{s}' / 'dialog' / 'EmoEvaluation').is_dir()]
-    raise UserError(f'{folder}: no such folder; add it, or give option sessions={",".join(map(str, there)) or "..."}')
+    present = [s for s in wanted if (root / f'Session{s}' / 'dialog' / 'EmoEvaluation').is_dir()]
+    raise UserError(f'{folder}: no such folder; add it, or give option sessions={",".join(map(str, present)) or "..."}')
   files = sorted(p for p in folder.iterdir() if p.suffix == '.txt' and not p.name.startswith('.'))
   for path in files:
     name = re.fullmatch(_DIALOGUE, path.stem)
@@ -299,19 +299,19 @@ def _add(where: str, text: str, turn: Turn, policy: Policy, counted: collections
   if line['rater'][0] != 'E':
     return
   of, add = (turn.named, _classes) if line['kind'] == 'C' else (turn.marks, _marks)
-  told = add(where, line['told'], policy, counted)
+  answer = add(where, line['answer'], policy, counted)
   if line['rater'] in of:
     if policy.repeated == 'error':
       raise UserError(f'{where}: evaluator {line["rater"]} has an earlier line {line["kind"]}- in turn {turn.name!r}; '
                       'remove one, or give option repeated=first')  # fmt: skip
     counted['repeated'] += 1
   else:
-    of[line['rater']] = told
+    of[line['rater']] = answer
 
 
-def _classes(where: str, told: str, _: Policy, counted: collections.Counter) -> list[int]:
+def _classes(where: str, text: str, _: Policy, counted: collections.Counter) -> list[int]:
   """The classes that a line names, each once."""
-  *words, tail = (word.strip() for word in told.split(';'))
+  *words, tail = (word.strip() for word in text.split(';'))
   if tail:
     raise UserError(f'{where}: {tail!r} without a semicolon after it, expected e.g. {_SHAPES["C"]!r}')
   words = list(dict.fromkeys(word.removesuffix(' state') for word in words if word))  # 'Neutral state' in sub-folders
@@ -322,11 +322,11 @@ def _classes(where: str, told: str, _: Policy, counted: collections.Counter) -> 
   return [WORDS.index(word) for word in words]
 
 
-def _marks(where: str, told: str, policy: Policy, counted: collections.Counter) -> list[float]:
+def _marks(where: str, text: str, policy: Policy, counted: collections.Counter) -> list[float]:
   """Valence, activation and dominance, NaN where there is none."""
-  line = _MARKS.fullmatch(told)
+  line = _MARKS.fullmatch(text)
   if line is None:
-    raise UserError(f'{where}: attributes {told[:60]!r}, expected e.g. {_SHAPES["A"]!r}')
+    raise UserError(f'{where}: attributes {text[:60]!r}, expected e.g. {_SHAPES["A"]!r}')
   out = []
   for attribute in ATTRIBUTES:
     cell = line[attribute].strip()
@@ -364,9 +364,9 @@ def _compare(turns: Mapping[str, Turn], policy: Policy, counted: collections.Cou
     counted['differ class'] += int(raters.plurality(counts)) != turn.consensus
     marks = np.array(list(turn.marks.values()) or [[np.nan] * len(ATTRIBUTES)])
     means = raters.masked_mean(marks, ~np.isnan(marks))
-    for attribute, told, mean in zip(ATTRIBUTES, turn.means, means, strict=True):
+    for attribute, released, mean in zip(ATTRIBUTES, turn.means, means, strict=True):
       # Without an evaluator there is nothing to compare with
-      counted[f'differ {attribute}'] += bool(np.isfinite(mean)) and not np.isclose(told, mean, rtol=0, atol=CLOSE)
+      counted[f'differ {attribute}'] += bool(np.isfinite(mean)) and not np.isclose(released, mean, rtol=0, atol=CLOSE)
   if against and policy.consensus == 'error':
     turn, most = against[0]
     code = CODES[turn.consensus] if turn.consensus >= 0 else 'xxx'

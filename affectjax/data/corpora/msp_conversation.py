@@ -57,6 +57,8 @@ _TRACE = re.compile(r'(?P<part>.+_\d+)_(?P<annotator>[0-9A-Za-z]+)\.csv')
 
 
 class Part(NamedTuple):
+  """One part of a conversation, which the same annotators marked."""
+
   name: str
   conversation: str
   start: float  # s from the start of the wav
@@ -65,6 +67,7 @@ class Part(NamedTuple):
 
   @property
   def annotators(self) -> list[str]:
+    """Ids of those who marked any attribute of this part, sorted."""
     return sorted({a for files in self.files.values() for a in files})
 
 
@@ -210,9 +213,9 @@ def _parts(path: Path, partitions: Mapping[str, str], files: dict[str, dict[str,
   for conversation in partitions:
     if conversation not in {c for c, _, _ in spans.values()}:
       raise UserError(f'{path}: no part of conversation {conversation!r}, which is in partitions.txt')
-  for part, found in files.items():
+  for part, by_attribute in files.items():
     if part not in spans:
-      first = next(iter(next(iter(found.values())).values()))
+      first = next(iter(next(iter(by_attribute.values())).values()))
       raise UserError(f'{first}: part {part!r} is not in {path.name}')
   out = {}
   for name, (conversation, start, end) in spans.items():
@@ -262,14 +265,14 @@ def _labels(path: Path, annotator: str, duration: float, policy: Policy) -> np.n
   """One trace as labels [T] in [-1, 1], NaN where there is none."""
   time, value = read_trace(path)
   _refuse_gaps(path, time, duration, policy)
-  x, there = traces.resample(time, value, duration)
+  x, rated = traces.resample(time, value, duration)
   x = traces.repeat_last(x) / SCALE
   if annotator in policy.lowpass:
     try:
       x = np.clip(traces.lowpass(x), -1, 1)
     except UserError as e:
       raise UserError(f'{path}: {e}; leave annotator {annotator} out of the option lowpass') from e
-  return np.where(there, x, np.nan) if policy.empty == 'mask' else x
+  return np.where(rated, x, np.nan) if policy.empty == 'mask' else x
 
 
 def read_trace(path: Path) -> tuple[np.ndarray, np.ndarray]:

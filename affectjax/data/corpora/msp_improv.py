@@ -125,7 +125,7 @@ def read(
       **{attribute: np.float32(mean[i]) for i, attribute in enumerate(ATTRIBUTES)},
       'votes': votes[: len(EMOTIONS)].astype(np.float32),
       'emotion': np.int32(_emotion(votes)),
-      'partitions': np.array(sides(turn.dyad), np.int8),
+      'partitions': np.array(partitions(turn.dyad), np.int8),
       'speaker': turn.speaker, 'gender': turn.gender, 'kind': turn.kind,
     }  # fmt: skip
 
@@ -140,8 +140,8 @@ def scaled(values: np.ndarray) -> np.ndarray:
   return (x - 3) / 2
 
 
-def sides(dyad: int) -> list[int]:
-  """Which side a pair is on in each of the five partitions: 0 train, 1 dev, 2 test."""
+def partitions(dyad: int) -> list[int]:
+  """The split of a pair of actors (1 to 6) in each of the five partitions: 0 train, 1 dev, 2 test."""
   return [2 if dyad == test else 1 if dyad == dev else 0 for test, dev in zip(TEST_DYADS, DEV_DYADS, strict=True)]
 
 
@@ -171,13 +171,13 @@ def _meta(given: _clips.Clips, slots: int, counted: collections.Counter) -> dict
 
 
 def _evaluation(source: Path) -> Path:
-  found = [source / name for name in FILES if (source / name).is_file()]
-  if len(found) != 1:
-    what = 'both Evalution.txt and Evaluation.txt; keep one' if found else (
+  files = [source / name for name in FILES if (source / name).is_file()]
+  if len(files) != 1:
+    what = 'both Evalution.txt and Evaluation.txt; keep one' if files else (
       'no Evalution.txt (or Evaluation.txt) here; expected the evaluation of MSP-IMPROV'
     )  # fmt: skip
     raise UserError(f'{source}: {what}')
-  return found[0]
+  return files[0]
 
 
 def read_evaluation(path: Path, repeated: str = 'error') -> tuple[dict[str, Turn], collections.Counter]:
@@ -265,5 +265,5 @@ def _count_differences(turn: Turn, counted: collections.Counter) -> None:
   counted['class'] += turn.letter != (LETTERS[most] if most >= 0 else 'X')
   values = np.array(turn.values)
   means = raters.masked_mean(values, ~np.isnan(values))
-  for attribute, told, mean in zip(ATTRIBUTES, turn.means, means, strict=True):
-    counted[attribute] += not (np.isclose(told, mean, rtol=0, atol=CLOSE, equal_nan=True))
+  for attribute, released, mean in zip(ATTRIBUTES, turn.means, means, strict=True):
+    counted[attribute] += not (np.isclose(released, mean, rtol=0, atol=CLOSE, equal_nan=True))

@@ -11,7 +11,7 @@ Layout (Labels is label or labels in some releases, consensus was spelled concen
   Labels/labels_detailed.csv, or .json       one row per worker and segment
   features/{audio,text}/<segment>.npy        yours, see `_clips`; without them a corpus of labels alone
 Releases have both kinds of either file; the csv is read if it is there, or what option labels=csv|json says. The
-detailed csv comes in two forms, told apart by its columns; the json is {file: {worker: {EmoClass_Major, ...}}}:
+detailed csv comes in two forms, distinguished by its columns; the json is {file: {worker: {EmoClass_Major, ...}}}:
   FileName WorkerID EmoClass_Major EmoClass_Second EmoAct EmoVal EmoDom        (2.0; 1.6 has Workers for WorkerID)
   FileName EmoDetail        "WORKER00000001; Happy; Happy,Amused; A:4.000000; V:5.000000; D:4.000000;"
 EmoClass is A S H U F D C N O, X for no agreement; a worker's class is Angry Sad Happy Surprise Fear Disgust Contempt
@@ -55,7 +55,7 @@ import numpy as np
 from affectjax.common.errors import UserError
 from affectjax.data import traces
 from affectjax.data.corpora import _clips, _msp_podcast
-from affectjax.data.corpora._msp_podcast import ATTRIBUTES, CODES, EMOTIONS, OTHER, SIDES, Segment
+from affectjax.data.corpora._msp_podcast import ATTRIBUTES, CODES, EMOTIONS, OTHER, SPLITS, Segment
 from affectjax.data.corpus import Reading
 from affectjax.data.folds import refuse_leak
 from affectjax.labels import label_rules, raters
@@ -118,7 +118,7 @@ def _labels(name: str, segment: Segment, slots: int) -> dict[str, Any]:
     'emotion': np.int32(raters.plurality(counts)), 'consensus': np.int32(segment.consensus),
     'ratings': ratings[None], 'ratings_mask': mask[None],
     **{attribute: np.float32(mean[i]) for i, attribute in enumerate(ATTRIBUTES)},
-    'official': np.int8(segment.side), 'gender': segment.gender,
+    'official': np.int8(segment.split), 'gender': segment.gender,
   }  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def _meta(segments: Mapping[str, Segment], slots: int, counted: collections.Coun
     f'are the mean over up to {slots} workers, 1 to 7 scaled to [-1, 1]; consensus is EmoClass of the release',
     'licence': 'gated, academic agreement with the University of Texas at Dallas',
     'groups': 'speakers; one per podcast for unknown ones',
-    'official': list(SIDES),
+    'official': list(SPLITS),
     'rules': _rules(segments),
     # Rows of workers passed over, classes taken for other; segments that nobody judged
     **{what: counted[what] for what in ('repeated', 'strange', 'unrated')},
@@ -150,8 +150,8 @@ def _rules(segments: Mapping[str, Segment]) -> dict[str, str]:
   counts = np.stack([votes(segment) for segment in segments.values()])  # [N, 9]
   eight = label_rules.merged(counts, EMOTIONS, EMOTIONS[:OTHER], {})
   four = label_rules.merged(counts, EMOTIONS, FOUR, {})
-  told = np.array([segment.consensus for segment in segments.values()])
-  agreed = (told >= 0) & (told != OTHER)
+  consensus = np.array([segment.consensus for segment in segments.values()])
+  agreed = (consensus >= 0) & (consensus != OTHER)
   kept = {
     'three': (label_rules.kept(*eight, 'least', 3), 'at least 3 votes for classes other than other'),
     'inside': (label_rules.kept(*four, 'inside', 1), f'every vote is for one of {", ".join(FOUR)}'),
@@ -175,13 +175,13 @@ def _compare(
       continue
     counts = votes(segment)
     clear = np.flatnonzero(2 * counts[:OTHER] > len(segment.classes))
-    told = segment.consensus
-    if (told >= 0 and not counts[told]) or (len(clear) and clear[0] != told):
+    released = segment.consensus
+    if (released >= 0 and not counts[released]) or (len(clear) and clear[0] != released):
       against.append((name, segment))
-    counted['differ class'] += int(raters.plurality(counts)) != told
-    for attribute, told, marks in zip(ATTRIBUTES, segment.means, zip(*segment.marks, strict=True), strict=True):
+    counted['differ class'] += int(raters.plurality(counts)) != released
+    for attribute, released, marks in zip(ATTRIBUTES, segment.means, zip(*segment.marks, strict=True), strict=True):
       marks = [x for x in marks if x == x]  # not NaN; without numpy, for there are many segments
-      counted[f'differ {attribute}'] += bool(marks) and not abs(told - sum(marks) / len(marks)) <= CLOSE
+      counted[f'differ {attribute}'] += bool(marks) and not abs(released - sum(marks) / len(marks)) <= CLOSE
   if against and consensus == 'error':
     name, segment = against[0]
     code = CODES[segment.consensus] if segment.consensus >= 0 else 'X'
@@ -194,15 +194,15 @@ def _compare(
 
 def _shared(path: Path, segments: Mapping[str, Segment], leaks: str) -> dict[str, int]:
   """How many known speakers two partitions share; one of Train in a test partition is refused."""
-  speakers: dict[str, set[str]] = {side: set() for side in SIDES}
+  speakers: dict[str, set[str]] = {split: set() for split in SPLITS}
   for segment in segments.values():
     if segment.speaker is not None:
-      speakers[SIDES[segment.side]].add(segment.speaker)
+      speakers[SPLITS[segment.split]].add(segment.speaker)
   if leaks == 'error':
-    for side in SIDES[2:]:
+    for split in SPLITS[2:]:
       try:
-        refuse_leak({SIDES[0]: speakers[SIDES[0]], side: speakers[side]}, what='speaker')
+        refuse_leak({SPLITS[0]: speakers[SPLITS[0]], split: speakers[split]}, what='speaker')
       except UserError as e:
         raise UserError(f'{path}: {e}; correct SpkrID or Split_Set, or give option leaks=count') from e
-  pairs = [(a, b) for i, a in enumerate(SIDES) for b in SIDES[i + 1 :]]
+  pairs = [(a, b) for i, a in enumerate(SPLITS) for b in SPLITS[i + 1 :]]
   return {f'{a} and {b}': len(both) for a, b in pairs if (both := speakers[a] & speakers[b])}

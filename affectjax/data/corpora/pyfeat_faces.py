@@ -136,7 +136,7 @@ def _rows(path: Path, data: dict[str, np.ndarray], clip: int, good: dict[int, in
   frame = data['frame'][at]
   twice = frame[:-1][np.diff(frame) == 0]
   if len(twice):
-    raise UserError(f'{path}: frame {twice[0]} of clip {clip} stands there twice; expected every frame once')
+    raise UserError(f'{path}: frame {twice[0]} of clip {clip} appears twice; expected every frame once')
   if frame[0] < 0:
     raise UserError(f'{path}: frame {frame[0]} of clip {clip}, expected numbers from 0')
   if (data['good_news'][at] != good[clip]).any():
@@ -158,6 +158,6 @@ def _good_news(path: Path) -> dict[int, int]:
     if row[kind] not in ('gn', 'ists'):
       raise UserError(f'{path}: line {i + 2}: class is {row[kind]!r}, expected gn or ists')
     if int(row[at]) in out:
-      raise UserError(f'{path}: line {i + 2}: clip {row[at]} stands there twice')
+      raise UserError(f'{path}: line {i + 2}: clip {row[at]} appears twice')
     out[int(row[at])] = int(row[kind] == 'gn')
   return out

@@ -22,14 +22,12 @@ them here: `emotion` is what the actor was asked to show.
   intensity, statement, gender              'normal' or 'strong', 'kids' or 'dogs', 'female' or 'male'
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from affectjax.common.errors import UserError
-from affectjax.data import features
 from affectjax.data.corpora import _packed
 from affectjax.data.corpus import Reading
 
@@ -37,7 +35,7 @@ VERSION = '1.0.0'
 EMOTIONS = ('neutral', 'calm', 'happy', 'sad', 'angry', 'fearful', 'disgust', 'surprised')
 INTENSITIES, STATEMENTS = ('normal', 'strong'), ('kids', 'dogs')
 ACTORS, REPETITIONS = 24, 2
-PACK, TABLE = _packed.PACK, 'metadata.csv'
+FIRST = 'features/03-01-05-01-01-01-01.npy'
 _ALLOWED = {  # field of a name -> what it may be, and how a refusal says so
   'modality': ((1, 3), '01 (audio-visual) or 03 (audio)'),
   'channel': ((1,), '01 (speech)'),
@@ -60,16 +58,6 @@ class Utterance(NamedTuple):
   gender: str
 
 
-class Found(NamedTuple):
-  """One of the layouts."""
-
-  utterances: dict[str, Utterance]  # by name
-  width: int
-  load: Callable[[str], np.ndarray]  # name -> [T, D] float32
-  files: list[Path]
-  columns: list[str] | None  # names of the features, if they are known
-
-
 def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
   """RAVDESS as found in `source`.
 
@@ -82,30 +70,33 @@ def read(source: Path, *, audio_hz: str | float | None = None) -> Reading:
   """
   source = Path(source)
   packed, rate = _packed.choose(
-    source, f'no RAVDESS here; expected {PACK} with {TABLE}, or features/03-01-05-01-01-01-01.npy', audio_hz
+    source, f'no RAVDESS here; expected {_packed.PACK} with {_packed.TABLE}, or {FIRST}', audio_hz
   )
-  found = _read_pack(source / PACK, source / TABLE) if packed else _read_folder(source / 'features')
+  if packed:
+    layout, _ = _packed.read_pack(source, parse, refuse=_refuse_twice)
+  else:
+    layout = _packed.read_folder(source / 'features', Path(FIRST).name, parse, _refuse_twice)
 
   def example(split: str, name: str) -> dict[str, Any]:
-    told = found.utterances[name]
+    utterance = layout.recordings[name]
     return {
-      'id': name, 'group': f'actor{told.actor:02d}', 'item': name,
-      'audio': found.load(name),
-      'emotion': np.int32(EMOTIONS.index(told.emotion)),
-      'intensity': told.intensity, 'statement': told.statement, 'gender': told.gender,
+      'id': name, 'group': f'actor{utterance.actor:02d}', 'item': name,
+      'audio': layout.load(name),
+      'emotion': np.int32(EMOTIONS.index(utterance.emotion)),
+      'intensity': utterance.intensity, 'statement': utterance.statement, 'gender': utterance.gender,
     }  # fmt: skip
 
   meta = {
-    'modalities': {'audio': found.width},
+    'modalities': {'audio': layout.width},
     'rate_hz': {'audio': rate},
     'attributes': [],
     'emotions': list(EMOTIONS),
     'labels': 'emotion is what the actor was asked to show; nobody rated it',
     'licence': 'CC BY-NC-SA 4.0',
     'groups': 'actors',
-    **({'columns': {'audio': found.columns}} if found.columns else {}),
+    **({'columns': {'audio': layout.columns}} if layout.columns else {}),
   }
-  return Reading(meta, {'all': sorted(found.utterances)}, example, found.files)
+  return Reading(meta, {'all': sorted(layout.recordings)}, example, layout.files)
 
 
 def parse(name: str, where: str) -> Utterance:
@@ -115,9 +106,9 @@ def parse(name: str, where: str) -> Utterance:
     raise UserError(f'{where}: name {name!r}, expected seven numbers of two digits, e.g. 03-01-05-01-01-01-01')
   fields = dict(zip(_ALLOWED, map(int, cells), strict=True))
   for (field, number), cell in zip(fields.items(), cells, strict=True):
-    allowed, told = _ALLOWED[field]
+    allowed, expected = _ALLOWED[field]
     if number not in allowed:
-      raise UserError(f'{where}: {field} of {name!r} is {cell}, expected {told}')
+      raise UserError(f'{where}: {field} of {name!r} is {cell}, expected {expected}')
   emotion, intensity = EMOTIONS[fields['emotion'] - 1], INTENSITIES[fields['intensity'] - 1]
   if (emotion, intensity) == ('neutral', 'strong'):
     raise UserError(f'{where}: {name!r} is neutral (01) in strong intensity (02), which RAVDESS does not have')
@@ -133,42 +124,3 @@ def _refuse_twice(where: Path, names: list[str]) -> None:
     if utterance in seen:
       raise UserError(f'{where}: {seen[utterance]} and {name} are one utterance; keep one')
     seen[utterance] = name
-
-
-def _read_folder(folder: Path) -> Found:
-  if not folder.is_dir():
-    raise UserError(f'{folder}: a file, expected a folder of features')
-  names = sorted({p.stem for p in folder.iterdir() if p.suffix in features.SUFFIXES and not p.name.startswith('.')})
-  if not names:
-    raise UserError(f'{folder}: no feature files; expected 03-01-05-01-01-01-01.npy and the like')
-  paths = {name: features.find(folder, name) for name in names}
-  utterances = {name: parse(name, str(paths[name])) for name in names}
-  _refuse_twice(folder, names)
-  width = features.load_array(paths[names[0]]).shape[1]
-  return Found(utterances, width, lambda name: features.load_array(paths[name], width=width), [*paths.values()], None)
-
-
-# Pack
-
-
-def _read_pack(path: Path, table: Path) -> Found:
-  pack = _packed.read(path)
-  utterances = {name: parse(name, f'{path}: files') for name in pack.names}
-  _refuse_twice(path, pack.names)
-  _compare(table, pack.names, utterances, pack.frames)
-  return Found(utterances, len(pack.columns), pack.load, [path, table], pack.columns)
-
-
-def _compare(path: Path, names: list[str], utterances: dict[str, Utterance], frames: np.ndarray) -> None:
-  """Refuses a table that says other things than the names of the files and the offsets."""
-  wanted = ('index', 'file', *Utterance._fields, 'n_frames')
-  header, rows = features.load_rows(path, columns=wanted)
-  at = [header.index(column) for column in wanted]
-  if len(rows) != len(names):
-    raise UserError(f'{path}: {len(rows)} rows, {PACK} has {len(names)} recordings; expected the same')
-  for i, (name, row) in enumerate(zip(names, rows, strict=True)):
-    expected = (i, f'{name}.wav', *utterances[name], frames[i])
-    for column, cell, value in zip(wanted, (row[j].strip() for j in at), expected, strict=True):
-      if cell != str(value):
-        raise UserError(f'{path}: line {i + 2}: {column} is {cell!r}, but {PACK} says {str(value)!r} of recording {i} '
-                        f'({name})')  # fmt: skip

@@ -90,10 +90,8 @@ def read(
     'licence': 'RECOLA agreement, research only, no redistribution',
     'layout': layout,
   }
-  told = [p for pair in files.values() for p in pair.values()]
-  return Reading(
-    meta, keys, example, [*told, *streams.files, *([] if partitions is None else [Path(partitions).expanduser()])]
-  )
+  sources = [p for pair in files.values() for p in pair.values()] + streams.files
+  return Reading(meta, keys, example, sources + ([] if partitions is None else [Path(partitions).expanduser()]))
 
 
 def _layout(source: Path) -> tuple[str, Path]:
@@ -110,7 +108,7 @@ def _layout(source: Path) -> tuple[str, Path]:
 
 def _files(layout: str, folder: Path) -> dict[str, dict[str, Path]]:
   """recording -> attribute -> its csv, in the order of partitions and numbers."""
-  found: dict[str, dict[str, Path]] = {}
+  files: dict[str, dict[str, Path]] = {}
   for attribute in traces.ATTRIBUTES:
     inside = folder / attribute
     if not inside.is_dir():
@@ -118,14 +116,14 @@ def _files(layout: str, folder: Path) -> dict[str, dict[str, Path]]:
     for path in sorted(p for p in inside.iterdir() if p.suffix == '.csv' and not p.name.startswith('.')):
       if not re.fullmatch(_NAMES[layout], path.stem):
         raise UserError(f'{path}: unknown recording {path.stem!r}; expected {_EXPECTED[layout]}')
-      found.setdefault(path.stem, {})[attribute] = path
-  if not found:
+      files.setdefault(path.stem, {})[attribute] = path
+  if not files:
     raise UserError(f'{folder}: no ratings; expected {_EXPECTED[layout]} in arousal and valence')
-  for name, pair in found.items():
+  for name, pair in files.items():
     for attribute in traces.ATTRIBUTES:
       if attribute not in pair:
         raise UserError(f'{folder / attribute / name}.csv: no such file; {name!r} has other ratings, it needs both')
-  return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+  return dict(sorted(files.items(), key=lambda item: _order(item[0])))
 
 
 def _order(name: str) -> tuple[int, int]:
@@ -145,7 +143,7 @@ def _partition(layout: str, names: Sequence[str], partitions: str | None) -> dic
                       'participant,partition (train, dev or test)')  # fmt: skip
     of = _read_partitions(Path(partitions).expanduser(), names)
   keys = {split: [n for n in names if of[n] == split] for split in SPLITS}
-  return {split: found for split, found in keys.items() if found}
+  return {split: recordings for split, recordings in keys.items() if recordings}
 
 
 def _read_partitions(path: Path, names: Sequence[str]) -> dict[str, str]:

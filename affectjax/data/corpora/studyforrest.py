@@ -94,7 +94,7 @@ def read(source: Path, *, audio: str = 'av') -> Reading:
     sound, light, bits, files = _read_clone(confounds, audio)
   paths = _observer_files(raw)
   labels = read_labels(paths)
-  sound_mask = _there(sound, audio)
+  sound_mask = _sound_mask(sound, audio)
 
   def example(split: str, second: int) -> dict[str, Any]:
     frames = slice(second * RATE, (second + 1) * RATE)
@@ -154,7 +154,7 @@ def _label(labels: Labels, second: int) -> dict[str, Any]:
   }
 
 
-def _there(sound: np.ndarray, audio: str) -> np.ndarray:
+def _sound_mask(sound: np.ndarray, audio: str) -> np.ndarray:
   """False for the frames [N] that the audio description lacks at the end; NaN elsewhere is for the policy to treat."""
   mask = np.ones(len(sound), bool)
   if audio == 'ao':
@@ -239,8 +239,8 @@ def _read_pack(path: Path, audio: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
   for name, width in wanted.items():
     x, kind = arrays[name], 'u' if name == 'av_phash_bits' else 'f'
     if x.shape != (n, width) or x.dtype.kind != kind:
-      found, dtype = f'{x.dtype} {list(x.shape)}', 'uint8' if kind == 'u' else 'float32'
-      raise UserError(f'{path}: {name} is {found}, expected {dtype} [{n}, {width}]')
+      given, dtype = f'{x.dtype} {list(x.shape)}', 'uint8' if kind == 'u' else 'float32'
+      raise UserError(f'{path}: {name} is {given}, expected {dtype} [{n}, {width}]')
   sound, light, bits = (arrays[name] for name in wanted)
   return sound.astype(np.float32), light.astype(np.float32), bits.astype(np.uint8)
 
@@ -310,17 +310,17 @@ def _hashes(path: Path, cells: list[str]) -> np.ndarray:
 
 def _clones(source: Path) -> tuple[Path, Path]:
   """The clone of the features and the folder of the observers' files."""
-  found = {}
+  roots = {}
   for name, inside in ((_CONFOUNDS, 'annotation'), (_EMOTIONS, 'data/raw')):
     places = (source / name, source, source.resolve().parent / name)
-    found[name] = next((p for p in places if (p / inside).is_dir()), None)
-  missing = [name for name, place in found.items() if place is None]
+    roots[name] = next((p for p in places if (p / inside).is_dir()), None)
+  missing = [name for name, place in roots.items() if place is None]
   if missing:
     raise UserError(
       f'{source}: found neither features_25hz.npz nor {" and ".join(missing)}; expected clones of {_CONFOUNDS} '
       f'and {_EMOTIONS} side by side'
     )
-  return found[_CONFOUNDS], found[_EMOTIONS] / 'data' / 'raw'
+  return roots[_CONFOUNDS], roots[_EMOTIONS] / 'data' / 'raw'
 
 
 def _required(path: Path) -> Path:

@@ -112,7 +112,7 @@ def match(path: Path, hands: Sequence[Hand], lengths: Mapping[str, int]) -> dict
   Raises:
     UserError: unknown video, frame out of range or twice, label not in [-1, 1], a video without any.
   """
-  found: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in lengths}
+  by_video: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in lengths}
   for hand in hands:
     name = next(iter(lengths)) if hand.video is None else hand.video
     if hand.video is None and len(lengths) > 1:
@@ -121,14 +121,14 @@ def match(path: Path, hands: Sequence[Hand], lengths: Mapping[str, int]) -> dict
       raise UserError(f'{hand.where}: unknown video {name!r}; the source has: {label_table.some(lengths)}')
     if not 0 <= hand.frame < lengths[name]:
       raise UserError(f'{hand.where}: frame {hand.frame}, but video {name!r} has frames 0 to {lengths[name] - 1}')
-    if hand.frame in found[name]:
+    if hand.frame in by_video[name]:
       raise UserError(f'{hand.where}: frame {hand.frame} of video {name!r} is labelled twice; keep one')
     for dimension in ('valence', 'arousal'):
       if not -1 <= (value := getattr(hand, dimension)) <= 1:
         raise UserError(f'{hand.where}: {dimension} {value}; expected a number in [-1, 1]')
-    found[name][hand.frame] = hand.valence, hand.arousal
-  for name, labels in found.items():
+    by_video[name][hand.frame] = hand.valence, hand.arousal
+  for name, labels in by_video.items():
     if not labels:
       raise UserError(f'{path}: no hand label for video {name!r}; label at least one frame of each video')
-  order = {name: sorted(labels) for name, labels in found.items()}
-  return {n: (np.array(f, np.int64), np.array([found[n][i] for i in f], np.float64)) for n, f in order.items()}
+  order = {name: sorted(labels) for name, labels in by_video.items()}
+  return {n: (np.array(f, np.int64), np.array([by_video[n][i] for i in f], np.float64)) for n, f in order.items()}

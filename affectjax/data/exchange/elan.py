@@ -22,7 +22,7 @@ RATE, MODEL = 'affectjax:rate_hz', 'affectjax:model'  # properties of the docume
 
 
 def require() -> Any:
-  """pympi, which nothing else needs."""
+  """The module pympi, which nothing else needs; a UserError says how to install it."""
   try:
     import pympi
   except ImportError as error:
@@ -31,6 +31,7 @@ def require() -> Any:
 
 
 def write(table: Table, path: Path) -> None:
+  """Writes the labels of all frames as an .eaf file."""
   eaf = require().Eaf(author='affectjax')
   eaf.adocument.update(
     {

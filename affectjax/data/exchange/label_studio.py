@@ -31,6 +31,7 @@ _KINDS = {dict: 'an object', list: 'a list', str: 'text', (int, float): 'a numbe
 
 
 def write(table: Table, path: Path) -> None:
+  """Writes the labels of all frames as a list of tasks, one per video."""
   tasks = []
   for number, (video, rows) in enumerate(table.by_video()):
     data = {'video': video, 'rate_hz': table.rate_hz, 'frames': len(rows)}
@@ -97,10 +98,10 @@ def read(path: Path) -> Table:
     for j, annotation in enumerate(_get(task, 'annotations', list, where)):
       place = f'{where}: annotation {j}'
       if not _of(annotation, dict, place).get('was_cancelled'):
-        found = _regions(_get(annotation, 'result', list, place), HAND, place)
-        if twice := hand.keys() & found.keys():
+        regions = _regions(_get(annotation, 'result', list, place), HAND, place)
+        if twice := hand.keys() & regions.keys():
           raise UserError(f'{place}: frame {min(twice)} of video {video!r} is labelled by hand twice; keep one')
-        hand |= found
+        hand |= regions
     rates.add(rate)
     times = data.get('time_s')
     for frame, values in sorted((frames | hand).items()):

@@ -113,11 +113,13 @@ def some(names: Iterable[str]) -> str:
 
 
 def write_csv(table: Table, path: Path) -> None:
+  """Writes the table as csv, with the columns COLUMNS."""
   numbers = [[text(v) for v in getattr(table, n)] for n in ('time_s', *NUMBERS)]
   write_rows(path, COLUMNS, zip(table.video, table.frame, *numbers, table.support.astype(int), strict=True))
 
 
 def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+  """Writes a csv of a header and rows."""
   with open(path, 'w', encoding='utf-8', newline='') as file:
     writer = csv.writer(file, lineterminator='\n')
     writer.writerow(names)
@@ -125,6 +127,7 @@ def write_rows(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def read_csv(path: Path) -> Table:
+  """Reads back what `write_csv` wrote; another header, a short row or what is no number is a UserError."""
   names, rows = features.load_rows(path, columns=COLUMNS)
   at = [names.index(c) for c in COLUMNS]
   out = []

@@ -39,6 +39,7 @@ class Files:
 
   @property
   def ids(self) -> list[str]:
+    """All ids, those that lack a modality among them, sorted."""
     return sorted({name for of in self.paths.values() for name in of})
 
   @property
@@ -61,8 +62,8 @@ def find(source: Path, modality: str | None = None, *, besides: Iterable[Path] =
   if not source.is_dir():
     raise UserError(f'{source}: {"a file" if source.exists() else "no such folder"}; expected a folder of features')
   known = {p.resolve() for p in besides}
-  there = [p for p in _listed(source) if not p.name.startswith('.') and p.resolve() not in known]
-  flat, folders = [p for p in there if p.is_file() and _is_ours(p)], [p for p in there if p.is_dir()]
+  entries = [p for p in _listed(source) if not p.name.startswith('.') and p.resolve() not in known]
+  flat, folders = [p for p in entries if p.is_file() and _is_ours(p)], [p for p in entries if p.is_dir()]
   if flat and folders:
     raise UserError(f'{source}: both files ({flat[0].name}) and folders ({folders[0].name}); expected the files of one '
                     'modality, or a folder per modality')  # fmt: skip
@@ -91,17 +92,17 @@ def _is_ours(path: Path) -> bool:
   return path.suffix in features.SUFFIXES or path.suffix.lower() == WAV
 
 
-def _kind(place: Path, there: Sequence[Path]) -> dict[str, Path]:
+def _kind(place: Path, entries: Sequence[Path]) -> dict[str, Path]:
   """id -> file in one folder, all features or all sound."""
-  found = [p for p in there if p.is_file() and _is_ours(p) and not p.name.startswith('.')]
-  if not found:
+  files = [p for p in entries if p.is_file() and _is_ours(p) and not p.name.startswith('.')]
+  if not files:
     raise UserError(f'{place}: no feature files; expected <id>.npy, .npz, .csv or .wav')
-  wavs = [p for p in found if p.suffix.lower() == WAV]
-  if wavs and len(wavs) < len(found):
-    other = next(p for p in found if p not in wavs)
+  wavs = [p for p in files if p.suffix.lower() == WAV]
+  if wavs and len(wavs) < len(files):
+    other = next(p for p in files if p not in wavs)
     raise UserError(f'{place}: both sound ({wavs[0].name}) and features ({other.name}); expected one kind in a folder')
   out: dict[str, Path] = {}
-  for path in found:
+  for path in files:
     if path.stem in out:
       raise UserError(f'{place}: {path.stem!r} has two files ({out[path.stem].name}, {path.name}), expected one; '
                       'delete the one that is not meant')  # fmt: skip
@@ -121,19 +122,19 @@ def rates(given: str | float | None, files: Files) -> dict[str, float | None]:
     modality -> rate, None for frames without one, NaN if nobody said.
   """
   names, sounds = list(files.paths), files.wavs
-  told = dict.fromkeys(names, math.nan)
+  out = dict.fromkeys(names, math.nan)
   for part in [] if given is None else str(given).split(','):
     name, colon, text = part.rpartition(':')
     if not colon and len(names) > 1:
       raise UserError(f'rate_hz: {given!r}, expected a rate per modality, e.g. '
                       f'{",".join(f"{n}:50" for n in names if n not in sounds)}')  # fmt: skip
     name = name if colon else names[0]
-    if name not in told:
+    if name not in out:
       raise unknown('modality in rate_hz', name, names)
     if name in sounds:
       raise UserError(f'rate_hz: {given!r}, but descriptors of wav files ({name}) are 10 ms apart; leave it out')
-    told[name] = None if text == 'none' else _rate(given, text)
-  return {name: egemaps.RATE_HZ if name in sounds else rate for name, rate in told.items()}
+    out[name] = None if text == 'none' else _rate(given, text)
+  return {name: egemaps.RATE_HZ if name in sounds else rate for name, rate in out.items()}
 
 
 def _rate(given: str | float, text: str) -> float:
@@ -175,20 +176,20 @@ class Streams:
     columns: modality -> names of its features, if they are known.
   """
 
-  def __init__(self, files: Files, told: Mapping[str, float | None], extraction: Extraction):
+  def __init__(self, files: Files, rates: Mapping[str, float | None], extraction: Extraction):
     """Looks at the first file of every modality and at the beginning of every wav.
 
     Args:
       files: of the folder.
-      told: as from `rates`.
+      rates: frames per second by modality, as the function `rates` gives them.
       extraction: of wav files.
 
     Raises:
       UserError: in one line, for files that are damaged.
     """
     self._files, self._sounds, self._extraction = files, files.wavs, extraction
-    self._unsaid = {name for name, rate in told.items() if rate is not None and math.isnan(rate)}
-    self.rates = {name: None if name in self._unsaid else rate for name, rate in told.items()}
+    self._unsaid = {name for name, rate in rates.items() if rate is not None and math.isnan(rate)}
+    self.rates = {name: None if name in self._unsaid else rate for name, rate in rates.items()}
     self._lock, self._described = threading.Lock(), {}
     self.widths: dict[str, int] = {}
     self.columns: dict[str, list[str]] = {}
@@ -242,9 +243,9 @@ class Streams:
       for modality, of in self._sounds.items():
         if modality not in self._described:
           how = self._extraction
-          found = egemaps.extract(of, how.folder / modality, workers=how.workers, progress=how.progress)
-          self._refuse(found.faults, len(of))
-          self._described[modality] = found.paths
+          extracted = egemaps.extract(of, how.folder / modality, workers=how.workers, progress=how.progress)
+          self._refuse(extracted.faults, len(of))
+          self._described[modality] = extracted.paths
 
   def _frames(self, modality: str) -> dict[str, Path]:
     if modality not in self._described:

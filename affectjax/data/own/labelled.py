@@ -72,31 +72,31 @@ def read_labels(path: Path, emotions: Sequence[str] | None = None) -> Labels:
   numbers = tuple(name for name in header if name not in _TEXTS)
   rows: dict[str, Row] = {}
   for i, cells in enumerate(lines):
-    told = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-    name, row = told['id'], _row(path, i + 2, told, numbers)
+    given = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+    name, row = given['id'], _row(path, i + 2, given, numbers)
     if name in rows:
       raise UserError(f'{path}: line {row.line}: id {name!r} has an earlier line, {rows[name].line}; expected one')
     rows[name] = row
-  found = sorted({row.emotion for row in rows.values()} - {''})
-  if 'emotion' in header and not found:
+  classes = sorted({row.emotion for row in rows.values()} - {''})
+  if 'emotion' in header and not classes:
     raise UserError(f'{path}: column emotion is empty in every line; fill it, or leave it out')
   if emotions is not None:
     for name, row in rows.items():
       if row.emotion not in ('', *emotions):
         raise unknown(f'emotion in {path}: line {row.line}, id {name!r}:', row.emotion, emotions)
-  return Labels(rows, tuple((emotions or found) if 'emotion' in header else ()), numbers)
+  return Labels(rows, tuple((emotions or classes) if 'emotion' in header else ()), numbers)
 
 
-def _row(path: Path, line: int, told: Mapping[str, str], numbers: Sequence[str]) -> Row:
+def _row(path: Path, line: int, cells: Mapping[str, str], numbers: Sequence[str]) -> Row:
   for column, what in (('id', 'the name of a file without suffix'), ('group', 'the speaker'), ('item', 'a recording')):
-    if not told.get(column, 'x'):
+    if not cells.get(column, 'x'):
       raise UserError(f'{path}: line {line}: {column} is empty, expected {what}')
-  where = f'{path}: line {line}, id {told["id"]!r}'
-  split = told.get('split', 'all')
-  if 'split' in told and split not in SPLITS:
+  where = f'{path}: line {line}, id {cells["id"]!r}'
+  split = cells.get('split', 'all')
+  if 'split' in cells and split not in SPLITS:
     raise unknown(f'split in {where}:', split, SPLITS)
-  values = {column: _number(where, column, told[column]) for column in numbers}
-  return Row(line, told['group'], told.get('item', told['id']), split, told.get('emotion', ''), values)
+  values = {column: _number(where, column, cells[column]) for column in numbers}
+  return Row(line, cells['group'], cells.get('item', cells['id']), split, cells.get('emotion', ''), values)
 
 
 def _number(where: str, column: str, cell: str) -> np.float32:
@@ -138,7 +138,7 @@ class Reader:
       missing: 'error' for an id that lacks a modality, or 'absent': it has one frame there, zero and masked.
       emotions: the classes in order, comma separated; see `read_labels`.
       unlabelled: 'true' for a table without any column of labels.
-      licence: of the data, as it is to be told.
+      licence: of the data, for the metadata.
 
     Raises:
       UserError: in one line, for whatever is wrong with files, table or options.

@@ -59,8 +59,8 @@ def find(source: Source, known: Wanted, wanted: Sequence[str]) -> tuple[folder.F
   if source.modality is not None and source.modality not in wanted:
     raise unknown('modality in --modality; read by this cell', source.modality, wanted)
   besides = [] if source.items is None else [source.items]
-  found = folder.find(source.folder, source.modality, besides=besides)
-  paths = dict(found.paths)
+  files = folder.find(source.folder, source.modality, besides=besides)
+  paths = dict(files.paths)
   if source.modality is None and next(iter(next(iter(paths.values())).values())).parent == source.folder:
     if len(wanted) > 1:
       raise UserError(f'{source.folder}: files of one modality, but the cell reads {" and ".join(wanted)}; say which '
@@ -95,10 +95,10 @@ def read(
     UserError: in one line, for what is damaged, or other than in training.
   """
   files, rest = find(source, known, wanted)
-  told = folder.rates(source.rate_hz, files)
-  _refuse_rates(source, told, known)
-  told = {m: None if known[m]['rate_hz'] is None and np.isnan(r or 0) else r for m, r in told.items()}
-  streams = folder.Streams(files, told, source.extraction)
+  rates = folder.rates(source.rate_hz, files)
+  _refuse_rates(source, rates, known)
+  rates = {m: None if known[m]['rate_hz'] is None and np.isnan(r or 0) else r for m, r in rates.items()}
+  streams = folder.Streams(files, rates, source.extraction)
   _refuse_features(files, streams, known)
   items = _items(source.items, files)
   widths = {m: int(known[m]['width']) for m in wanted}
@@ -107,9 +107,9 @@ def read(
   for i, name in enumerate(items):
     example = {'id': name, **{m: x for m, x in streams.read(name).items() if m in widths}}
     for m, width in widths.items():
-      there = m in files.paths and name in files.paths[m]
+      present = m in files.paths and name in files.paths[m]
       example.setdefault(m, np.zeros((1, width), np.float32))
-      example[f'{m}_mask'] = np.full(len(example[m]), there)
+      example[f'{m}_mask'] = np.full(len(example[m]), present)
     try:
       schema.treat(example, widths, source.nonfinite)
       examples.append(example)
@@ -133,8 +133,8 @@ def _corpus(source, examples, items, widths, rates, more) -> Corpus:
   return Corpus(str(source.folder), 'unlabelled', '', '', {SPLIT: len(ids)}, meta, lambda split: columns)
 
 
-def _refuse_rates(source: Source, told: Mapping[str, float | None], known: Wanted) -> None:
-  for name, rate in told.items():
+def _refuse_rates(source: Source, rates: Mapping[str, float | None], known: Wanted) -> None:
+  for name, rate in rates.items():
     trained = known[name]['rate_hz']
     if rate is not None and np.isnan(rate):
       if trained is not None:
@@ -153,10 +153,10 @@ def _refuse_features(files: folder.Files, streams: folder.Streams, known: Wanted
     if width != trained:
       raise UserError(f'{first}: {width} features per frame of {name}, the cell was trained on {trained}; extract the '
                       'same features')  # fmt: skip
-    here, there = streams.columns.get(name), known[name].get('columns')
-    if here is None or there is None:
+    columns, wanted = streams.columns.get(name), known[name].get('columns')
+    if columns is None or wanted is None:
       continue
-    for i, (a, b) in enumerate(zip(here, there, strict=True)):
+    for i, (a, b) in enumerate(zip(columns, wanted, strict=True)):
       if a != b:
         raise UserError(f'{first}: feature {i + 1} of {name} is {a!r}, in training it was {b!r}; extract the same '
                         'features, in the same order')  # fmt: skip

@@ -25,12 +25,12 @@ ONE_VIDEO = ('visual', 'x')
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-  """One video.
+  """The features of one video, a row per frame.
 
   Attributes:
     name: as in the source; the `video` of labels.
     x: [T, D] float32 features, oldest first; zero where not present.
-    present: [T] bool, False for rows with NaN or infinity: no face was found there.
+    present: [T] bool, False for rows with NaN or infinity: no face was detected.
     time_s: [T] float64 seconds, strictly increasing.
   """
 

@@ -21,6 +21,6 @@ def corpus(
 ) -> Corpus:
   """A synthetic corpus; its hash covers the code of `modules`, which generate it, and the knobs."""
   code = [files.meaning(inspect.getsource(m)) for m in modules]
-  told = json.dumps({'code': code, 'knobs': dict(knobs), 'version': version}, sort_keys=True)
-  sha256 = hashlib.sha256(told.encode()).hexdigest()
+  identity = json.dumps({'code': code, 'knobs': dict(knobs), 'version': version}, sort_keys=True)
+  sha256 = hashlib.sha256(identity.encode()).hexdigest()
   return Corpus(name, 'synthetic', version, sha256, counts, {**meta, 'knobs': dict(knobs)}, make)

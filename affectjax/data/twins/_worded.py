@@ -38,7 +38,7 @@ from affectjax.labels import raters
 
 MODALITIES = ('audio', 'text')
 REASONS = ('none', 'ambiguous', 'conflict', 'both')
-SIDES = ('neither', *MODALITIES)  # which modality is unreliable
+DOUBTS = ('neither', *MODALITIES)  # which modality is unreliable
 ATTRIBUTES = ('valence', 'arousal', 'dominance')
 LATENT = 24
 SLIP = 0.1  # default share of what a rater takes for a neighbour of it
@@ -99,7 +99,7 @@ def choose(rng: np.random.Generator, shares: np.ndarray) -> np.ndarray:
 
 
 def doubtful(rng: np.random.Generator, n: int, unreliable: float) -> np.ndarray:
-  """Which modality is unreliable, [N] int8 of SIDES; a share `unreliable` of the utterances has one."""
+  """Which modality is unreliable, [N] int8 of DOUBTS; a share `unreliable` of the utterances has one."""
   which = 1 + rng.integers(len(MODALITIES), size=n)
   return np.where(rng.random(n) < unreliable, which, 0).astype(np.int8)
 
@@ -218,7 +218,7 @@ def features(
     z = np.log(shown[name] + FLOOR)
     z -= z.mean(1, keepdims=True)
     n, k = z.shape
-    weak = doubt[:, None] == SIDES.index(name)  # [N, 1]
+    weak = doubt[:, None] == DOUBTS.index(name)  # [N, 1]
     off = own.normal(0, knobs['noise'] * error[name], z.shape) * np.where(weak, UNRELIABLE, 1)
     code = np.random.default_rng((_MAPS, k, m)).normal(0, 1 / np.sqrt(k), (k, LATENT))
     poor = np.random.default_rng((_MAPS, 200 + m)).normal(size=LATENT)

@@ -26,7 +26,7 @@ def make(
   noise: float = 0.3, shift: float = 0.25, missing: float = 0.01, bias: float = 0.3,
   error: float = 0.1,
 ) -> Corpus:  # fmt: skip
-  """The twin.
+  """Makes the twin of AFEW-VA from its law and these knobs; the same knobs give the same examples.
 
   Args:
     seed: of everything that is drawn.
@@ -58,8 +58,8 @@ def make(
     x = _faces.features(
       shown, people, nuisance, rng, signal=signal, identity_strength=identity, noise=noise, shift=shift
     )
-    found = rng.random(len(x)) >= missing
-    x[~found] = 0.0
+    detected = rng.random(len(x)) >= missing
+    x[~detected] = 0.0
     labels = (np.round(va * 10) / 10).astype(np.float32)
     ids = np.array([f'{i + 1:03d}' for i in range(clips)])
     distance = np.linalg.norm(va[:, None] - _faces.CENTRES[:7], axis=-1)  # seven classes: no contempt
@@ -67,7 +67,7 @@ def make(
     frame = np.arange(len(x)) - offsets[:-1][owner]
     return {
       'id': ids, 'item': ids, 'group': np.array([f'actor{a:03d}' for a in actor]),
-      'visual': ragged(x), 'visual_mask': ragged(found), 'frame': ragged(frame.astype(np.int32)),
+      'visual': ragged(x), 'visual_mask': ragged(detected), 'frame': ragged(frame.astype(np.int32)),
       'valence': ragged(labels[:, 0]), 'arousal': ragged(labels[:, 1]),
       'emotion': ragged(distance.argmin(1).astype(np.int32)),
     }  # fmt: skip

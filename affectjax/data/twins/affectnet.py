@@ -19,7 +19,7 @@ def make(
   seed: int = 0, train: int = 24000, val: int = 4000, signal: float = 1.0, identity: float = 1.0,
   noise: float = 0.3, spread: float = 0.15, bias: float = 0.3,
 ) -> Corpus:  # fmt: skip
-  """The twin.
+  """Makes the twin of AffectNet from its law and these knobs; the same knobs give the same examples.
 
   Args:
     seed: of everything that is drawn.

@@ -1,6 +1,6 @@
 """Synthetic twin of CMU-MOSEI's acoustic features and labels: six intensities per segment, 74 COVAREP columns per word.
 
-Labels are those of the corpus as far as it can be told: in every fold as many segments and videos, and of every emotion
+Labels are those of the corpus as far as they are known: in every fold as many segments and videos, and of every emotion
 as many segments with it, as many in every class of the rounded intensity, and the same mean (experiments/
 published/masked_ssl_labels.csv), all exact with `scale` 1 and dealt in proportion below. So the trivial
 predictors score what they score on the corpus: constant 0 an accuracy of .872 and an MAE of .1635, the median of the
@@ -93,7 +93,7 @@ def make(
   identity: float = 0.5, noise: float = 1.0, missing: float = 0.03, nonfinite: float = 0.005, raw: bool = False,
   unlabelled: float = 0.0,
 ) -> Corpus:  # fmt: skip
-  """The twin: one split `all`.
+  """Makes the twin of CMU-MOSEI, with one split `all`; the same knobs give the same examples.
 
   Args:
     seed: of everything that is drawn.
@@ -119,8 +119,8 @@ def make(
   def columns(split: str) -> Columns:
     del split
     place = _place(knobs)
-    told, path = _labelled(knobs, place)
-    return {**{k: place[k] for k in ('id', 'group', 'item', 'official')}, **told, **_heard(knobs, place, path)}
+    labelled, path = _labelled(knobs, place)
+    return {**{k: place[k] for k in ('id', 'group', 'item', 'official')}, **labelled, **_heard(knobs, place, path)}
 
   modules = (sys.modules[__name__], _worded, _clips)
   return _twin.corpus('cmu_mosei', modules, VERSION, knobs, {'all': count}, _meta(knobs), columns)

@@ -5,8 +5,8 @@ An actor means one emotion. What voice and face show of it are log odds z [6]: w
 (`conflict`) voice or face show another emotion. Raters vote by the softmax of z; who hears and sees weighs both and is
 drawn to fear and away from neutral. A class that more than half of the audio-visual raters chose is the consensus.
 
-With `votes='real'` names, demographics, votes, labels and partitions are those of the data pack, and only the features
-are made up: from the logarithm of the voice-only and the face-only raters' shares.
+With `votes='real'` names, demographics, votes, labels and partitions are those of the data pack in `pack`, and only the
+features are made up: from the logarithm of the voice-only and the face-only raters' shares.
 
 The constants were set so that drawn votes resemble the real ones (seed 0 / real; voice, face, both):
   mean entropy of a clip's votes, nats    .85 .72 .68 / .83 .70 .64
@@ -23,7 +23,6 @@ against the consensus, voice, face, both: .65 .69 .81 (mean of the five partitio
 import dataclasses
 import functools
 import hashlib
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,15 +36,15 @@ from affectjax.data.twins import _clips, _twin
 from affectjax.labels import raters
 
 VERSION = '1.0.0'
-PACK, VARIABLE = 'cremad_votes', 'AFFECTJAX_SHARED_DATA'
+PACK = 'cremad_votes'
 EMOTIONS = ('anger', 'sad', 'disgust', 'fear', 'neutral', 'happy')  # VAVL's order
 CODES = ('ANG', 'SAD', 'DIS', 'FEA', 'NEU', 'HAP')
 NEUTRAL = 4
 SENTENCES = ('DFA', 'IEO', 'IOM', 'ITH', 'ITS', 'IWL', 'IWW', 'MTI', 'TAI', 'TIE', 'TSI', 'WSI')
 LEVELLED = 'IEO'  # the sentence at three levels; the others, and neutral, at none (XX)
 LEVELS = {'LO': -1, 'MD': 0, 'HI': 1, 'XX': 0}
-ACTORS, MALE, ABSENT = 91, 48, 20  # clips of the corpus that are not there
-SIDES, PARTITIONS = (63, 14, 14), 5
+ACTORS, MALE, ABSENT = 91, 48, 20  # clips that the corpus lacks
+SPLIT, PARTITIONS = (63, 14, 14), 5  # actors in train, dev and test of each partition
 # Percent of votes (over EMOTIONS) for a clip meant as each of EMOTIONS, from votes_long.csv, rounded
 TYPICAL = {
   'audio': ((53, 1, 21, 5, 18, 2), (2, 25, 7, 12, 53, 1), (12, 10, 29, 9, 37, 3),
@@ -65,9 +64,9 @@ ERROR = {'drawn': 1.3, 'real': 0.6}  # sd of what a clip looks like; real shares
 def make(
   seed: int = 0, actors: int = ACTORS, audio_hz: float = 50.0, visual_hz: float = 30.0, audio_width: int = 64,
   visual_width: int = 88, signal_audio: float = 1.0, signal_visual: float = 1.0, common: float = 0.5,
-  conflict: float = 0.08, identity: float = 0.5, noise: float = 0.5, votes: str = 'drawn',
+  conflict: float = 0.08, identity: float = 0.5, noise: float = 0.5, votes: str = 'drawn', pack: str = '',
 ) -> Corpus:  # fmt: skip
-  """The twin.
+  """Makes the twin of CREMA-D from its law and these knobs; the same knobs give the same examples.
 
   Args:
     seed: of everything that is drawn.
@@ -83,7 +82,12 @@ def make(
     identity: how strongly the actor shows.
     noise: sd of feature noise from frame to frame; what drifts over a clip and how far a whole clip looks other than
       it is go with it.
-    votes: 'drawn', or 'real': those of the data pack cremad_votes in the folder that AFFECTJAX_SHARED_DATA names.
+    votes: 'drawn', or 'real': those of the data pack.
+    pack: with real votes, the folder of the data pack cremad_votes or any other that `corpora.crema_d` reads. The
+      hash of the corpus is of what lies in it, wherever it lies.
+
+  Raises:
+    UserError: a knob out of its range, or real votes without a pack that can be read.
   """
   knobs = dict(seed=seed, actors=actors, audio_hz=audio_hz, visual_hz=visual_hz, audio_width=audio_width,
                visual_width=visual_width, signal_audio=signal_audio, signal_visual=signal_visual, common=common,
@@ -91,9 +95,11 @@ def make(
   _clips.check('crema_d', knobs, actors=(4, ACTORS))
   if votes not in ('drawn', 'real'):
     raise unknown('votes of the twin crema_d', votes, ('drawn', 'real'))
+  if votes == 'drawn' and pack:
+    raise UserError(f'twin crema_d: pack {pack!r} is of real votes; take votes=real, or leave it out')
   modules = [sys.modules[__name__], _clips]
   if votes == 'real':
-    real, rule, pack_sha256, adapter = _pack(actors)
+    real, rule, pack_sha256, adapter = _pack(pack, actors)
     modules.append(adapter)
   else:
     rule = 'consensus where more than half of the audio-visual raters agree'
@@ -101,13 +107,13 @@ def make(
 
   def columns(split: str) -> Columns:
     del split
-    told, shown = (real, _evidence(real)) if votes == 'real' else _drawn(seed, actors, conflict)
+    clips, shown = (real, _evidence(real)) if votes == 'real' else _drawn(seed, actors, conflict)
     rng = np.random.default_rng((seed, 5))
-    _, actor = np.unique(told['group'], return_inverse=True)
-    _, sentence = np.unique(told['sentence'], return_inverse=True)
+    _, actor = np.unique(clips['group'], return_inverse=True)
+    _, sentence = np.unique(clips['sentence'], return_inverse=True)
     seconds = _seconds(rng, actor, sentence)
     scaled = {m: SHOWN[m] * z for m, z in shown.items()}
-    return {**told, **_clips.features(rng, scaled, actor, sentence, seconds, knobs, ERROR[votes])}
+    return {**clips, **_clips.features(rng, scaled, actor, sentence, seconds, knobs, ERROR[votes])}
 
   meta = _meta(knobs, rule)
   corpus = _twin.corpus('crema_d', modules, VERSION, knobs, {'all': count}, meta, columns)
@@ -144,12 +150,12 @@ def _present(seed: int, actors: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _kinds() -> list[tuple[str, int, str]]:
   """Sentence, class and level of an actor's 82 clips, sorted by name."""
-  found = []
+  kinds = []
   for sentence in SENTENCES:
     for k, code in enumerate(CODES):
       levels = ('LO', 'MD', 'HI') if sentence == LEVELLED and k != NEUTRAL else ('XX',)
-      found += [(f'{sentence}_{code}_{level}', (sentence, k, level)) for level in levels]
-  return [kind for _, kind in sorted(found)]
+      kinds += [(f'{sentence}_{code}_{level}', (sentence, k, level)) for level in levels]
+  return [kind for _, kind in sorted(kinds)]
 
 
 def _drawn(seed: int, actors: int, conflict: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -169,7 +175,7 @@ def _drawn(seed: int, actors: int, conflict: float) -> tuple[dict[str, np.ndarra
   age = np.clip(20 + rng.gamma(1.3, 13.0, actors), 20, 74).astype(np.int32)
   names = np.array([str(1001 + a) for a in range(actors)])[actor]
   ids = np.array([f'{n}_{s}_{CODES[k]}_{v}' for n, s, k, v in zip(names, sentence, intended, level, strict=True)])
-  partitions = np.stack([_sides(rng, actors)[actor] for _ in range(PARTITIONS)], 1)
+  partitions = np.stack([_partition(rng, actors)[actor] for _ in range(PARTITIONS)], 1)
   return {
     'id': ids, 'item': ids, 'group': names, **votes, 'emotion': raters.plurality(votes['votes']).astype(np.int32),
     'consensus': np.where(agreed, votes['votes'].argmax(1), -1).astype(np.int32),
@@ -197,21 +203,20 @@ def _shown(
   return z
 
 
-def _sides(rng: np.random.Generator, actors: int) -> np.ndarray:
+def _partition(rng: np.random.Generator, actors: int) -> np.ndarray:
   """A partition: 0 train, 1 dev, 2 test for every actor [A], in the corpus's proportion."""
-  held = max(1, round(SIDES[1] * actors / sum(SIDES)))
+  held = max(1, round(SPLIT[1] * actors / sum(SPLIT)))
   return rng.permutation(np.repeat([0, 1, 2], [actors - 2 * held, held, held]))
 
 
-def _pack(actors: int) -> tuple[dict[str, np.ndarray], str, str, Any]:
+def _pack(pack: str, actors: int) -> tuple[dict[str, np.ndarray], str, str, Any]:
   """All columns of the real pack but features, of its first `actors`; how labels were made; its hash; what read it."""
-  given = os.environ.get(VARIABLE)
-  folder = Path(given or '') / PACK
-  if not given or not folder.is_dir():
-    found = f'{folder} is not there' if given else f'{VARIABLE} is not set'
+  folder = Path(pack).expanduser()
+  if not pack or not folder.is_dir():
+    given = f'pack {pack!r} is no folder' if pack else 'pack is not given'
     raise UserError(
-      f'twin crema_d: votes=real needs the data pack {PACK}, but {found}; '
-      f'set {VARIABLE} to the folder that holds {PACK}, or take votes=drawn'
+      f'twin crema_d: votes=real needs the data pack {PACK}, but {given}; '
+      f'name its folder, e.g. --config.run.twins.crema_d.pack=DIR, or take votes=drawn'
     )
   stats = ((p.name, p.stat()) for p in sorted(folder.glob('*.csv')))
   return _read(folder, actors, tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats))

@@ -1,6 +1,6 @@
 """Synthetic twin of IEMOCAP: 10,039 turns of ten speakers in five sessions, ten classes, three raters.
 
-Why raters disagree, and how embeddings are made, is told in `_worded`. Sessions, names of dialogues and counts are the
+Why raters disagree, and how embeddings are made, stands in `_worded`. Sessions, names of dialogues and counts are the
 corpus's; classes come in runs within a dialogue; a scene is the same topic whoever plays it; now and then a rater
 names two classes. `truth`, `reason` and `unreliable` are what no real corpus tells.
 
@@ -68,7 +68,7 @@ def make(
   signal_audio: float = 1.0, signal_text: float = 1.0, ambiguous: float = 0.6, conflict: float = 0.35,
   unreliable: float = 0.3, slip: float = _worded.SLIP, identity: float = 0.5, noise: float = 0.5,
 ) -> Corpus:  # fmt: skip
-  """The twin.
+  """Makes the twin of IEMOCAP from its law and these knobs; the same knobs give the same examples.
 
   Args:
     seed: of everything that is drawn.
@@ -152,13 +152,13 @@ def _labelled(knobs: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str
 
 def _dialogues(sessions: int) -> list[tuple[int, str]]:
   """Session and name of every dialogue; F or M, before the underscore, wears the markers."""
-  found = []
+  dialogues = []
   for session in range(1, sessions + 1):
     situations = [f'impro{i + 1:02d}' for i in range(IMPROVISED[session - 1])]
     for sex in 'FM':
       names = [f'Ses{session:02d}{sex}_{what}' for what in (*situations, *SCRIPTS)]
-      found += [(session, name + part) for name in names for part in PARTS.get(name, ('',))]
-  return found
+      dialogues += [(session, name + part) for name in names for part in PARTS.get(name, ('',))]
+  return dialogues
 
 
 def _place(rng: np.random.Generator, turns: int, sessions: int) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ def make(
   shift: float = 0.15, agreement: float = 0.3, tails: float = 0.2, spread_sd: float = 0.4, delay: float = 2.8,
   jitter: float = 0.6, waveform: bool = False,
 ) -> Corpus:  # fmt: skip
-  """The twin; knobs as in `recola.make`, `conversations` in all."""
+  """Makes the twin of MSP-Conversation; knobs as in `recola.make`, `conversations` in all."""
   knobs = dict(seed=seed, conversations=conversations, signal=signal, spread_signal=spread_signal, noise=noise,
                shift=shift, agreement=agreement, tails=tails, spread_sd=spread_sd, delay=delay, jitter=jitter,
                waveform=waveform)  # fmt: skip
@@ -52,5 +52,5 @@ def make(
     return _rated.columns(made, ids, groups, MOST)
 
   meta = _rated.meta([f'slot{i + 1}' for i in range(MOST)], waveform)
-  counts = {split: len(found) for split, found in parts.items()}
+  counts = {split: len(recordings) for split, recordings in parts.items()}
   return _twin.corpus('msp_conversation', (sys.modules[__name__], _rated), VERSION, knobs, counts, meta, columns)

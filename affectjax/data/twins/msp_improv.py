@@ -48,7 +48,7 @@ def make(
   visual_width: int = 88, signal_audio: float = 1.0, signal_visual: float = 1.0, common: float = 0.5,
   identity: float = 0.5, noise: float = 0.5,
 ) -> Corpus:  # fmt: skip
-  """The twin.
+  """Makes the twin of MSP-IMPROV from its law and these knobs; the same knobs give the same examples.
 
   Args:
     seed: of everything that is drawn.
@@ -71,14 +71,14 @@ def make(
 
   def columns(split: str) -> Columns:
     del split
-    told, place = _names(np.random.default_rng((seed, 1)), turns)
+    named, place = _names(np.random.default_rng((seed, 1)), turns)
     true = _true(np.random.default_rng((seed, 2)), place)
     marked = _marked(np.random.default_rng((seed, 3)), true)
     rng = np.random.default_rng((seed, 4))
     seconds = np.clip(3.5 * np.exp(rng.normal(0, 0.6, turns)), 0.5, 12.0)
     shown = {m: true * np.array(TELLS[m]) for m in _clips.MODALITIES}
     features = _clips.features(rng, shown, place['speaker'], place['content'], seconds, knobs, ERROR)
-    return {**told, **marked, **features}
+    return {**named, **marked, **features}
 
   meta = {
     'modalities': {m: knobs[f'{m}_width'] for m in _clips.MODALITIES},
@@ -118,12 +118,12 @@ def _names(rng: np.random.Generator, turns: int) -> tuple[dict[str, np.ndarray],
   order = np.argsort(ids)
   ids, dyad, kind, male, aim = np.array(ids)[order], dyad[order], kind[order], male[order], aim[order]
   content = np.where(np.isin(kind, ('T', 'R')), sentence[order], SENTENCES + np.arange(turns))
-  sides = np.array([[2 if d == test else 1 if d == dev else 0 for test, dev in zip(TEST_DYADS, DEV_DYADS, strict=True)]
+  splits = np.array([[2 if d == test else 1 if d == dev else 0 for test, dev in zip(TEST_DYADS, DEV_DYADS, strict=True)]
                     for d in range(1, 7)], np.int8)  # fmt: skip
   return {
     'id': ids, 'item': ids, 'group': np.array([f'dyad{d}' for d in range(1, 7)])[dyad - 1],
     'speaker': np.array([f'{"FM"[m]}0{d}' for d, m in zip(dyad, male, strict=True)]),
-    'gender': np.where(male == 1, 'male', 'female'), 'kind': kind, 'partitions': sides[dyad - 1],
+    'gender': np.where(male == 1, 'male', 'female'), 'kind': kind, 'partitions': splits[dyad - 1],
   }, {'speaker': 2 * (dyad - 1) + male, 'aim': aim, 'kind': kind, 'content': content}  # fmt: skip
 
 

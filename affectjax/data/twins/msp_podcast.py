@@ -1,6 +1,6 @@
 """Synthetic twin of MSP-Podcast, scaled down: 12,000 segments of podcasts, nine classes, five to nine workers.
 
-Why raters disagree, and how embeddings are made, is told in `_worded`. Partitions have the corpus's shares of segments
+Why raters disagree, and how embeddings are made, stands in `_worded`. Partitions have the corpus's shares of segments
 and speakers in release 1.11 (page of the MSP lab, UT Dallas) and no speaker in common, which the corpus does not keep
 among its tests; only Train has unknown speakers; Test3 is even in its classes, and labelled, though the corpus hides
 its labels. `truth`, `reason` and `unreliable` are what no real corpus tells.
@@ -39,7 +39,7 @@ OFFICIAL = ('Train', 'Development', 'Test1', 'Test2', 'Test3')
 SEGMENTS, SPEAKERS = (84030, 19815, 30647, 14815, 2347), (1409, 454, 237, 117, 187)  # of OFFICIAL, release 1.11
 TURNS, LEAST = 12000, 100
 PER_PODCAST = 12  # segments, about
-UNKNOWN = 0.25  # share of the podcasts in Train whose speakers nobody told apart; a guess
+UNKNOWN = 0.25  # share of the podcasts in Train whose speakers nobody distinguished; a guess
 GUEST = 0.35  # share of a podcast's segments that are not its host's
 WORKERS = (0.6, 0.18, 0.1, 0.07, 0.05)  # shares of segments with 5 to 9
 # Shares with which classes are meant, set so that the consensus counts come out; in Test3 they are even
@@ -63,7 +63,7 @@ def make(
   signal_audio: float = 1.0, signal_text: float = 1.0, ambiguous: float = 0.7, conflict: float = 0.35,
   unreliable: float = 0.3, slip: float = _worded.SLIP, identity: float = 0.5, noise: float = 0.5,
 ) -> Corpus:  # fmt: skip
-  """The twin.
+  """Makes the twin of MSP-Podcast from its law and these knobs; the same knobs give the same examples.
 
   Args:
     seed: of everything that is drawn.
@@ -145,23 +145,23 @@ def _place(rng: np.random.Generator, turns: int, speakers: int) -> dict[str, np.
 
   A podcast lies in one partition and has a host, and mostly a guest, of that partition; every speaker hosts one.
   """
-  hosts, guests, sides, sizes, first = [], [], [], [], 0
+  hosts, guests, splits, sizes, first = [], [], [], [], 0
   segments, people = _worded.deal(SEGMENTS, turns, least=2), _worded.deal(SPEAKERS, speakers, least=1)
-  for side, (size, persons) in enumerate(zip(segments, people, strict=True)):
+  for split, (size, persons) in enumerate(zip(segments, people, strict=True)):
     podcasts = max(persons, size // PER_PODCAST)
     hosts.append(first + rng.permutation(np.arange(podcasts) % persons))
     guests.append(first + rng.integers(0, persons, podcasts))
-    sides.append(np.full(podcasts, side))
+    splits.append(np.full(podcasts, split))
     sizes.append(_worded.deal(rng.gamma(2.0, size=podcasts), size, least=1))
     first += persons
-  hosts, guests, sides, sizes = map(np.concatenate, (hosts, guests, sides, sizes))
+  hosts, guests, splits, sizes = map(np.concatenate, (hosts, guests, splits, sizes))
   order = rng.permutation(len(hosts))  # numbers of podcasts say nothing of partitions
-  hosts, guests, sides, sizes = hosts[order], guests[order], sides[order], sizes[order]
+  hosts, guests, splits, sizes = hosts[order], guests[order], splits[order], sizes[order]
   podcast = np.repeat(np.arange(len(sizes)), sizes)  # [N]
   start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
   speaker = np.where(rng.random(turns) < GUEST, guests[podcast], hosts[podcast])
   speaker[start] = hosts
-  unknown = ((sides == 0) & (rng.random(len(sides)) < UNKNOWN))[podcast]
+  unknown = ((splits == 0) & (rng.random(len(splits)) < UNKNOWN))[podcast]
   woman = rng.random(speakers) < 0.45
   items = np.array([f'MSP-PODCAST_{p + 1:04d}' for p in range(len(sizes))])[podcast]
   known = np.char.add('spk', (1 + rng.permutation(speakers)).astype(str))[speaker]
@@ -170,7 +170,7 @@ def _place(rng: np.random.Generator, turns: int, speakers: int) -> dict[str, np.
   order = np.argsort(ids)  # beyond 9,999 podcasts names are not in the order of numbers
   out = {
     'id': np.array(ids), 'item': items, 'group': np.where(unknown, np.char.add('unknown:', items), known),
-    'official': sides[podcast].astype(np.int8), 'gender': np.where(unknown, 'unknown', gender),
+    'official': splits[podcast].astype(np.int8), 'gender': np.where(unknown, 'unknown', gender),
     'speaker': speaker, 'podcast': podcast,
   }  # fmt: skip
   return {key: value[order] for key, value in out.items()}

@@ -21,7 +21,7 @@ def make(
   spread_signal: float = 1.0, noise: float = 0.3, shift: float = 0.0, agreement: float = 0.45, tails: float = 0.2,
   spread_sd: float = 0.4, delay: float = 2.0, jitter: float = 0.2, waveform: bool = False,
 ) -> Corpus:  # fmt: skip
-  """The twin.
+  """Makes the twin of RECOLA from its law and these knobs; the same knobs give the same examples.
 
   Args:
     seed: of everything that is drawn.

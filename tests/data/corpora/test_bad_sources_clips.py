@@ -3,73 +3,35 @@
 Every case mutates a miniature that is otherwise right, and names the fragments its line must hold.
 """
 
-from collections.abc import Callable
+import functools
 
 import numpy as np
 import pytest
 
 from affectjax.data.store import preparing
-from tests.data.corpora.test_bad_sources_gated import (
+from tests.helpers import clips_miniature as miniature
+from tests.helpers import faults
+from tests.helpers.faults import (
   BOMB,
-  Mutation,
+  again,
+  cell,
   clear,
   copy,
   cut,
+  drop,
+  folder,
+  lines,
   move,
   nothing,
   npy,
+  put,
   remove,
+  row,
   swap,
   text,
   then,
   value,
 )
-from tests.data.corpora.test_bad_sources_rated import lines, put, row
-from tests.helpers import clips_miniature as miniature
-from tests.helpers import faults
-
-
-def cell(name: str, at: int, column: int, content: str) -> Mutation:
-  """Replaces a cell of line `at`, counted from 1, of a table without commas in its cells."""
-
-  def edit(found):
-    cells = found[at - 1].split(',')
-    cells[column] = content
-    found[at - 1] = ','.join(cells)
-
-  return lines(name, edit)
-
-
-def drop(name: str, start: int, stop: int | None = None) -> Mutation:
-  """Removes the lines from `start`, counted from 1, to before `stop`."""
-  return lines(name, lambda found: found.__delitem__(slice(start - 1, None if stop is None else stop - 1)))
-
-
-def again(name: str, at: int) -> Mutation:
-  """Puts a copy of line `at` at the end."""
-  return lines(name, lambda found: found.append(found[at - 1]))
-
-
-def arrays(**changes: Callable[[np.ndarray], object]) -> Mutation:
-  """Edits arrays of the pack of RAVDESS: in place, or what is returned takes their place (False: removed)."""
-
-  def f(source):
-    with np.load(source / LLD) as z:
-      found = dict(z)
-    for key, edit in changes.items():
-      new = edit(found[key])
-      if new is False:
-        del found[key]
-      elif new is not None:
-        found[key] = new
-    np.savez(source / LLD, **found)
-
-  return f
-
-
-def folder(name: str) -> Mutation:
-  return lambda source: (source / name).mkdir(parents=True)
-
 
 VOTES, SUMMARY = 'processedResults/tabulatedVotes.csv', 'processedResults/summaryTable.csv'
 CLIPS, PEOPLE, FOLDS = 'SentenceFilenames.csv', 'VideoDemographics.csv', 'vavl_folds.csv'
@@ -80,6 +42,7 @@ NOBODY = int(np.argmin(COUNTS))  # an emotion that nobody chose there; a level o
 LEVEL = 12  # the column of the first mean level
 EVALUATION, TURN = 'Evalution.txt', f'MSP-IMPROV-{miniature.TURNS[1]}'
 LLD, TABLE = 'egemaps_lld_10ms.npz', 'metadata.csv'
+arrays = functools.partial(faults.arrays, LLD)
 RECORDING = miniature.RECORDINGS[3]
 
 # fmt: off
@@ -91,7 +54,7 @@ CREMA_D = [
   (remove(CLIPS), f'{CLIPS}: no such file'),
   (remove(PEOPLE), f'{PEOPLE}: no such file'),
   (text(VOTES, ''), f'{VOTES}: empty file'),
-  (text(VOTES, bytes(range(128, 256))), f'{VOTES}: cannot be read as UTF-8 text'),
+  (text(VOTES, bytes(range(128, 256))), f'{VOTES}: cannot be read as a table in UTF-8'),
   (text(VOTES, '"' + 'x' * 200_000), f'{VOTES}: cannot be read as a table'),
   (drop(VOTES, 2), f'{VOTES}: no rows after the header'),
   (swap(VOTES, '"meanSadResp"', '"meanSorrow"'), f"{VOTES}: no columns 'meanSadResp', expected one"),

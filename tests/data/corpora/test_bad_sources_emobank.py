@@ -2,25 +2,29 @@
 
 import pytest
 
-from affectjax import prepare
-from affectjax.common.errors import UserError
 from affectjax.data.store import preparing
-from tests.data.corpora import test_emobank
-from tests.data.corpora.test_bad_sources_gated import Mutation, check, copy, cut, nothing, remove, swap, text, then
-from tests.data.corpora.test_bad_sources_rated import lines
+from tests.helpers import emobank_miniature as miniature
+from tests.helpers import faults
+from tests.helpers.faults import (
+  Mutation,
+  copy,
+  cut,
+  drop,
+  lines,
+  nothing,
+  remove,
+  swap,
+  text,
+  then,
+)
 
-TEXTS, READERS, WRITERS, META = test_emobank.FILES
+TEXTS, READERS, WRITERS, META = miniature.FILES
 ONES = 'news_1,1,1,1'
 
 
-def again(name: str, start: int, stop: int) -> Mutation:
+def repeated(name: str, start: int, stop: int) -> Mutation:
   """Puts copies of lines `start` to before `stop`, counted from 1, at the end."""
-  return lines(name, lambda found: found.extend(found[start - 1 : stop - 1]))
-
-
-def drop(name: str, start: int, stop: int | None = None) -> Mutation:
-  """Removes the lines from `start`, counted from 1, to before `stop`."""
-  return lines(name, lambda found: found.__delitem__(slice(start - 1, None if stop is None else stop - 1)))
+  return lines(name, lambda rows: rows.extend(rows[start - 1 : stop - 1]))
 
 
 # fmt: off
@@ -44,12 +48,12 @@ FAULTS = [
   (swap(WRITERS, 'blog_5_9,3,4,3', 'blog_5_9,3,,3'), f"{WRITERS}: line 4, id 'blog_5_9': A is ''"),
   (swap(WRITERS, 'blog_5_9,3,4,3', 'blog_5_9,3,4'), f'{WRITERS}: line 4 has 3 cells, the header has 4'),
   (swap(WRITERS, 'blog_5_9,3,4,3', 'blog_5_9,4,4,3'), TEXTS, "id 'blog_5_9': V is 3.5, but the 4 ratings", 'mean 3.75'),
-  (again(READERS, 3, 6), f"{READERS}: line 12: id 'blog_5_9' comes again after other ids"),
+  (repeated(READERS, 3, 6), f"{READERS}: line 12: id 'blog_5_9' comes again after other ids"),
   (drop(READERS, 10), f"{READERS}: no ratings of a reader for id 'tale_7_8' of emobank.csv (1 such)", 'missing=drop'),
   (drop(WRITERS, 11), f"{WRITERS}: no ratings of a writer for id 'tale_7_8' of emobank.csv"),
   (drop(READERS, 9, 10), TEXTS, "id 'news_1': V is 1.5, but the 3 ratings other than 1, 1, 1 have the mean 1.33"),
   (swap(TEXTS, 'What do I mean?', ''), f"{TEXTS}: no text for id 'blog_1_4'"),
-  (again(TEXTS, 3, 4), f"{TEXTS}: line 6, id 'blog_1_4': expected an id without an earlier line"),
+  (repeated(TEXTS, 3, 4), f"{TEXTS}: line 6, id 'blog_1_4': expected an id without an earlier line"),
   (swap(TEXTS, '\nnews_1,', '\n,'), f"{TEXTS}: line 4, id '': expected an id"),
   (swap(TEXTS, 'news_1,test', 'news_1,heldout'), 'unknown split in', TEXTS, "'heldout'; there is: dev, test, train"),
   (swap(TEXTS, 'dev,2.25', 'dev,high'), f"{TEXTS}: line 3, id 'blog_1_4': V is 'high', expected a number"),
@@ -59,7 +63,7 @@ FAULTS = [
   (swap(TEXTS, 'dev,2.25', 'dev'), f'{TEXTS}: line 3 has 5 cells, the header has 6'),
   (cut(TEXTS, 12), f'{TEXTS}: line 5 has'),
   (drop(META, 6), f"{META}: no line for id 'tale_7_8' of emobank.csv; the file may be cut off"),
-  (again(META, 3, 4), f"{META}: line 7: id 'blog_5_9' has an earlier line; remove one"),
+  (repeated(META, 3, 4), f"{META}: line 7: id 'blog_5_9' has an earlier line; remove one"),
   (swap(META, 'news_1\tnews\t', 'news_1\t \t'), f"{META}: line 5, id 'news_1': document '', category 'SemEval'"),
   (then(swap(READERS, 'news_1,1,4,1', ONES, 'news_1,2,5,2', ONES),
         swap(WRITERS, 'news_1,1,5,1', ONES, 'news_1,2,4,2', ONES)),
@@ -76,27 +80,23 @@ OPTIONS = [
 CASES = [({}, *case) for case in FAULTS] + [(options, nothing, *wanted) for options, *wanted in OPTIONS]
 
 
+def pack(source):
+  """The pack, beside an empty folder of the clone's name."""
+  miniature.write(source, 'pack')
+  (source / 'corpus').mkdir()
+  return source
+
+
 @pytest.mark.campaign(4)
 @pytest.mark.parametrize('case', CASES, ids=[f'{i}: {c[2]}' for i, c in enumerate(CASES)])
 def test_refused_in_one_line_and_by_the_command(case, tmp_path, monkeypatch, capsys):
   options, mutate, *wanted = case
-  source, data = test_emobank.write(tmp_path / 'source', 'pack'), tmp_path / 'data'
-  (source / 'corpus').mkdir()
-  mutate(source)
-  (tmp_path / 'cwd').mkdir()
-  monkeypatch.chdir(tmp_path / 'cwd')
-  with pytest.raises(UserError) as refusal:
-    preparing.prepare('emobank', source, data, options=options)
-  check('emobank', str(refusal.value), wanted, data)
-  given = [f'--option={key}={x}' for key, x in options.items()]
-  assert prepare.main(['emobank', f'--source={source}', f'--data_dir={data}', *given]) == 2
-  out, err = capsys.readouterr()
-  assert out == '' and err == f'error: {refusal.value}\n'
-  assert not [p for p in data.rglob('*') if p.is_file()]
+  faults.write('pack', mutate, {'pack': pack}, tmp_path, monkeypatch)
+  faults.prove('emobank', options, wanted, tmp_path, capsys)
 
 
 def test_without_a_fault_it_can_be_prepared(tmp_path):
-  source = test_emobank.write(tmp_path / 'source', 'pack')
+  source = miniature.write(tmp_path / 'source', 'pack')
   assert preparing.prepare('emobank', source, tmp_path / 'data').counts == {'all': 4}
 
 

@@ -4,95 +4,32 @@ Every case mutates a miniature that is otherwise right, and names the fragments 
 """
 
 import json
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from affectjax import prepare
 from affectjax.common.errors import UserError
-from affectjax.data.store import opening, preparing
-from tests.data.corpora import test_afew_va, test_affectnet
-
-# A mutation is a function of the folder of the corpus; those below make mutations.
-Mutation = Callable[[Path], object]
-
-
-class Bomb:
-  """Leaves a file in the working directory when it is unpickled."""
-
-  def __reduce__(self):
-    return os.system, ('touch unpickled',)
-
-
-def nothing(source: Path) -> None:
-  """For faults of the options."""
-
-
-def clear(source: Path) -> None:
-  for p in sorted(source.rglob('*'), reverse=True):
-    p.unlink() if p.is_file() else p.rmdir()
-
-
-def then(*mutations: Mutation) -> Mutation:
-  return lambda source: [m(source) for m in mutations]
-
-
-def move(name: str, to: str) -> Mutation:
-  return lambda source: (source / name).rename(source / to)
-
-
-def remove(name: str) -> Mutation:
-  return lambda source: (source / name).unlink()
-
-
-def cut(name: str, end: int = 9) -> Mutation:
-  return lambda source: (source / name).write_bytes((source / name).read_bytes()[:-end])
-
-
-def text(name: str, content: str | bytes) -> Mutation:
-  content = content if isinstance(content, bytes) else content.encode()
-  return lambda source: (source / name).write_bytes(content)
-
-
-def copy(name: str, to: str) -> Mutation:
-  def f(source):
-    (source / to).parent.mkdir(parents=True, exist_ok=True)
-    (source / to).write_bytes((source / name).read_bytes())
-
-  return f
-
-
-def swap(name: str, *pairs: str) -> Mutation:
-  """Replaces the first of each pair (old, new), which must be there."""
-
-  def f(source):
-    content = (source / name).read_text()
-    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
-      assert old in content
-      content = content.replace(old, new, 1)
-    (source / name).write_text(content)
-
-  return f
-
-
-def npy(name: str, x: object) -> Mutation:
-  return lambda source: np.save(source / name, np.asarray(x), allow_pickle=True)
-
-
-def npz(name: str, **arrays: object) -> Mutation:
-  return lambda source: np.savez(source / name, **arrays)
-
-
-def value(name: str, at: object, x: float) -> Mutation:
-  def f(source):
-    array = np.load(source / name)
-    array[at] = x
-    np.save(source / name, array)
-
-  return f
+from affectjax.data.store import preparing
+from tests.helpers import afew_va_miniature, affectnet_miniature
+from tests.helpers.faults import (
+  BOMB,
+  Mutation,
+  check,
+  clear,
+  copy,
+  cut,
+  move,
+  nothing,
+  npy,
+  npz,
+  remove,
+  swap,
+  text,
+  then,
+  value,
+)
 
 
 def note(edit: Callable[[dict], object]) -> Mutation:
@@ -117,8 +54,6 @@ def listed(*lines: str) -> Mutation:
 
 TRAIN, VAL, JSON = 'training.csv', 'validation.csv', '001/001.json'
 TRAIN_SET, VAL_SET = 'train_set/annotations', 'val_set/annotations'
-BOMB = np.array([Bomb()] * 12, object)
-
 # fmt: off
 LISTS = [  # AffectNet, layout (a)
   (clear, 'no AffectNet here', 'training.csv', 'train_set'),
@@ -213,9 +148,9 @@ CLIPS = [  # AFEW-VA, annotations
   (note(lambda c: c.update(frames=[])), JSON, "'frames' of clip '001' is a list"),
   (note(lambda c: c.update(frames={})), JSON, "'frames' of clip '001'", 'expected an object with the frames'),
   (note(lambda c: c['frames'].update(first={})), JSON, "frame 'first' of clip '001'"),
-  (note(lambda c: c['frames'].update({'1': {}})), JSON, "frame '1' of clip '001' is there twice"),
+  (note(lambda c: c['frames'].update({'1': {}})), JSON, "frame '1' of clip '001' appears twice"),
   (note(lambda c: c['frames'].update({'00002': None})), JSON, "frame '00002' of clip '001' is null"),
-  (swap(JSON, '"video_id"', '"actor": "x", "video_id"'), JSON, 'a key is there twice', "'actor'"),
+  (swap(JSON, '"video_id"', '"actor": "x", "video_id"'), JSON, 'a key appears twice', "'actor'"),
   (frame(lambda f: f.pop('arousal')), JSON, "arousal in frame 00002 of clip '001' is not there"),
   (frame(lambda f: f.update(valence='3')), JSON, "valence in frame 00002 of clip '001' is a string"),
   (frame(lambda f: f.update(valence=True)), JSON, 'valence in frame 00002', 'a boolean'),
@@ -289,22 +224,11 @@ def fault(request, tmp_path, monkeypatch):
   """(corpus, options, fragments of the line), the faulty source being `tmp_path / 'source'`."""
   form, options, mutate, *wanted = request.param
   name, *kinds = form.split('.')
-  (test_affectnet if name == 'affectnet' else test_afew_va).write(tmp_path / 'source', *kinds)
+  (affectnet_miniature if name == 'affectnet' else afew_va_miniature).write(tmp_path / 'source', *kinds)
   mutate(tmp_path / 'source')
   (tmp_path / 'cwd').mkdir()
   monkeypatch.chdir(tmp_path / 'cwd')
   return name, options, wanted
-
-
-def check(name: str, line: str, wanted: list[str], data: Path) -> None:
-  """One line with all fragments; nothing was unpickled, nothing counts as prepared."""
-  assert '\n' not in line and len(line) < 600
-  for fragment in wanted:
-    assert fragment in line, f'{fragment!r} is not in: {line}'
-  assert not Path('unpickled').exists()
-  assert not list(data.rglob('affectjax.json'))
-  with pytest.raises(UserError, match=f'{name} is not prepared'):
-    opening.open_corpus(name, data)
 
 
 @pytest.mark.campaign(4)

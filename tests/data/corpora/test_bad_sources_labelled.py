@@ -9,25 +9,29 @@ import numpy as np
 import pytest
 
 from affectjax.data.store import preparing
-from tests.data.corpora.test_bad_sources_clips import again, cell, drop, folder
-from tests.data.corpora.test_bad_sources_gated import (
+from tests.helpers import faults
+from tests.helpers import labelled_miniature as miniature
+from tests.helpers.faults import (
   BOMB,
   Mutation,
+  again,
+  cell,
   clear,
   copy,
   cut,
+  data,
+  drop,
+  folder,
   move,
   nothing,
   npy,
   remove,
+  row,
   swap,
   text,
   then,
   value,
 )
-from tests.data.corpora.test_bad_sources_rated import data, row
-from tests.helpers import faults
-from tests.helpers import labelled_miniature as miniature
 
 
 def away(name: str) -> Mutation:
@@ -41,7 +45,7 @@ TURN = 'Ses01F_impro01_F000'
 SOUND, WORDS = f'features/audio/{TURN}.npy', f'features/text/{TURN}.npy'
 OTHERS = 'features/text/Ses01F_impro01_F001.npy'
 CONSENSUS, DETAILED = 'Labels/labels_consensus.csv', 'Labels/labels_detailed.csv'
-TOLD, SAID = 'Labels/labels_consensus.json', 'Labels/labels_detailed.json'
+GOLD, EACH = 'Labels/labels_consensus.json', 'Labels/labels_detailed.json'
 HAPPY, STRANGER, _, ANGRY = (row[0] for row in miniature.CONSENSUS)
 SEGMENT = HAPPY[:-4]
 VOICE, TEXT = f'features/audio/{SEGMENT}.npy', f'features/text/{SEGMENT}.npy'
@@ -171,21 +175,21 @@ DETAIL = [  # in the form with EmoDetail
   (swap(DETAILED, 'WORKER00000001; Happy; Happy,Amused;', 'W1, Happy, Happy'), f"{DETAILED}: line 2: EmoDetail is 'W1"),
 ]
 JSON = [
-  (text(TOLD, '{"a": '), f'{TOLD}: cannot be read as JSON'),
-  (cut(SAID, 30), f'{SAID}: cannot be read as JSON'),
-  (text(TOLD, '[1, 2]'), f'{TOLD}: holds list, expected an object'),
-  (text(TOLD, '{}'), f'{TOLD}: holds dict, expected an object with one entry per segment'),
-  (text(TOLD, bytes(range(128, 256))), f'{TOLD}: cannot be read as UTF-8'),
-  (text(TOLD, TWICE), f"{TOLD}: '{HAPPY}' stands twice"),
-  (swap(SAID, 'WORKER00000002', 'WORKER00000001'), f"{SAID}: 'WORKER00000001' stands twice in one object"),
-  (data(TOLD, lambda x: x.update({HAPPY: 'H'})), f'{TOLD}: {HAPPY} holds str, expected an object with EmoClass'),
-  (data(TOLD, lambda x: x[HAPPY].pop('SpkrID')), f'{TOLD}: {HAPPY}: no SpkrID; there is: EmoClass, EmoAct'),
-  (data(TOLD, lambda x: x.update(Happy=x.pop(HAPPY))), f"{TOLD}: Happy: file 'Happy', expected e.g."),
-  (data(SAID, lambda x: x.update({HAPPY: []})), f'{SAID}: {HAPPY} holds list, expected workers'),
-  (data(SAID, lambda x: x.update({HAPPY: {}})), f"{SAID}: no row for segment '{SEGMENT}'"),
-  (data(SAID, lambda x: x[HAPPY].update(WORKER00000001=3)), f"{SAID}: {HAPPY}, worker 'WORKER00000001' holds int"),
-  (data(SAID, lambda x: x[HAPPY]['WORKER00000001'].pop('EmoVal')), "worker 'WORKER00000001': no EmoVal"),
-  (data(SAID, lambda x: x[ANGRY]['WORKER00000009'].update(EmoAct='ten')), f'{SAID}: {ANGRY}', "EmoAct is 'ten'"),
+  (text(GOLD, '{"a": '), f'{GOLD}: cannot be read as JSON'),
+  (cut(EACH, 30), f'{EACH}: cannot be read as JSON'),
+  (text(GOLD, '[1, 2]'), f'{GOLD}: holds list, expected an object'),
+  (text(GOLD, '{}'), f'{GOLD}: holds dict, expected an object with one entry per segment'),
+  (text(GOLD, bytes(range(128, 256))), f'{GOLD}: cannot be read as UTF-8'),
+  (text(GOLD, TWICE), f"{GOLD}: '{HAPPY}' stands twice"),
+  (swap(EACH, 'WORKER00000002', 'WORKER00000001'), f"{EACH}: 'WORKER00000001' stands twice in one object"),
+  (data(GOLD, lambda x: x.update({HAPPY: 'H'})), f'{GOLD}: {HAPPY} holds str, expected an object with EmoClass'),
+  (data(GOLD, lambda x: x[HAPPY].pop('SpkrID')), f'{GOLD}: {HAPPY}: no SpkrID; there is: EmoClass, EmoAct'),
+  (data(GOLD, lambda x: x.update(Happy=x.pop(HAPPY))), f"{GOLD}: Happy: file 'Happy', expected e.g."),
+  (data(EACH, lambda x: x.update({HAPPY: []})), f'{EACH}: {HAPPY} holds list, expected workers'),
+  (data(EACH, lambda x: x.update({HAPPY: {}})), f"{EACH}: no row for segment '{SEGMENT}'"),
+  (data(EACH, lambda x: x[HAPPY].update(WORKER00000001=3)), f"{EACH}: {HAPPY}, worker 'WORKER00000001' holds int"),
+  (data(EACH, lambda x: x[HAPPY]['WORKER00000001'].pop('EmoVal')), "worker 'WORKER00000001': no EmoVal"),
+  (data(EACH, lambda x: x[ANGRY]['WORKER00000009'].update(EmoAct='ten')), f'{EACH}: {ANGRY}', "EmoAct is 'ten'"),
 ]
 OPTIONS = [  # (corpus, options, fragments)
   ('iemocap', {'sessions': '1,6'}, "unknown value of the option sessions '6'; there is: 1, 2, 3, 4, 5"),

@@ -12,13 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
-from affectjax import prepare
-from affectjax.common.errors import UserError
 from affectjax.data.store import preparing
-from tests.data.corpora.test_bad_sources_gated import (
+from tests.helpers import faults
+from tests.helpers import mosei_miniature as miniature
+from tests.helpers.faults import (
   Bomb,
   Mutation,
-  check,
   clear,
   copy,
   cut,
@@ -28,11 +27,10 @@ from tests.data.corpora.test_bad_sources_gated import (
   text,
   then,
 )
-from tests.helpers import mosei_miniature as miniature
 from tests.helpers.mosei_miniature import COVAREP, LABELS, STD_FOLDS, TENSORS, WORDS
 
 VIDEO = '81406'
-AUDIO, TOLD, SPOKEN = f'COVAREP/data/{VIDEO}', f'All Labels/data/{VIDEO}', f'glove_vectors/data/{VIDEO}'
+AUDIO, KEPT, SPOKEN = f'COVAREP/data/{VIDEO}', f'All Labels/data/{VIDEO}', f'glove_vectors/data/{VIDEO}'
 
 
 def h5(name: str, edit: Callable[[h5py.File], object]) -> Mutation:
@@ -74,7 +72,7 @@ def overwrite(name: str, share: float) -> Mutation:
 
 
 def cell(row: int, column: int, x: float) -> Mutation:
-  return put(LABELS, f'{TOLD}/features', lambda found: found.__setitem__((row, column), x))
+  return put(LABELS, f'{KEPT}/features', lambda values: values.__setitem__((row, column), x))
 
 
 def folds(**changes: object) -> Mutation:
@@ -82,8 +80,8 @@ def folds(**changes: object) -> Mutation:
 
   def f(source):
     (source / STD_FOLDS).unlink()
-    found = {**miniature.FOLDS, **changes}
-    (source / 'folds.json').write_text(json.dumps({k: v for k, v in found.items() if v is not None}))
+    lists = {**miniature.FOLDS, **changes}
+    (source / 'folds.json').write_text(json.dumps({k: v for k, v in lists.items() if v is not None}))
 
   return f
 
@@ -92,9 +90,9 @@ def data(edit: Callable[[dict], object]) -> Mutation:
   """Edits the content of the pickle: in place, or what is returned takes its place."""
 
   def f(source):
-    found = miniature.dataset()
-    new = edit(found)
-    (source / TENSORS).write_bytes(pickle.dumps(found if new is None else new))
+    content = miniature.dataset()
+    new = edit(content)
+    (source / TENSORS).write_bytes(pickle.dumps(content if new is None else new))
 
   return f
 
@@ -146,7 +144,7 @@ SEQUENCES = [
   (h5(COVAREP, lambda f: f.move(AUDIO, f'{AUDIO}[')), f'{COVAREP}: COVAREP/data/{VIDEO}[: expected a video, or video['),
   (h5(COVAREP, lambda f: f.move(AUDIO, f'{AUDIO}[0]')), f'{COVAREP}: some keys are videos, some are video[row]'),
   (drop(COVAREP, f'{AUDIO}/features'), f'{COVAREP}: {AUDIO}: no features'),
-  (drop(LABELS, f'{TOLD}/intervals'), f'{LABELS}: {TOLD}: no intervals'),
+  (drop(LABELS, f'{KEPT}/intervals'), f'{LABELS}: {KEPT}: no intervals'),
   (put(COVAREP, f'{AUDIO}/features', lambda x: x[:, :73]), f'{AUDIO}: features are float32 [', '73], expected numbers'),
   (put(COVAREP, f'{AUDIO}/features', lambda x: x[:, 0]), f'{AUDIO}: features are float32 [470], expected [470, D]'),
   (put(COVAREP, f'{AUDIO}/features', lambda x: x.astype('S8')), f'{AUDIO}: features are |S8 [470, 74]'),
@@ -164,15 +162,15 @@ SEQUENCES = [
                         for v in list(f['glove_vectors/data'])]), f'{WORDS}: its entries are segments, video[k]'),
   (h5(COVAREP, lambda f: [f.move(f'COVAREP/data/{v}', f'COVAREP/data/{v}[0]') for v in list(f['COVAREP/data'])]),
    f'{COVAREP}: its entries are segments, video[k]; give option align=given'),
-  (put(LABELS, f'{TOLD}/features', lambda x: x[:, :6]), f'{TOLD}: features are float64 [4, 6]', 'numbers [N, 7]'),
-  (put(LABELS, f'{TOLD}/features', lambda x: np.c_[x, x]), f'{TOLD}: features are float64 [4, 14]'),
-  (put(LABELS, f'{TOLD}/intervals', lambda x: x[:3]), f'{TOLD}: features are float64 [4, 7], expected [3, D]'),
-  (put(LABELS, f'{TOLD}/intervals', lambda x: x.__setitem__((1, 1), x[1, 0])), f'{TOLD}: interval 1 is', 'some length'),
-  (cell(2, 0, 3.5), f'{TOLD}: row 2: sentiment is 3.5, expected -3 to 3'),
-  (cell(2, 0, np.nan), f'{TOLD}: row 2: sentiment is nan'),
-  (cell(1, 4, 7), f'{TOLD}: row 1: column 4 (an intensity) is 7, expected 0 to 3'),
-  (cell(1, 6, -0.333), f'{TOLD}: row 1: column 6 (an intensity) is -0.333'),
-  (cell(3, 2, np.nan), f'{TOLD}: row 3: column 2 (an intensity) is nan'),
+  (put(LABELS, f'{KEPT}/features', lambda x: x[:, :6]), f'{KEPT}: features are float64 [4, 6]', 'numbers [N, 7]'),
+  (put(LABELS, f'{KEPT}/features', lambda x: np.c_[x, x]), f'{KEPT}: features are float64 [4, 14]'),
+  (put(LABELS, f'{KEPT}/intervals', lambda x: x[:3]), f'{KEPT}: features are float64 [4, 7], expected [3, D]'),
+  (put(LABELS, f'{KEPT}/intervals', lambda x: x.__setitem__((1, 1), x[1, 0])), f'{KEPT}: interval 1 is', 'some length'),
+  (cell(2, 0, 3.5), f'{KEPT}: row 2: sentiment is 3.5, expected -3 to 3'),
+  (cell(2, 0, np.nan), f'{KEPT}: row 2: sentiment is nan'),
+  (cell(1, 4, 7), f'{KEPT}: row 1: column 4 (an intensity) is 7, expected 0 to 3'),
+  (cell(1, 6, -0.333), f'{KEPT}: row 1: column 6 (an intensity) is -0.333'),
+  (cell(3, 2, np.nan), f'{KEPT}: row 3: column 2 (an intensity) is nan'),
   (remove(STD_FOLDS), 'no folds; expected cmu_mosei_std_folds.py of the SDK, folds.json or folds.csv'),
   (copy(STD_FOLDS, 'my_std_folds.py'), f'{STD_FOLDS} and my_std_folds.py; keep one'),
   (text(STD_FOLDS, ''), f'{STD_FOLDS}: empty file'),
@@ -262,25 +260,13 @@ CASES += [(form, options, nothing, *wanted) for form, options, *wanted in OPTION
 def fault(request, tmp_path, monkeypatch):
   """(options, fragments of the line), the faulty source being `tmp_path / 'source'`."""
   form, options, mutate, *wanted = request.param
-  (tmp_path / 'cwd').mkdir()
-  monkeypatch.chdir(tmp_path / 'cwd')
-  WRITERS[form](tmp_path / 'source')
-  mutate(tmp_path / 'source')
+  faults.write(form, mutate, WRITERS, tmp_path, monkeypatch)
   return options, wanted
 
 
 @pytest.mark.campaign(4)
 def test_refused_in_one_line_and_by_the_command(tmp_path, fault, capsys):
-  options, wanted = fault
-  where = tmp_path / 'data'
-  with pytest.raises(UserError) as refusal:
-    preparing.prepare('cmu_mosei', tmp_path / 'source', where, options=options)
-  check('cmu_mosei', str(refusal.value), wanted, where)
-  given = [f'--option={key}={x}' for key, x in options.items()]
-  assert prepare.main(['cmu_mosei', f'--source={tmp_path / "source"}', f'--data_dir={where}', *given]) == 2
-  out, err = capsys.readouterr()
-  assert out == '' and err == f'error: {refusal.value}\n'
-  assert not [p for p in where.rglob('*') if p.is_file()]
+  faults.prove('cmu_mosei', *fault, tmp_path, capsys)
   assert not os.listdir(tmp_path / 'cwd'), 'nothing was run'
 
 

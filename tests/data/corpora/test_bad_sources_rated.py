@@ -3,88 +3,42 @@
 Every case mutates a miniature that is otherwise right, and names the fragments its line must hold.
 """
 
-import json
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from tests.data.corpora.test_bad_sources_gated import (
+from tests.helpers import faults, rated
+from tests.helpers.faults import (
   BOMB,
   Mutation,
   clear,
   copy,
   cut,
+  data,
+  lines,
   move,
   nothing,
   npy,
+  put,
   remove,
+  row,
   swap,
   text,
   then,
   value,
 )
-from tests.helpers import faults, rated
-
-
-def lines(name: str, edit: Callable[[list[str]], object]) -> Mutation:
-  """Edits the lines of a text file in place."""
-
-  def f(source):
-    path = source / name
-    content = path.read_text().splitlines()
-    edit(content)
-    path.write_text('\n'.join(content) + '\n')
-
-  return f
-
-
-def row(name: str, at: int, content: str) -> Mutation:
-  """Replaces line `at`, counted from 1."""
-  return lines(name, lambda found: found.__setitem__(at - 1, content))
 
 
 def wav(name: str, seconds: float = 2.0, **how) -> Mutation:
   return lambda source: rated.wav(source / name, rated.sound(seconds, 0, how.get('rate', 16000)), **how)
 
 
-def data(name: str, edit: Callable[[dict], object]) -> Mutation:
-  """Edits a JSON file: the content itself, or the block of V2 where a participant's file has one."""
-
-  def f(source):
-    path = source / name
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-  return f
-
-
 def block(kind: str, edit: Callable[[dict], object]) -> Mutation:
   """Edits the block of V2 of participant P3."""
   name, top, inner = BLOCKS[kind]
   return data(name, lambda content: edit(content[top][0][inner][1]))
-
-
-def arrays(**changes: Callable[[np.ndarray], object]) -> Mutation:
-  """Edits arrays of the pack: in place, or what is returned takes their place (False: removed)."""
-
-  def f(source):
-    with np.load(source / 'ceap360vr.npz') as z:
-      found = dict(z)
-    for key, edit in changes.items():
-      new = edit(found[key])
-      if new is False:
-        del found[key]
-      elif new is not None:
-        found[key] = new
-    np.savez(source / 'ceap360vr.npz', **found)
-
-  return f
-
-
-def put(at: object, x: float) -> Callable[[np.ndarray], None]:
-  return lambda array: array.__setitem__(at, x)
 
 
 AROUSAL, OTHER = 'ratings_individual/arousal/train_2.csv', 'ratings_individual/valence/train_2.csv'
@@ -95,7 +49,10 @@ TRACE, FAULTY = f'Annotations/Arousal/{PART}_002.csv', f'Annotations/Valence/{PA
 PARTS, PARTITIONS = 'Time_Labels/conversation_parts.txt', 'partitions.txt'
 HEADER = '\n'.join(rated.HEADER)
 ROOT = 'CEAP-360VR'
-RATED, LIGHT = f'{ROOT}/3_AnnotationData/Frame/P3_Annotation_FrameData.json', 'ML_Analysis/Pre_VideoInfo_luminance.json'
+RATED, LIGHT = (
+  f'{ROOT}/3_AnnotationData/Frame/P3_Annotation_FrameData.json',
+  f'{ROOT}/1_Stimuli/CEAP_VideoInfo_Luminance.json',
+)
 HEAD = f'{ROOT}/4_BehaviorData/HM_ScanPath/P3_Behavior_HeadScanPathData.json'
 FIXED = f'{ROOT}/4_BehaviorData/EM_Fixation/P3_Behavior_FixationData.json'
 ASKED, INFO = f'{ROOT}/2_QuestionnaireData/P3_Questionnaire_Data.json', f'{ROOT}/1_Stimuli/VideoInfo.json'
@@ -106,6 +63,7 @@ BLOCKS = {
   'asked': (ASKED, 'QuestionnaireData', 'Video_SAMRating_VideoTime_Data'),
 }
 STAMPS = 'TimeStamp_Valence_Arousal'
+arrays = functools.partial(faults.arrays, 'ceap360vr.npz')
 
 # fmt: off
 RECOLA = [
@@ -233,9 +191,9 @@ CLONE = [
    f"{RATED}: ParticipantID '4', expected 'P3'"),
   (data(RATED, lambda c: c['ContinuousAnnotation_FrameData'][0]['Video_Annotation_FrameData'].pop(1)),
    f'{RATED}: nothing of V2'),
-  (block('rated', lambda b: b.update(VideoID='V1')), f"{RATED}: video 'V1' stands there twice"),
+  (block('rated', lambda b: b.update(VideoID='V1')), f"{RATED}: video 'V1' appears twice"),
   (block('rated', lambda b: b.pop(STAMPS)), f"{RATED}: V2: no '{STAMPS}'"),
-  (block('rated', lambda b: b[STAMPS].pop()), f'{RATED}: V2: 59 frames rated', 'has 60'),
+  (block('rated', lambda b: b[STAMPS].pop()), f'{RATED}: V2: 59 frames rated', 'luminance has 60'),
   (block('rated', lambda b: b[STAMPS][7].update(Valence='high')), f'{RATED}: V2: Valence of sample 7 is "high"'),
   (block('rated', lambda b: b[STAMPS][7].pop('Arousal')), f'{RATED}: V2: Arousal of sample 7 is null'),
   (block('rated', lambda b: b[STAMPS][7].update(Valence=0)), f'{RATED}: V2: valence in frame 7 is 0, ', '1 to 9'),
@@ -278,7 +236,7 @@ PACK = [
   (remove('sam_ratings.csv'), 'sam_ratings.csv: no such file'),
   (lines('sam_ratings.csv', lambda x: x.pop()), 'sam_ratings.csv: nothing of P32, V8'),
   (row('sam_ratings.csv', 4, 'P1,V3,0,4'), "sam_ratings.csv: P1, V3: rating '0'"),
-  (row('sam_ratings.csv', 4, 'P1,V2,3,4'), 'sam_ratings.csv: P1, V2 stands there twice'),
+  (row('sam_ratings.csv', 4, 'P1,V2,3,4'), 'sam_ratings.csv: P1, V2 appears twice'),
   (swap('videos.csv', 'FrameRate', 'fps'), "videos.csv: no column 'FrameRate'"),
   (lines('videos.csv', lambda x: x.pop()), 'videos.csv: nothing of V8'),
   (swap('videos.csv', 'V2,a video,30', 'V2,a video,25'), 'npz: V2: time of frame 10 is 0.339 s', 'at 25 frames'),

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from affectjax import doctor
+from affectjax import doctor, prepare
 from affectjax.data.corpora import _ceap360vr, ceap360vr
 from affectjax.data.store import preparing
 from tests.helpers import rated
@@ -75,6 +75,9 @@ def test_the_two_layouts_are_the_same_corpus(tmp_path):
     assert preparing.prepare('ceap360vr', source, tmp_path / f'b{i}').sha256 == a.sha256
   some = ceap360vr.read(one, participants='P31,P2')
   same_records(some, ceap360vr.read(two, participants='P2,P31'))
+  older = rated.ceap_clone(tmp_path / 'older', luminance=rated.OLD_LUMINANCE)
+  for i, source in enumerate((older, older / 'CEAP-360VR')):
+    assert preparing.prepare('ceap360vr', source, tmp_path / f'c{i}').sha256 == a.sha256, 'before the luminance moved'
   assert some.meta['raters'] == ['P2', 'P31'] and some.meta['modalities']['head'] == 4
 
 
@@ -118,14 +121,20 @@ def test_real_files_of_one_participant_are_the_packs():
   videos, _ = _ceap360vr.read_pack(source, ('P1',))
   info = root / '1_Stimuli' / 'VideoInfo.json'
   rates = {b['VideoID']: b['FrameRate'] for b in json.loads(info.read_text())['VideoInfo']}
-  found = _ceap360vr._person(root, 'P1', rates, {v: len(x.luminance) for v, x in videos.items()})
+  clone, files = _ceap360vr.read_clone(source / 'original_layout_sample', ('P1',))
+  assert root / '1_Stimuli' / 'CEAP_VideoInfo_Luminance.json' in files
   for v, video in videos.items():
-    ratings, head, fixating, sam = found[v]
-    assert video.rate == rates[v]
-    np.testing.assert_array_equal(ratings, video.ratings[0])
-    np.testing.assert_array_equal(head, video.head[0])
-    np.testing.assert_array_equal(fixating, video.fixating[0])
-    np.testing.assert_array_equal(sam, video.sam[0])
+    assert video.rate == rates[v] == clone[v].rate
+    for field in ('ratings', 'head', 'fixating', 'sam', 'luminance'):
+      np.testing.assert_array_equal(getattr(clone[v], field), getattr(video, field), err_msg=f'{v} {field}')
+
+
+def test_a_clone_of_today_is_prepared_by_the_command(tmp_path, capsys):
+  sample = pack('ceap360vr') / 'original_layout_sample'
+  for i, source in enumerate((sample, sample / 'CEAP-360VR')):
+    command = ['ceap360vr', f'--source={source}', f'--data_dir={tmp_path / str(i)}', '--option=participants=P1']
+    assert prepare.main(command) == 0
+    assert 'all 8 examples' in capsys.readouterr().out
 
 
 def test_fixations_of_the_helper_are_those_of_the_sample():
@@ -134,9 +143,9 @@ def test_fixations_of_the_helper_are_those_of_the_sample():
   blocks = json.loads(path.read_text())['Behavior_FixationData'][0]['Video_Behavior_FixationData']
   with np.load(source / 'ceap360vr.npz') as arrays:
     for block in blocks[:2]:
-      told = [(f['StartFrame'], f['EndFrame']) for f in block['Fixation']]
+      frames = [(f['StartFrame'], f['EndFrame']) for f in block['Fixation']]
       made = rated.fixations(arrays[f'{block["VideoID"]}_fixation_pitch_yaw'][0])
-      assert [(f['StartFrame'], f['EndFrame']) for f in made] == told
+      assert [(f['StartFrame'], f['EndFrame']) for f in made] == frames
 
 
 def test_real_pack(tmp_path, capsys):

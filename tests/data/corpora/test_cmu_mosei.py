@@ -13,7 +13,7 @@ from affectjax.data.corpora import _cmu_mosei, _cmu_mosei_folds, cmu_mosei
 from affectjax.data.store import preparing
 from tests.helpers import mosei_miniature as miniature
 
-TOLD = {video: fold for fold, of in enumerate(miniature.FOLDS.values()) for video in of}
+FOLD_OF = {video: fold for fold, of in enumerate(miniature.FOLDS.values()) for video in of}
 
 
 def examples(source, **options):
@@ -64,18 +64,18 @@ def by_hand(content, video, k, collapse=True):
 
 
 def test_an_example_is_what_the_schema_says(source):
-  found, meta = examples(source)
-  assert list(found) == sorted(found) and len(found) == 48
-  for name, e in found.items():
+  segments, meta = examples(source)
+  assert list(segments) == sorted(segments) and len(segments) == 48
+  for name, e in segments.items():
     video, k = name[:-1].split('[')
     assert e['id'] == name and e['group'] == e['item'] == video and 0 <= int(k) < 4
     assert e['audio'].dtype == np.float32 and e['audio'].shape[1] == 74 and 1 <= len(e['audio']) <= 50
     assert e['audio_mask'].shape == (len(e['audio']),) and e['audio_present'] == e['audio_mask'].any()
     assert not e['audio'][~e['audio_mask']].any()
-    assert e['official'] == TOLD.get(video, -1) and e['official'].dtype == np.int8
+    assert e['official'] == FOLD_OF.get(video, -1) and e['official'].dtype == np.int8
     assert e['intensity'].shape == (6,) and e['intensity'].dtype == np.float32
     assert e['valence'] == np.float32(e['sentiment'] / 3) or abs(e['valence'] - e['sentiment'] / 3) < 1e-6
-  assert set(found['81406[0]']) == {
+  assert set(segments['81406[0]']) == {
     'id', 'group', 'item', 'audio', 'audio_mask', 'audio_present', 'intensity', 'sentiment', 'valence', 'official',
   }  # fmt: skip
   assert meta['modalities'] == {'audio': 74} and meta['rate_hz'] == {'audio': None} and meta['fixed'] == ['intensity']
@@ -89,22 +89,22 @@ def test_an_example_is_what_the_schema_says(source):
 
 
 def test_labels_are_those_of_the_file(source, content):
-  found, _ = examples(source)
+  segments, _ = examples(source)
   for video, (_, values) in content['All Labels'].items():
     for k, value in enumerate(values):
-      np.testing.assert_allclose(found[f'{video}[{k}]']['sentiment'], value[0], atol=1e-6)
-      np.testing.assert_allclose(found[f'{video}[{k}]']['intensity'], value[1:], atol=1e-6)
+      np.testing.assert_allclose(segments[f'{video}[{k}]']['sentiment'], value[0], atol=1e-6)
+      np.testing.assert_allclose(segments[f'{video}[{k}]']['intensity'], value[1:], atol=1e-6)
 
 
 def test_prepared_it_comes_back_and_the_doctor_can_read_it(source, tmp_path, capsys):
   corpus = preparing.prepare('cmu_mosei', source, tmp_path)
-  found = corpus.columns('all')
+  columns = corpus.columns('all')
   wanted, meta = examples(source)
-  assert found['id'].tolist() == list(wanted) and corpus.meta == json.loads(json.dumps(meta))
+  assert columns['id'].tolist() == list(wanted) and corpus.meta == json.loads(json.dumps(meta))
   for i, e in enumerate(wanted.values()):
-    np.testing.assert_array_equal(found['audio'][i], e['audio'])
-    np.testing.assert_array_equal(found['audio_mask'][i], e['audio_mask'])
-    np.testing.assert_array_equal(found['intensity'][i], e['intensity'])
+    np.testing.assert_array_equal(columns['audio'][i], e['audio'])
+    np.testing.assert_array_equal(columns['audio_mask'][i], e['audio_mask'])
+    np.testing.assert_array_equal(columns['intensity'][i], e['intensity'])
   assert doctor.main(['cmu_mosei', f'--data_dir={tmp_path}']) == 0
   assert 'cmu_mosei' in capsys.readouterr().out
 
@@ -120,9 +120,9 @@ def test_threads_read_the_same(source, tmp_path):
 
 @pytest.mark.parametrize('collapse', ['mean', 'none'])
 def test_words_are_means_of_their_frames_or_keep_them(source, content, collapse):
-  found, meta = examples(source, collapse=collapse, seq_len='all')
+  segments, meta = examples(source, collapse=collapse, seq_len='all')
   missing = 0
-  for name, e in found.items():
+  for name, e in segments.items():
     video, k = name[:-1].split('[')
     x, real = by_hand(content, video, int(k), collapse == 'mean')
     np.testing.assert_array_equal(e['audio_mask'], real)
@@ -161,22 +161,22 @@ def test_the_sdks_script_amounts_to_the_last_half_second(source, content):
 
 
 def test_frames_as_they_are(source, content):
-  found, meta = examples(source, align='none')
+  segments, meta = examples(source, align='none')
   assert meta['rate_hz'] == {'audio': 100.0}
   for video, (intervals, _) in content['All Labels'].items():
     when, frames = content['COVAREP'][video]
     for k, (start, end) in enumerate(intervals):
       inside = np.array([meets(w, start, end) for w in when])
-      np.testing.assert_array_equal(found[f'{video}[{k}]']['audio'], frames[inside])
+      np.testing.assert_array_equal(segments[f'{video}[{k}]']['audio'], frames[inside])
 
 
 def test_20_hz_are_means_over_50_ms(source, content):
-  found, meta = examples(source, align='20hz')
+  segments, meta = examples(source, align='20hz')
   assert meta['rate_hz'] == {'audio': 20.0} and meta['alignment']['seq_len'] == 500
   for video, (intervals, _) in content['All Labels'].items():
     when, frames = content['COVAREP'][video]
     for k, (start, end) in enumerate(intervals):
-      e = found[f'{video}[{k}]']
+      e = segments[f'{video}[{k}]']
       assert len(e['audio']) == np.ceil((end - start) * 20)
       inside = np.flatnonzero([meets(w, start, end) for w in when])
       at = np.clip(np.floor((when[inside].mean(1) - start) * 20 + 1e-6), 0, len(e['audio']) - 1)
@@ -188,9 +188,9 @@ def test_20_hz_are_means_over_50_ms(source, content):
 
 
 def test_what_the_sdk_has_aligned_is_taken_as_it_is(tmp_path):
-  found, meta = examples(miniature.given(tmp_path), align='given')
-  assert len(found) == 48 and meta['alignment']['seq_len'] is None
-  for name, e in found.items():
+  segments, meta = examples(miniature.given(tmp_path), align='given')
+  assert len(segments) == 48 and meta['alignment']['seq_len'] is None
+  for name, e in segments.items():
     if name == '81406[3]':  # not there
       assert e['audio'].shape == (1, 74) and not e['audio_present'] and not e['audio'].any()
       continue
@@ -200,10 +200,10 @@ def test_what_the_sdk_has_aligned_is_taken_as_it_is(tmp_path):
 
 def test_a_video_without_features_or_words_is_absent(tmp_path):
   source = miniature.sequences(tmp_path)
-  found = miniature.content()
-  del found['COVAREP']['81406'], found['glove_vectors']['hh04W3xXa5s']
-  miniature.write(source / miniature.COVAREP, 'COVAREP', found['COVAREP'])
-  miniature.write(source / miniature.WORDS, 'glove_vectors', found['glove_vectors'])
+  content = miniature.content()
+  del content['COVAREP']['81406'], content['glove_vectors']['hh04W3xXa5s']
+  miniature.write(source / miniature.COVAREP, 'COVAREP', content['COVAREP'])
+  miniature.write(source / miniature.WORDS, 'glove_vectors', content['glove_vectors'])
   got, _ = examples(source)
   for name, e in got.items():
     assert e['audio_present'] == (e['group'] not in ('81406', 'hh04W3xXa5s')), name
@@ -219,11 +219,11 @@ def test_a_mean_is_of_the_finite_values_of_each_column():
 
 def test_a_word_of_which_nothing_is_finite_is_for_the_policy(tmp_path):
   source = miniature.sequences(tmp_path)
-  found = miniature.content()
-  intervals, frames = found['COVAREP']['81406']
+  content = miniature.content()
+  intervals, frames = content['COVAREP']['81406']
   frames[:, 9] = np.nan
   frames[5, 3] = -np.inf  # one frame of its word
-  miniature.write(source / miniature.COVAREP, 'COVAREP', found['COVAREP'])
+  miniature.write(source / miniature.COVAREP, 'COVAREP', content['COVAREP'])
   with pytest.raises(UserError, match=r"id '81406\[0\]': audio is nan in frame 0"):
     preparing.prepare('cmu_mosei', source, tmp_path / 'data')
   corpus = preparing.prepare('cmu_mosei', source, tmp_path / 'data', nonfinite='mask')
@@ -237,13 +237,13 @@ def test_a_word_of_which_nothing_is_finite_is_for_the_policy(tmp_path):
 
 
 def test_unlabelled_segments_lie_between_the_labelled_ones(source, content):
-  found, meta = examples(source, unlabelled='yes')
-  new = {name: e for name, e in found.items() if '[u' in name}
-  assert len(found) == 48 + len(new) and meta['unlabelled'] == len(new) > 12
+  segments, meta = examples(source, unlabelled='yes')
+  new = {name: e for name, e in segments.items() if '[u' in name}
+  assert len(segments) == 48 + len(new) and meta['unlabelled'] == len(new) > 12
   assert 'noLabels_01' in {e['group'] for e in new.values()}, 'videos without labels have them as well'
   for e in new.values():
     assert np.isnan(e['intensity']).all() and np.isnan(e['sentiment']) and np.isnan(e['valence'])
-    assert e['official'] == TOLD.get(e['group'], -1)
+    assert e['official'] == FOLD_OF.get(e['group'], -1)
   spans = {
     video: _cmu_mosei.runs(content['glove_vectors'][video][0], content['All Labels'].get(video, (np.zeros((0, 2)),))[0],
                            50, 0.5)
@@ -268,9 +268,9 @@ def test_unlabelled_segments_end_at_pauses_and_after_so_many_words():
 
 def test_intensities_above_3_are_taken_for_3_and_counted(tmp_path):
   source = miniature.sequences(tmp_path)
-  found = miniature.content()
-  found['All Labels']['81406'][1][1, 1:3] = 4, 3.333
-  miniature.write(source / miniature.LABELS, 'All Labels', found['All Labels'])
+  content = miniature.content()
+  content['All Labels']['81406'][1][1, 1:3] = 4, 3.333
+  miniature.write(source / miniature.LABELS, 'All Labels', content['All Labels'])
   got, meta = examples(source)
   assert meta['clamped'] == 2 and got['81406[1]']['intensity'][:2].tolist() == [3, 3]
 
@@ -278,9 +278,9 @@ def test_intensities_above_3_are_taken_for_3_and_counted(tmp_path):
 def test_columns_in_alphabetical_order_are_noticed(tmp_path):
   source = miniature.sequences(tmp_path)
   plain, _ = examples(source)
-  found = miniature.content()['All Labels']
+  labels = miniature.content()['All Labels']
   at = [0, *(1 + cmu_mosei.EMOTIONS.index(e) for e in sorted(cmu_mosei.EMOTIONS))]
-  miniature.write(source / miniature.LABELS, 'All Labels', {v: (i, x[:, at]) for v, (i, x) in found.items()})
+  miniature.write(source / miniature.LABELS, 'All Labels', {v: (i, x[:, at]) for v, (i, x) in labels.items()})
   with pytest.raises(UserError, match='emotions look alphabetical; give option order=alphabetical'):
     examples(source)
   right, _ = examples(source, order='alphabetical')
@@ -310,17 +310,17 @@ def test_folds_may_be_told_in_several_ways(source, tmp_path, form):
     options = {'folds': str(tmp_path / 'mine.py')}
   elif form == 'none':
     options = {'folds': 'none'}
-  found, _ = examples(folder, **options)
-  for e in found.values():
-    assert e['official'] == (-1 if form == 'none' else TOLD.get(e['group'], -1))
+  segments, _ = examples(folder, **options)
+  for e in segments.values():
+    assert e['official'] == (-1 if form == 'none' else FOLD_OF.get(e['group'], -1))
 
 
 def test_a_python_file_of_folds_is_not_run(tmp_path):
   path = tmp_path / 'my_std_folds.py'
   miniature.folds(path)
   path.write_text(f'open({str(tmp_path / "ran")!r}, "w")\n' + path.read_text())
-  told, _ = _cmu_mosei_folds.read(tmp_path, None, miniature.VIDEOS)
-  assert told == TOLD and not (tmp_path / 'ran').exists()
+  folds, _ = _cmu_mosei_folds.read(tmp_path, None, miniature.VIDEOS)
+  assert folds == FOLD_OF and not (tmp_path / 'ran').exists()
 
 
 # Tensors
@@ -328,16 +328,16 @@ def test_a_python_file_of_folds_is_not_run(tmp_path):
 
 @pytest.mark.parametrize('ids', ['mmsa', 'time', 'sdk', 'mult'])
 def test_tensors_get_the_labels_of_their_segments(tmp_path, content, ids):
-  found, meta = examples(miniature.tensors(tmp_path, ids))
-  assert len(found) == 44 and meta['folds']['train'] == [28, 7] and meta['mismatched'] == 0
-  for name, e in found.items():
+  segments, meta = examples(miniature.tensors(tmp_path, ids))
+  assert len(segments) == 44 and meta['folds']['train'] == [28, 7] and meta['mismatched'] == 0
+  for name, e in segments.items():
     video, k = name[:-1].split('[')
     value = content['All Labels'][video][1][int(k)]
     np.testing.assert_allclose(e['intensity'], value[1:], atol=1e-6)
     x = miniature.dataset(ids)[list(miniature.FOLDS)[e['official']]]['audio']
     rng = np.random.default_rng((miniature.VIDEOS.index(video), int(k)))
     wanted = rng.normal(size=(2 + int(k) % 3, 74)).astype(np.float32)
-    assert e['official'] == TOLD[video] and x.shape[1:] == (6, 74)
+    assert e['official'] == FOLD_OF[video] and x.shape[1:] == (6, 74)
     if int(k) == 2:
       assert e['audio_mask'].tolist() == [True, True, False, True]
       wanted[-2] = 0
@@ -352,9 +352,9 @@ def test_tensors_are_prepared_and_have_a_rate_if_they_are_told_one(tmp_path):
 
 def test_tensors_that_agree_with_no_label_may_be_left_out(tmp_path):
   source = miniature.tensors(tmp_path)
-  found = miniature.dataset()
-  found['train']['regression_labels'][3] += 0.5
-  (source / miniature.TENSORS).write_bytes(pickle.dumps(found))
+  content = miniature.dataset()
+  content['train']['regression_labels'][3] += 0.5
+  (source / miniature.TENSORS).write_bytes(pickle.dumps(content))
   with pytest.raises(UserError, match=r'train: id 3 .* has sentiment .* \(1 of 44 rows\)'):
     examples(source)
   got, meta = examples(source, mismatch='drop')

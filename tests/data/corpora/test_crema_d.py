@@ -135,12 +135,12 @@ def test_a_missing_file_is_an_error_or_an_absent_modality(tmp_path):
 
 def test_features_belong_to_clips_by_name(tmp_path):
   miniature.features(tmp_path, ['b', 'a'], 'audio')
-  told = dict(modalities=None, missing='absent', rates={'audio': 50, 'visual': 30})
-  found = _clips.find(tmp_path, ['a', 'b'], **told)
-  np.testing.assert_array_equal(found.read('b')['audio'], miniature.clip('b', 'audio'))
-  assert found.widths == {'audio': 5} and len(found.files) == 2
+  options = dict(modalities=None, missing='absent', rates={'audio': 50, 'visual': 30})
+  clips = _clips.find(tmp_path, ['a', 'b'], **options)
+  np.testing.assert_array_equal(clips.read('b')['audio'], miniature.clip('b', 'audio'))
+  assert clips.widths == {'audio': 5} and len(clips.files) == 2
   with pytest.raises(UserError, match="clip 'c' has no file in audio"):
-    _clips.find(tmp_path, ['a', 'b', 'c'], **told)
+    _clips.find(tmp_path, ['a', 'b', 'c'], **options)
 
 
 # The pack

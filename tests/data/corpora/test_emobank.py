@@ -10,40 +10,10 @@ from affectjax.common.errors import UserError
 from affectjax.data import folds
 from affectjax.data.corpora import emobank
 from affectjax.data.store import opening, preparing
+from tests.helpers.emobank_miniature import DROPPED, FILES, SENTENCES, write
 from tests.helpers.shared import pack
 
 REAL = 'emobank'
-FILES = ('emobank.csv', 'individual_reader_ratings.csv', 'individual_writer_ratings.csv', 'meta.tsv')
-SENTENCES = {  # id -> split, text, document, category, readers, writers
-  'blog_5_9': ('train', 'I wrote, "all that"; again.', 'blog', 'blog', ['333', '453', '111'], ['343', '433']),
-  'blog_1_4': ('dev', 'What do I mean?', 'blog', 'blog', ['222', '224'], ['111', '222', '322']),
-  'news_1': ('test', 'Storm hits – thousands flee', 'news', 'SemEval', ['141', '252'], ['151', '242']),
-  'tale_7_8': ('train', '.."', 'tale', 'fiction', ['333', '333'], ['333', '333']),
-}
-UNTOLD = 'news_2'  # rated, without text
-DROPPED = {**dict.fromkeys(SENTENCES, ()), 'blog_5_9': (2,), 'blog_1_4': (2,)}  # place of 1, 1, 1 among the ratings
-
-
-def write(source, layout='clone'):
-  """A small copy in the layout of the clone or of the pack."""
-  folder = source / 'corpus' if layout == 'clone' else source
-  folder.mkdir(parents=True, exist_ok=True)
-  told, rated = [['id', 'split', 'V', 'A', 'D', 'text']], {4: [], 5: []}
-  meta = ['id\tdocument\tcategory\tsubcategory', f'{UNTOLD}\tnews\tSemEval\t']
-  for name, sentence in SENTENCES.items():
-    side, text, document, category, *of = sentence
-    kept = np.array([[int(c) for c in r] for r in of[0] + of[1] if r != '111'])
-    told.append([name, side, *(f'{x:.2f}' for x in kept.mean(0)), text])
-    meta.append(f'{name}\t{document}\t{category}\t ')
-  for column, rows in rated.items():
-    for name, sentence in [(UNTOLD, (None,) * 4 + (['111'], ['111', '333'])), *SENTENCES.items()]:
-      rows += [[name, *r] for r in sentence[column]]
-  with open(folder / FILES[0], 'w', newline='', encoding='utf-8') as f:
-    csv.writer(f, lineterminator='\n').writerows(told)
-  for name, rows in zip(FILES[1:3], rated.values(), strict=True):
-    (folder / name).write_text('\n'.join(','.join(r) for r in [['id', 'V', 'A', 'D'], *rows]) + '\n')
-  (folder / FILES[3]).write_text('\n'.join(meta) + '\n')
-  return source
 
 
 def test_a_sentence_by_hand(tmp_path):
@@ -171,8 +141,8 @@ def test_real_spread_is_that_of_the_description(real):
   """Mean standard deviation within a sentence, over all rated sentences: its README; here those with text."""
   _, columns, _ = real
   ratings = 2 * columns['ratings'].values.astype(float)  # [N, 13, 3], in steps
-  for seats, told in ((slice(0, 7), (0.53, 0.62, 0.55)), (slice(7, 13), (0.48, 0.60, 0.53))):
-    np.testing.assert_allclose(np.nanstd(ratings[:, seats], 1, ddof=1).mean(0), told, atol=0.015)
+  for seats, spreads in ((slice(0, 7), (0.53, 0.62, 0.55)), (slice(7, 13), (0.48, 0.60, 0.53))):
+    np.testing.assert_allclose(np.nanstd(ratings[:, seats], 1, ddof=1).mean(0), spreads, atol=0.015)
 
 
 @pytest.mark.slow
@@ -200,10 +170,10 @@ def test_real_votes_are_the_ratings(real):
 def test_real_documents_stay_on_one_side(real):
   _, columns, _ = real
   for fold in range(5):
-    sides = folds.split(columns['group'], 5, fold, 0)
-    folds.refuse_leak({side: columns['group'][rows] for side, rows in sides.items()})
+    split = folds.split(columns['group'], 5, fold, 0)
+    folds.refuse_leak({name: columns['group'][rows] for name, rows in split.items()})
   with pytest.raises(UserError, match='groups in both'):  # what the official partition does
-    folds.refuse_leak({side: columns['group'][columns['official'] == side] for side in range(3)})
+    folds.refuse_leak({name: columns['group'][columns['official'] == name] for name in range(3)})
 
 
 def test_miniature_has_the_headers_of_the_real_files(tmp_path):

@@ -37,8 +37,8 @@ def test_prepared_columns_and_both_layouts(tmp_path):
     assert columns['emotion'][i] == 'WFNT'.index(name[5]) and columns['sentence'][i] == name[2:5]
     assert columns['gender'][i] == ('male' if name[:2] == '03' else 'female')
     assert columns['age'][i] == {'03': 31, '08': 34, '16': 31}[name[:2]]
-    told = columns['recognised'][i], columns['natural'][i]
-    assert told == tuple(np.float32(x / 100) for x in miniature.shares(name))
+    shares = columns['recognised'][i], columns['natural'][i]
+    assert shares == tuple(np.float32(x / 100) for x in miniature.shares(name))
   assert any('24 examples, 3 groups' in line for line in doctor.examine('emodb', tmp_path / 'a', None, False))
 
 
@@ -62,9 +62,9 @@ def test_real_pack(tmp_path):
   assert columns['audio'].values.shape == (93847, 25) and np.isfinite(columns['audio'].values).all()
   assert columns['recognised'].min() >= np.float32(0.8) and columns['natural'].max() == 1
   with np.load(source / 'egemaps_lld_10ms.npz') as z:
-    told, offsets, lld = z['files'].tolist(), z['offsets'], z['lld']
+    names, offsets, lld = z['files'].tolist(), z['offsets'], z['lld']
   for i in (0, 170, 338):
-    k = told.index(f'{columns["id"][i]}.wav')
+    k = names.index(f'{columns["id"][i]}.wav')
     np.testing.assert_array_equal(columns['audio'][i], lld[offsets[k] : offsets[k + 1]].astype(np.float32))
 
 

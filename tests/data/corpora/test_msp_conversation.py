@@ -14,14 +14,14 @@ PART = 'MSP-Conversation_0002_1'  # 3 s, annotators 001, 002, 004 (arousal only)
 
 def slow_resample(when, value, duration):
   """One window after the other; the value before where a window is empty, 0 at first."""
-  out, there = [], []
+  out, inside_any = [], []
   for k in range(1, int(round(duration * 100)) // 4 + 1):
     low = round(0.04 * k - 0.25, 2) if 0.04 * k - 0.25 >= 0 else 0.0
     high = round(0.04 * k + 0.25, 2) if 0.04 * k + 0.25 <= duration else duration
     inside = [v for t, v in zip(when, value, strict=True) if low <= t < high]
-    there.append(bool(inside))
+    inside_any.append(bool(inside))
     out.append(np.median(inside) if inside else out[-1] if out else 0.0)
-  return np.array(out), np.array(there)
+  return np.array(out), np.array(inside_any)
 
 
 @pytest.mark.parametrize('rate', [59.0, 3.0, 0.7, 200.0])
@@ -31,11 +31,11 @@ def test_resampling_is_the_slow_one(rate):
     n = max(1, int(duration * rate))
     when = np.sort(np.r_[rng.uniform(0, duration + 0.3, n), 0.25, 0.29, 0.5]).round(2)  # borders of windows, ties
     value = rng.normal(size=len(when)).round(2)
-    wanted, there = slow_resample(when, value, duration)
-    found, mask = traces.resample(when, value, duration)
-    np.testing.assert_array_equal(mask, there)
-    np.testing.assert_allclose(traces.repeat_last(found), wanted, atol=1e-12)
-    assert np.isnan(found[~mask]).all()
+    wanted, given = slow_resample(when, value, duration)
+    medians, mask = traces.resample(when, value, duration)
+    np.testing.assert_array_equal(mask, given)
+    np.testing.assert_allclose(traces.repeat_last(medians), wanted, atol=1e-12)
+    assert np.isnan(medians[~mask]).all()
 
 
 def test_medians_in_pieces_are_the_same(monkeypatch):
@@ -125,10 +125,10 @@ def test_empty_windows_repeat_or_are_masked(tmp_path):
   path.write_text('\n'.join([*rated.HEADER, '0.9,10', '1.0,20', '1.0,30', '2.2,-50']) + '\n')
   repeated = msp_conversation.read(source).example('train', PART)['ratings'][:, 1, 1]
   masked = msp_conversation.read(source, empty='mask').example('train', PART)
-  there = slow_resample([0.9, 1.0, 1.0, 2.2], [10, 20, 30, -50], 3.0)[1]
-  np.testing.assert_array_equal(masked['ratings_mask'][:, 1, 1], there)
-  np.testing.assert_array_equal(masked['ratings'][there, 1, 1], repeated[there])
-  assert 0 < there.sum() < 40 and repeated[0] == 0 and repeated[-1] == np.float32(-0.5)
+  given = slow_resample([0.9, 1.0, 1.0, 2.2], [10, 20, 30, -50], 3.0)[1]
+  np.testing.assert_array_equal(masked['ratings_mask'][:, 1, 1], given)
+  np.testing.assert_array_equal(masked['ratings'][given, 1, 1], repeated[given])
+  assert 0 < given.sum() < 40 and repeated[0] == 0 and repeated[-1] == np.float32(-0.5)
   assert np.float32(0.2) in repeated  # the median of all three at 1 s
   with pytest.raises(UserError, match=r'_002.csv: no value between 1.00 and 2.20 s .* empty=mask'):
     msp_conversation.read(source, max_gap_s='1').example('train', PART)

@@ -39,7 +39,7 @@ def test_arousal_is_reversed_once():
 
 
 def test_partitions_are_those_of_the_label_files():
-  table = np.array([msp_improv.sides(d) for d in range(1, 7)])  # [dyad, partition]
+  table = np.array([msp_improv.partitions(d) for d in range(1, 7)])  # [dyad, partition]
   assert (np.argmax(table == 2, 0) + 1).tolist() == [5, 3, 2, 1, 6]
   assert (np.argmax(table == 1, 0) + 1).tolist() == [4, 2, 1, 6, 5]
   assert ((table == 0).sum(0) == 4).all() and ((table == 2).sum(0) == 1).all()

@@ -110,10 +110,10 @@ def test_csv_and_json_side_by_side(tmp_path, source):
 def test_null_and_numbers_in_json(tmp_path):
   source = miniature.msp_podcast(tmp_path, 'json', ())
   path = source / 'Labels' / 'labels_detailed.json'
-  told = json.loads(path.read_text())
-  first = told[f'{HAPPY}.wav']['WORKER00000001']
+  content = json.loads(path.read_text())
+  first = content[f'{HAPPY}.wav']['WORKER00000001']
   first |= {'EmoAct': 4, 'EmoVal': 5.0, 'EmoDom': None}
-  path.write_text(json.dumps(told))
+  path.write_text(json.dumps(content))
   np.testing.assert_array_equal(msp_podcast.read(source).example('all', HAPPY)['ratings'][0, 0], [1 / 3, 0, NAN])
 
 

@@ -12,8 +12,8 @@ REAL = 'ravdess'
 
 
 def test_names_by_hand():
-  told = ravdess.parse('03-01-05-02-02-01-14', 'here')
-  assert told == ('angry', 'strong', 'dogs', 1, 14, 'female')
+  utterance = ravdess.parse('03-01-05-02-02-01-14', 'here')
+  assert utterance == ('angry', 'strong', 'dogs', 1, 14, 'female')
   assert ravdess.parse('01-01-08-01-01-02-23', 'here') == ('surprised', 'normal', 'kids', 2, 23, 'male')
   wrong = (
     '03-01-05-02-02-01', '03-01-05-02-02-01-25', '02-01-05-01-01-01-01', '03-02-05-01-01-01-01',
@@ -59,9 +59,9 @@ def test_real_pack(tmp_path, capsys):
   assert (lengths.min(), lengths.max(), lengths.sum()) == (289, 523, 526547)
   assert columns['audio'].values.shape[1] == 25 and np.isfinite(columns['audio'].values).all()
   with np.load(source / 'egemaps_lld_10ms.npz') as z:
-    told, offsets, lld = z['files'].tolist(), z['offsets'], z['lld']
+    names, offsets, lld = z['files'].tolist(), z['offsets'], z['lld']
   for i in (0, 700, 1439):
-    k = told.index(f'{columns["id"][i]}.wav')
+    k = names.index(f'{columns["id"][i]}.wav')
     np.testing.assert_array_equal(columns['audio'][i], lld[offsets[k] : offsets[k + 1]].astype(np.float32))
   assert (columns['gender'] == 'female').sum() == 720 and (columns['intensity'] == 'strong').sum() == 672
   assert doctor.main(['ravdess', f'--data_dir={tmp_path}']) == 0

@@ -118,11 +118,11 @@ def test_unpacked_into_a_folder_of_its_own_name(tmp_path):
 def test_wav_of_every_kind(tmp_path, bits):
   x = rated.sound(0.1, 0)
   rated.wav(tmp_path / 'a.wav', x, bits=bits)
-  found = _streams.read_wav(tmp_path / 'a.wav')
-  assert found.dtype == np.float32
-  np.testing.assert_allclose(found, x, atol=2.0**-16 if bits == 16 else 2.0**-23)
+  samples = _streams.read_wav(tmp_path / 'a.wav')
+  assert samples.dtype == np.float32
+  np.testing.assert_allclose(samples, x, atol=2.0**-16 if bits == 16 else 2.0**-23)
   part = _streams.read_wav(tmp_path / 'a.wav', 0.025, 0.05)
-  np.testing.assert_array_equal(part, found[400:800])
+  np.testing.assert_array_equal(part, samples[400:800])
 
 
 def test_wav_is_what_scipy_reads(tmp_path):

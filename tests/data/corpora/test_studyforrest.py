@@ -86,14 +86,14 @@ def test_frames_lacking_at_the_end_of_a_segment_are_masked(tmp_path, monkeypatch
 
 def test_real_labels_are_those_of_the_pack():
   source = pack(REAL)
-  with np.load(source / 'labels_1hz.npz') as told:
-    assert told['raters'].tolist() == list(studyforrest.OBSERVERS)
-    assert told['emotion_names'].tolist() == list(studyforrest.EMOTIONS)
+  with np.load(source / 'labels_1hz.npz') as packed:
+    assert packed['raters'].tolist() == list(studyforrest.OBSERVERS)
+    assert packed['emotion_names'].tolist() == list(studyforrest.EMOTIONS)
     labels = studyforrest.read_labels([source / 'raw' / f'{o}.csv' for o in studyforrest.OBSERVERS])
-    np.testing.assert_allclose(labels.arousal, told['arousal_all'], atol=1e-7)
-    np.testing.assert_allclose(labels.valence, told['valence_all'], atol=1e-7)
-    np.testing.assert_array_equal(labels.active, told['n_active_all'])
-    np.testing.assert_array_equal(labels.emotions, told['emotion_counts'])
+    np.testing.assert_allclose(labels.arousal, packed['arousal_all'], atol=1e-7)
+    np.testing.assert_allclose(labels.valence, packed['valence_all'], atol=1e-7)
+    np.testing.assert_array_equal(labels.active, packed['n_active_all'])
+    np.testing.assert_array_equal(labels.emotions, packed['emotion_counts'])
 
 
 def test_real_segment_as_distributed_is_that_of_the_pack():
@@ -101,17 +101,17 @@ def test_real_segment_as_distributed_is_that_of_the_pack():
   source = pack(REAL)
   sample = source / 'original_layout_sample' / studyforrest._CONFOUNDS / 'annotation'
   start = studyforrest._borders()[7]
-  with np.load(source / 'features_25hz.npz') as told:
-    n = len(told['av_audio']) - start
+  with np.load(source / 'features_25hz.npz') as packed:
+    n = len(packed['av_audio']) - start
     for key, prefix in (('av_audio', 'fg_av_ger'), ('ao_audio', 'fg_ad')):
       for i, name in enumerate(studyforrest.AUDIO):
         path = sample / 'audio' / f'{prefix}_seg7_{name}.tsv'
         x = studyforrest._numbers(path, studyforrest._read_tsv(path, name, n, 50))
-        np.testing.assert_array_equal(x, told[key][start : start + len(x), i])
-        assert np.isnan(told[key][start + len(x) :, i]).all() and len(x) == n - (30 if key == 'ao_audio' else 0)
+        np.testing.assert_array_equal(x, packed[key][start : start + len(x), i])
+        assert np.isnan(packed[key][start + len(x) :, i]).all() and len(x) == n - (30 if key == 'ao_audio' else 0)
     path = sample / 'visual' / 'fg_av_ger_seg7_phash.tsv'
     bits = studyforrest._hashes(path, studyforrest._read_tsv(path, 'phash', n))
-    np.testing.assert_array_equal(bits, told['av_phash_bits'][start:])
+    np.testing.assert_array_equal(bits, packed['av_phash_bits'][start:])
 
 
 @pytest.mark.slow
@@ -140,8 +140,8 @@ def test_real_corpus_as_prepared(tmp_path):
 def test_real_clones_are_the_real_pack(tmp_path):
   """Segments 0 to 6 written out in the layout of the clone, segment 7 as anybody gets it."""
   source, clone = pack(REAL), tmp_path / 'clones'
-  with np.load(source / 'features_25hz.npz') as told:
-    miniature.clones(clone, {k: told[k] for k in miniature.film()}, range(7))
+  with np.load(source / 'features_25hz.npz') as packed:
+    miniature.clones(clone, {k: packed[k] for k in miniature.film()}, range(7))
   sample = source / 'original_layout_sample' / studyforrest._CONFOUNDS
   shutil.copytree(sample, clone / studyforrest._CONFOUNDS, dirs_exist_ok=True)
   shutil.copytree(source / 'raw', clone / studyforrest._EMOTIONS / 'data' / 'raw')

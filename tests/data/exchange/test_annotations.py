@@ -126,8 +126,8 @@ def test_a_frame_can_be_labelled_by_hand_in_elan(tmp_path):
     key = next(k for k, (reference, *_) in eaf.tiers[tier][1].items() if reference == parent)
     eaf.tiers[tier][1][key] = (parent, value, None, None)
   eaf.to_file(tmp_path / 'edited.eaf')
-  found = {h.frame: (h.valence, h.arousal) for h in annotations.read_hand(tmp_path / 'edited.eaf')}
-  assert set(found) == {0, 5, 7, 10, 15} and found[7] == (0.5, -0.25)
+  hand = {h.frame: (h.valence, h.arousal) for h in annotations.read_hand(tmp_path / 'edited.eaf')}
+  assert set(hand) == {0, 5, 7, 10, 15} and hand[7] == (0.5, -0.25)
 
 
 def test_label_studio_tasks_have_its_own_format(tmp_path):
@@ -166,16 +166,16 @@ def test_a_frame_can_be_labelled_by_hand_in_label_studio(tmp_path):
   tasks[0]['annotations'].append({'id': 3, 'result': drawn})
   tasks[0]['annotations'].append({'id': 4, 'was_cancelled': True, 'result': drawn})
   (tmp_path / 'edited.json').write_text(json.dumps(tasks))
-  found = {h.frame: (h.valence, h.arousal) for h in annotations.read_hand(tmp_path / 'edited.json')}
-  assert set(found) == {0, 5, 7, 10, 15} and found[7] == (1.0, -0.25)
+  hand = {h.frame: (h.valence, h.arousal) for h in annotations.read_hand(tmp_path / 'edited.json')}
+  assert set(hand) == {0, 5, 7, 10, 15} and hand[7] == (1.0, -0.25)
   assert len(annotations.read(tmp_path / 'edited.json')) == 17
 
 
 def test_a_csv_may_leave_the_video_out_and_say_which_rows_are_by_hand(tmp_path):
   path = tmp_path / 'hand.csv'
   path.write_text('arousal,frame,valence,note\n0.5, 3 ,-1,x\n0,0,1e-1,\n')
-  found = annotations.match(path, annotations.read_hand(path), {'clip': 4})
-  assert found['clip'][0].tolist() == [0, 3] and found['clip'][1].tolist() == [[0.1, 0.0], [-1.0, 0.5]]
+  labels = annotations.match(path, annotations.read_hand(path), {'clip': 4})
+  assert labels['clip'][0].tolist() == [0, 3] and labels['clip'][1].tolist() == [[0.1, 0.0], [-1.0, 0.5]]
   path.write_text('frame,valence,arousal,support\n0,0.5,0.5,1\n1,9,9,0\n')
   assert [h.frame for h in annotations.read_hand(path)] == [0]
 

@@ -12,6 +12,7 @@ from affectjax.examples import examples as examples_lib
 from affectjax.examples import splits
 from affectjax.systems.mtclar import frames as frames_lib
 from tests.helpers import small
+from tests.helpers.refusals import refused
 
 DATA = dict(split='folds', folds=3, dev=0.2, seed=5)
 
@@ -136,12 +137,6 @@ def test_images_are_passed_on_as_they_are():
   np.testing.assert_allclose(frames.x, np.tile([[0, 0, 100], [1, 1, 101], [2, 4, 102]], (2, 1)))
   assert frames.id.tolist() == ['s0', 's1', 's2'] * 2
   assert frames.examples.part.tolist() == ['train'] * 3 + ['val'] * 3
-
-
-def refused(message, make):
-  with pytest.raises(UserError, match=message) as error:
-    make()
-  assert '\n' not in str(error.value)
 
 
 def test_what_does_not_fit_is_refused_in_one_line():

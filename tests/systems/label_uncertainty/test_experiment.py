@@ -1,6 +1,5 @@
 """Label uncertainty: what is trained on and scored, the losses, and every row from start to end."""
 
-import dataclasses
 import functools
 import json
 import math
@@ -24,17 +23,11 @@ from affectjax.examples.streams import Memory
 from affectjax.metrics import predictive
 from affectjax.systems import label_uncertainty as system
 from affectjax.systems.label_uncertainty import delays, experiment, losses, network, postprocess, series, windows
-from affectjax.systems.label_uncertainty.series import Recording
 from tests.helpers import lu_small
+from tests.helpers.lu_small import outputs, recording
 from tests.helpers.shared import ROOT
 
 RNG = np.random.default_rng(0)
-
-
-def recording(frames=50, raters=4, rate=5.0, name='a', group=None, **changes):
-  ratings = RNG.uniform(-1, 1, (frames, raters, 2)).astype(np.float32)
-  x = RNG.normal(size=(frames, 3)).astype(np.float32)
-  return dataclasses.replace(Recording(name, group or name, rate, x, np.ones(frames, bool), ratings, None), **changes)
 
 
 def rated(examples, frames=4, labels=2, **columns):
@@ -540,16 +533,6 @@ def test_full_size_network_on_raw_waveforms_takes_steps(tmp_path):
 
 
 # Post-processing
-
-
-def outputs(shift=0, scale=1.0, offset=0.0, noise=0.0, frames=120, items=3):
-  rng = np.random.default_rng(3)
-  truth = np.cumsum(rng.normal(0, 0.05, (items, frames)), 1)
-  hat = np.roll(truth, shift, 1) * scale + offset + rng.normal(0, noise, truth.shape)
-  time = np.tile(np.arange(frames) / 5.0, (items, 1))
-  cut = lambda x: x.reshape(-1, 40).astype(np.float32)
-  item = np.repeat([f'r{i}' for i in range(items)], frames // 40)
-  return {'arousal': cut(truth), 'arousal_hat': cut(hat), 'time_s': cut(time), 'item': item, 'group': item}
 
 
 @pytest.mark.parametrize(('changes', 'step'), [

@@ -3,6 +3,8 @@
 Every case mutates a miniature that is otherwise right, and names the fragments its line must hold.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -11,27 +13,32 @@ from affectjax.common.errors import UserError
 from affectjax.data.own import folder as folder_lib
 from affectjax.data.own import labelled
 from affectjax.data.store import opening, preparing
-from tests.data.corpora.test_bad_sources_clips import arrays, cell, drop, folder
-from tests.data.corpora.test_bad_sources_gated import (
+from tests.helpers import faults, rated
+from tests.helpers import own_miniature as miniature
+from tests.helpers.faults import (
   BOMB,
   Mutation,
+  cell,
   clear,
   copy,
   cut,
+  drop,
+  folder,
+  lines,
   move,
   nothing,
   npy,
+  put,
   remove,
+  row,
   swap,
   text,
   then,
   value,
 )
-from tests.data.corpora.test_bad_sources_rated import lines, put, row
-from tests.helpers import own_miniature as miniature
-from tests.helpers import rated
 
 TABLE, LLD = 'metadata.csv', 'egemaps_lld_10ms.npz'
+arrays = functools.partial(faults.arrays, LLD)
 RATE = {'rate_hz': '50'}
 
 

@@ -13,8 +13,7 @@ from affectjax.tables import bootstrap, claims, figures, matrix, render
 from affectjax.tables.plots import _run, _style, sweep
 from affectjax.tables.plots import matrix as heat
 from affectjax.tables.summary import summarise
-from tests.tables.test_figures import words
-from tests.tables.test_render import build, cells, rows_of, section
+from tests.helpers.workdirs import build, cells, rows_of, section, words
 
 OF_SHARES = ('js.bits', 'js_sqrt.nats', 'bc', 'kl.shares', 'r2.pearson', 'r2.sklearn', 'entropy.pcc', 'brier.shares')
 OF_CLASS = ('brier.class', 'ece.5', 'ece.10', 'ece.15')
@@ -307,8 +306,8 @@ def made(path, **options):
 
 
 def total(level=None):
-  found = [arrays('ce', fold, 0) for fold in '01']
-  return sum(int(((x['emotion'] >= 0) & ((x['emotion_level'] == level) | (level is None))).sum()) for x in found)
+  folds = [arrays('ce', fold, 0) for fold in '01']
+  return sum(int(((x['emotion'] >= 0) & ((x['emotion_level'] == level) | (level is None))).sum()) for x in folds)
 
 
 def test_a_table_prints_counts_as_numbers_of_things(tmp_path):
@@ -328,9 +327,9 @@ def test_a_table_prints_counts_as_numbers_of_things(tmp_path):
   assert by_level['n'] == [str(total(level)) for level in range(3)]
   i = bootstrap.interval(sample(POINTS[1][1], {(f, s): arrays('ce', f, s) for f in '01' for s in (0, 1)}))
   assert by_level['ce'][1] == f'{i.mean:.3f} [{i.low:.3f}, {i.high:.3f}]'
-  told = section(text, 'Matrix: By level')[2]
-  assert told.startswith('Means with 95 % intervals, lower is better.')
-  assert '0 bits by count.emotion.level_0 (added up over folds), js.bits.emotion.level_0' in told
+  block = section(text, 'Matrix: By level')[2]
+  assert block.startswith('Means with 95 % intervals, lower is better.')
+  assert '0 bits by count.emotion.level_0 (added up over folds), js.bits.emotion.level_0' in block
   line = next(r for r in rows_of(table) if r['metric'] == N and r['row'] == 'ce')
   assert (line['mean'], line['sd'], line['low'], line['better'], line['verdict']) == (str(n), '0', '', 'neither', '')
 

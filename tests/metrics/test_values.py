@@ -6,6 +6,7 @@ import sklearn.metrics
 
 from affectjax import metrics
 from affectjax.common.errors import UserError
+from affectjax.metrics import statistics, table
 
 NAMES = [
   'ccc.pooled.v', 'ccc.per_video.v', 'pcc.pooled.v', 'rmse.pooled.v', 'mae.pooled.v', 'sagr.pooled.v',
@@ -215,3 +216,13 @@ def test_predictions_that_do_not_fit_are_refused_in_one_line():
     metrics.compute('ccc.per_video.v', given | {'group': np.arange(240).astype(str)})
   with pytest.raises(UserError, match='macro'):
     metrics.f1([0], [0], 'marco')
+
+
+def test_a_metric_is_added_by_its_entry_alone(monkeypatch):
+  cubes = statistics.mean_of(lambda y, yhat: np.abs(y - yhat) ** 3)
+  monkeypatch.setitem(table.METRICS, 'cubed.error', table.Metric('lower', cubes, statistics.mean_value))
+  p, name = predictions(), 'cubed.error.v.queries'
+  scored = ~np.isnan(p['v']) & ~p['support'].astype(bool)
+  assert metrics.compute(name, p) == pytest.approx((np.abs(p['v'] - p['v_hat']) ** 3)[scored].mean(), rel=1e-12)
+  assert metrics.better(name) == 'lower' and metrics.needs(name) == ('v', 'v_hat', 'support')
+  assert metrics.contributions(name, p)[1].shape == (scored.sum(), 2)

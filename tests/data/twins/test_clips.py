@@ -31,25 +31,10 @@ KNOBS = [
 VOTES = ('votes_audio', 'votes_visual', 'votes')
 
 
-@pytest.fixture(autouse=True)
-def _no_packs(monkeypatch, request):
-  if not {'packs', 'few'} & set(request.fixturenames):
-    monkeypatch.delenv(crema_d.VARIABLE, raising=False)
-
-
 @pytest.fixture
-def packs(monkeypatch):
-  """The folder of data packs, told to the twin as a user would."""
-  folder = shared.pack(crema_d.PACK).parent
-  monkeypatch.setenv(crema_d.VARIABLE, str(folder))
-  return folder
-
-
-@pytest.fixture
-def few(tmp_path, monkeypatch):
-  """A folder whose pack has 30 clips of 6 actors."""
-  miniature.crema_d(tmp_path / 'few' / crema_d.PACK, 'pack', ())
-  monkeypatch.setenv(crema_d.VARIABLE, str(tmp_path / 'few'))
+def few(tmp_path):
+  """A pack of 30 clips of 6 actors."""
+  miniature.crema_d(tmp_path / 'few', 'pack', ())
   return tmp_path / 'few'
 
 
@@ -160,9 +145,9 @@ def test_partitions_never_share_people(plain, turns):
 @pytest.mark.parametrize('name', SMALL)
 def test_an_example_is_what_the_schema_wants(name, monkeypatch, capsys):
   corpus = opening.open_corpus(name, **SMALL[name])
-  found, fields = corpus.columns('all'), None
-  for i in range(len(found['id'])):
-    row = {k: str(v[i]) if isinstance(v[i], str) else v[i] for k, v in found.items()}
+  examples, fields = corpus.columns('all'), None
+  for i in range(len(examples['id'])):
+    row = {k: str(v[i]) if isinstance(v[i], str) else v[i] for k, v in examples.items()}
     example = schema.complete(row, corpus.meta, 'here')
     assert example.keys() == row.keys()
     fields = fields or schema.derive(example, corpus.meta)
@@ -293,7 +278,7 @@ def test_conflict_sets_voice_against_face():
 # Votes
 
 
-def told_of(c):
+def summary_of(c):
   """Figures of three kinds of votes: mean entropy, unanimous, for the intended emotion; [3, 3]."""
   out = []
   for key in VOTES:
@@ -309,7 +294,7 @@ REAL = np.array([[0.829, 0.051, 0.397], [0.699, 0.135, 0.572], [0.640, 0.150, 0.
 @pytest.mark.parametrize('seed', [0, 1])
 def test_drawn_votes_are_like_the_real_ones(seed):
   c = columns(**TINY, seed=seed)
-  np.testing.assert_allclose(told_of(c), REAL, atol=0.05)
+  np.testing.assert_allclose(summary_of(c), REAL, atol=0.05)
   differ = (c['votes_audio'].argmax(1) != c['votes_visual'].argmax(1)).mean()
   assert differ == pytest.approx(0.508, abs=0.04)
   counts = np.bincount(c['consensus'] + 1, minlength=7)[1:]
@@ -335,63 +320,65 @@ def test_higher_levels_show_more_of_the_emotion(plain):
 
 def as_in_the_pack(folder):
   """The twin with real votes, its columns and what they are compared with."""
-  corpus = opening.open_corpus('crema_d', **TINY, votes='real')
-  reading = adapter.read(folder / crema_d.PACK)
-  found = corpus.columns('all')
+  corpus = opening.open_corpus('crema_d', **TINY, votes='real', pack=str(folder))
+  reading = adapter.read(folder)
+  clips = corpus.columns('all')
   examples = [reading.example('all', key) for key in reading.keys['all']]
   for key in examples[0]:
-    np.testing.assert_array_equal(found[key], np.stack([e[key] for e in examples]), key)
-  assert set(found) - set(examples[0]) == {f'{m}{s}' for m in ('audio', 'visual') for s in ('', '_mask', '_present')}
+    np.testing.assert_array_equal(clips[key], np.stack([e[key] for e in examples]), key)
+  assert set(clips) - set(examples[0]) == {f'{m}{s}' for m in ('audio', 'visual') for s in ('', '_mask', '_present')}
   assert corpus.kind == 'synthetic' and corpus.counts == {'all': len(examples)}
   assert 'votes and labels real' in corpus.meta['labels'] and 'features synthetic' in corpus.meta['labels']
-  first = opening.open_corpus('crema_d', **TINY, votes='real', actors=4)
+  first = opening.open_corpus('crema_d', **TINY, votes='real', pack=str(folder), actors=4)
   assert set(first.columns('all')['group']) == {'1001', '1002', '1003', '1004'}
-  return corpus, found
+  return corpus, clips
 
 
 def test_votes_are_those_of_a_small_pack(few):
-  corpus, found = as_in_the_pack(few)
+  corpus, clips = as_in_the_pack(few)
   drawn = opening.open_corpus('crema_d', **TINY, actors=4)
-  assert set(drawn.columns('all')) == set(found) and drawn.sha256 != corpus.sha256
+  assert set(drawn.columns('all')) == set(clips) and drawn.sha256 != corpus.sha256
 
 
 @pytest.mark.slow
-def test_real_votes_are_those_of_the_pack(packs):
-  corpus, found = as_in_the_pack(packs)
-  np.testing.assert_allclose(told_of(found), REAL, atol=0.001)
-  assert np.bincount(found['consensus'] + 1).tolist()[1:] == [885, 387, 870, 856, 1632, 1190]
+def test_real_votes_are_those_of_the_pack():
+  corpus, clips = as_in_the_pack(shared.pack(crema_d.PACK))
+  np.testing.assert_allclose(summary_of(clips), REAL, atol=0.001)
+  assert np.bincount(clips['consensus'] + 1).tolist()[1:] == [885, 387, 870, 856, 1632, 1190]
   assert corpus.counts == {'all': 7442}
   drawn = opening.open_corpus('crema_d', **TINY)
-  assert set(drawn.columns('all')) == set(found) and drawn.sha256 != corpus.sha256
+  assert set(drawn.columns('all')) == set(clips) and drawn.sha256 != corpus.sha256
 
 
 @pytest.mark.slow
-def test_the_features_follow_the_real_votes(packs):
-  c = columns(**LOW, votes='real')
+def test_the_features_follow_the_real_votes():
+  c = columns(**LOW, votes='real', pack=str(shared.pack(crema_d.PACK)))
   voice, face, both = accuracy(c, 'audio'), accuracy(c, 'visual'), accuracy(c, 'audio', 'visual')
   print(f'\nvoice {voice:.3f}, face {face:.3f}, both {both:.3f}, chance {chance(c):.3f}')
   assert 0.5 < voice < face < both < 0.84
 
 
-def test_the_hash_follows_the_packs_content(few, tmp_path, monkeypatch):
-  there = tmp_path / crema_d.PACK
-  there.mkdir()
-  for path in (few / crema_d.PACK).glob('*.csv'):
-    (there / path.name).write_bytes(path.read_bytes())
-  plain = opening.open_corpus('crema_d', votes='real', actors=4).sha256
-  monkeypatch.setenv(crema_d.VARIABLE, str(tmp_path))
-  assert opening.open_corpus('crema_d', votes='real', actors=4).sha256 == plain, 'wherever it lies'
-  (there / 'VideoDemographics.csv').write_bytes((there / 'VideoDemographics.csv').read_bytes() + b'\n')
-  assert opening.open_corpus('crema_d', votes='real', actors=4).sha256 != plain
+def test_the_hash_follows_the_packs_content(few, tmp_path):
+  copy = tmp_path / 'copy'
+  copy.mkdir()
+  for path in few.glob('*.csv'):
+    (copy / path.name).write_bytes(path.read_bytes())
+  real = lambda folder: opening.open_corpus('crema_d', votes='real', pack=str(folder), actors=4).sha256
+  plain = real(few)
+  assert real(copy) == plain, 'wherever it lies'
+  (copy / 'VideoDemographics.csv').write_bytes((copy / 'VideoDemographics.csv').read_bytes() + b'\n')
+  assert real(copy) != plain
 
 
-def test_real_votes_without_the_pack_are_refused(tmp_path, monkeypatch):
-  with pytest.raises(UserError, match='cremad_votes, but AFFECTJAX_SHARED_DATA is not set') as refused:
+def test_real_votes_without_the_pack_are_refused(few, tmp_path, monkeypatch):
+  monkeypatch.setenv('AFFECTJAX_SHARED_DATA', str(few.parent))  # which is the tests' alone
+  with pytest.raises(UserError, match='cremad_votes, but pack is not given; name its folder') as refused:
     opening.open_corpus('crema_d', votes='real')
   assert '\n' not in str(refused.value)
-  monkeypatch.setenv(crema_d.VARIABLE, str(tmp_path))
-  with pytest.raises(UserError, match='cremad_votes is not there; set AFFECTJAX_SHARED_DATA'):
-    opening.open_corpus('crema_d', votes='real')
+  with pytest.raises(UserError, match='no_pack.* is no folder; name its folder'):
+    opening.open_corpus('crema_d', votes='real', pack=str(tmp_path / 'no_pack'))
+  with pytest.raises(UserError, match='is of real votes; take votes=real, or leave it out'):
+    opening.open_corpus('crema_d', pack=str(few))
 
 
 # Ratings

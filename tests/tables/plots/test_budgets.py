@@ -6,8 +6,7 @@ import pytest
 from affectjax.tables import bootstrap, figures
 from affectjax.tables.plots import _lines, _run, curve
 from affectjax.tables.summary import summarise
-from tests.tables.test_figures import words
-from tests.tables.test_render import build
+from tests.helpers.workdirs import build, words
 
 pytest.importorskip('matplotlib')
 

@@ -68,8 +68,8 @@ def test_msp_podcast_has_the_corpus_geometry(segments):
   assert ids == sorted(set(ids))
   assert all(name.rsplit('_', 1)[0] == item for name, item in zip(ids, segments['item'].tolist(), strict=True))
   np.testing.assert_allclose(np.bincount(segments['official']) / 12000, [0.554, 0.131, 0.202, 0.098, 0.0155], atol=2e-3)
-  sides = [set(segments['group'][segments['official'] == s]) for s in range(5)]
-  folds.refuse_leak({str(i): s for i, s in enumerate(sides)})
+  groups = [set(segments['group'][segments['official'] == s]) for s in range(5)]
+  folds.refuse_leak({str(i): s for i, s in enumerate(groups)})
   unknown = np.char.startswith(segments['group'], 'unknown:')
   assert 0.05 < unknown.mean() < 0.25 and set(segments['official'][unknown]) == {0}
   assert (segments['group'][unknown] == np.char.add('unknown:', segments['item'][unknown])).all()
@@ -86,9 +86,9 @@ def test_msp_podcast_has_the_corpus_geometry(segments):
 def test_every_partition_of_msp_podcast_has_segments_and_speakers_of_its_own(knobs):
   c = columns('msp_podcast', **PLAIN, **knobs)
   assert len(c['id']) == knobs.get('turns', 12000) == len(set(c['id']))
-  sides = [set(c['group'][c['official'] == s]) for s in range(5)]
-  assert all(sides)
-  folds.refuse_leak({str(i): s for i, s in enumerate(sides)})
+  groups = [set(c['group'][c['official'] == s]) for s in range(5)]
+  assert all(groups)
+  folds.refuse_leak({str(i): s for i, s in enumerate(groups)})
 
 
 def test_fewer_sessions_are_the_first_ones():
@@ -101,10 +101,10 @@ def test_fewer_sessions_are_the_first_ones():
 @pytest.mark.parametrize('name', NAMES)
 def test_an_example_is_what_the_schema_wants(name):
   corpus = opening.open_corpus(name, **SMALL[name])
-  found, fields = corpus.columns('all'), None
-  assert set(found) == KEYS[name] | LATENT and set(corpus.meta['fixed']) == LATENT
-  for i in range(len(found['id'])):
-    row = {k: str(v[i]) if isinstance(v[i], str) else v[i] for k, v in found.items()}
+  examples, fields = corpus.columns('all'), None
+  assert set(examples) == KEYS[name] | LATENT and set(corpus.meta['fixed']) == LATENT
+  for i in range(len(examples['id'])):
+    row = {k: str(v[i]) if isinstance(v[i], str) else v[i] for k, v in examples.items()}
     example = schema.complete(row, corpus.meta, 'here')
     fields = fields or schema.derive(example, corpus.meta)
     schema.check(example, fields)

@@ -207,7 +207,9 @@ def test_every_damaged_wav_is_a_line_before_anything_is_described(tmp_path, caps
 KILLED = """
 import os, signal, sys
 from affectjax import prepare
-from affectjax.data import egemaps, folder, shards
+from affectjax.data import egemaps
+from affectjax.data.own import folder
+from affectjax.data.store import shards
 shards.SHARD_EXAMPLES = 5
 if __name__ == '__main__':
   module, name, at = {what}, sys.argv[1], int(sys.argv[2])

@@ -81,8 +81,8 @@ def test_without_either_reason_raters_only_err_now_and_then(name):
   assert not labels['reason'].any()
   np.testing.assert_allclose(shown['truth'].max(1), 1 - _worded.SLIP)
   np.testing.assert_array_equal(shown['audio'], shown['text'])
-  told = entropy(labels['votes']).mean()
-  assert 0.1 < told < 0.55 and told < entropy(carried(name)[1]['votes']).mean() - 0.3
+  bits = entropy(labels['votes']).mean()
+  assert 0.1 < bits < 0.55 and bits < entropy(carried(name)[1]['votes']).mean() - 0.3
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -94,10 +94,10 @@ def test_where_voice_and_words_conflict_each_is_clear_and_votes_split(name):
   for m in ('audio', 'text'):
     np.testing.assert_allclose(shown[m][torn].max(1), 1 - _worded.SLIP)
   votes = labels['votes']
-  sides = np.stack([votes[np.arange(len(votes)), k] for k in (voice, words)], 1)
-  either = sides[torn].sum(0)
+  shares = np.stack([votes[np.arange(len(votes)), k] for k in (voice, words)], 1)
+  either = shares[torn].sum(0)
   for doubt, voiced in enumerate((0.5, 0.15, 0.85)):  # neither, voice, words unreliable
-    for_voice, for_words = sides[torn & (labels['unreliable'] == doubt)].sum(0)
+    for_voice, for_words = shares[torn & (labels['unreliable'] == doubt)].sum(0)
     assert for_voice / (for_voice + for_words) == pytest.approx(voiced, abs=0.07)  # slip evens it out
   assert sum(either) > 0.85 * votes[torn].sum(), 'hardly anybody says anything else'
   even, uneven = (entropy(votes[torn & of]).mean() for of in (labels['unreliable'] == 0, labels['unreliable'] > 0))

@@ -37,9 +37,9 @@ def values(column):
 
 def ridge_ccc(name, hidden=0, **knobs) -> np.ndarray:
   """CCC of valence and arousal by a ridge on the first half of the examples, scored on the other."""
-  found = columns(name, **knobs)
-  x = values(found['visual'])
-  y = np.stack([values(found[k]) for k in ('valence', 'arousal')], 1)
+  examples = columns(name, **knobs)
+  x = values(examples['visual'])
+  y = np.stack([values(examples[k]) for k in ('valence', 'arousal')], 1)
   half = len(x) // 2
   yhat = Ridge(x[:half], y[:half], 0.01)(x[half:])
   return np.array([metrics.ccc(y[half:, i], yhat[:, i]) for i in range(2)])
@@ -47,22 +47,22 @@ def ridge_ccc(name, hidden=0, **knobs) -> np.ndarray:
 
 def test_afew_va_has_the_corpus_geometry():
   corpus = opening.open_corpus('afew_va')
-  found = corpus.columns('all')
-  lengths = found['valence'].lengths
+  clips = corpus.columns('all')
+  lengths = clips['valence'].lengths
   assert corpus.kind == 'synthetic' and corpus.counts == {'all': 600}
   assert lengths.sum() == 30051 and lengths.min() >= 10 and lengths.max() <= 145
-  assert len(np.unique(found['group'])) == 240 and len(np.unique(found['item'])) == 600
-  assert found['visual'].values.shape == (30051, 256) and found['visual'].values.dtype == np.float32
-  assert found['id'][0] == '001' and found['id'][-1] == '600'
+  assert len(np.unique(clips['group'])) == 240 and len(np.unique(clips['item'])) == 600
+  assert clips['visual'].values.shape == (30051, 256) and clips['visual'].values.dtype == np.float32
+  assert clips['id'][0] == '001' and clips['id'][-1] == '600'
   share = sum(-(-n // 20) for n in lengths) / 30051
   assert share == pytest.approx(0.06, abs=0.005), 'every 20th frame is about 6 %'
-  absent = ~found['visual_mask'].values
+  absent = ~clips['visual_mask'].values
   assert 0.005 < absent.mean() < 0.015
-  np.testing.assert_array_equal(found['visual'].values[absent], 0)
-  steps = found['valence'].values * 10
+  np.testing.assert_array_equal(clips['visual'].values[absent], 0)
+  steps = clips['valence'].values * 10
   np.testing.assert_allclose(steps, np.round(steps), atol=1e-5)
   assert np.abs(steps).max() <= 10
-  np.testing.assert_array_equal(found['frame'][7], np.arange(lengths[7]))
+  np.testing.assert_array_equal(clips['frame'][7], np.arange(lengths[7]))
 
 
 @pytest.mark.parametrize('clips', [5, 30, 33, 600])
@@ -73,18 +73,18 @@ def test_clips_keep_the_mean_length(clips):
 
 def test_affectnet_has_the_corpus_class_shares():
   corpus = opening.open_corpus('affectnet')
-  found = corpus.columns('train')
-  counts = np.bincount(found['emotion'])
+  images = corpus.columns('train')
+  counts = np.bincount(images['emotion'])
   assert sum(affectnet.TRAIN_COUNTS) == 287_651
   np.testing.assert_allclose(counts / counts.sum(), np.array(affectnet.TRAIN_COUNTS) / 287_651, atol=1e-4)
-  assert len(found['id']) == corpus.counts['train'] and len(set(found['id'])) == len(found['id'])
+  assert len(images['id']) == corpus.counts['train'] and len(set(images['id'])) == len(images['id'])
   np.testing.assert_array_equal(np.bincount(corpus.columns('val')['emotion']), np.full(8, 500))
-  assert np.array_equal(found['group'], found['id']), 'every face another person'
+  assert np.array_equal(images['group'], images['id']), 'every face another person'
 
 
 def test_expressions_lie_where_emonets_rules_want_them():
-  found = columns('affectnet', train=8000, spread=0.05)
-  v, a, e = (values(found[k]) for k in ('valence', 'arousal', 'emotion'))
+  images = columns('affectnet', train=8000, spread=0.05)
+  v, a, e = (values(images[k]) for k in ('valence', 'arousal', 'emotion'))
   r = np.hypot(v, a)
   rules = {
     0: r < 0.2, 1: (v > 0) & (r > 0.2), 2: (v < 0) & (r > 0.2), 3: (a > 0) & (r > 0.2),

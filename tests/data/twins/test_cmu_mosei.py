@@ -82,11 +82,11 @@ def gain(budget, draws=8, **knobs):
   x, y = means(c, z), c['intensity'].astype(np.float64)
   reduced = x @ directions
   pool, test = np.flatnonzero(c['official'] == 0), c['official'] == 2
-  found = []
+  gains = []
   for draw in range(draws):
     fit = np.random.default_rng(draw).permutation(pool)[:budget]
-    found.append(correlation(reduced, y, fit, test) - correlation(x, y, fit, test))
-  return np.mean(found, 0)
+    gains.append(correlation(reduced, y, fit, test) - correlation(x, y, fit, test))
+  return np.mean(gains, 0)
 
 
 @pytest.fixture(scope='module')
@@ -287,8 +287,8 @@ def test_shares_follow_signal_and_easy():
   np.testing.assert_allclose(share(easy=0.0), 0.9)
   np.testing.assert_allclose(share(easy=-0.5), [0.45, 0.45, 0.45, 0.9, 0.9, 0.9])
   np.testing.assert_allclose(share(signal=0.0), 0)
-  told = opening.open_corpus('cmu_mosei', **SMALL).meta['separability']
-  assert list(told) == list(cmu_mosei.EMOTIONS) and told['happy'] == 0.9
+  separability = opening.open_corpus('cmu_mosei', **SMALL).meta['separability']
+  assert list(separability) == list(cmu_mosei.EMOTIONS) and separability['happy'] == 0.9
 
 
 def test_what_is_shared_over_time_helps_where_labels_are_few():
@@ -334,7 +334,7 @@ def test_all_knobs_are_tried_above():
 
 
 @pytest.mark.parametrize(
-  ('change', 'told'),
+  ('change', 'message'),
   [
     ({'scale': 0}, 'scale 0, expected a number from 0.005 to 10'),
     ({'structure': 1.5}, 'structure 1.5, expected a number from 0 to 1'),
@@ -346,7 +346,7 @@ def test_all_knobs_are_tried_above():
     ({'rank': 3}, "unknown knob of the twin cmu_mosei 'rank'; there is: easy"),
   ],
 )
-def test_wrong_knobs_are_refused_in_one_line(change, told):
+def test_wrong_knobs_are_refused_in_one_line(change, message):
   with pytest.raises(UserError) as refusal:
     opening.open_corpus('cmu_mosei', **change)
-  assert told in str(refusal.value) and '\n' not in str(refusal.value)
+  assert message in str(refusal.value) and '\n' not in str(refusal.value)

@@ -60,8 +60,8 @@ def test_marks_are_distributed_as_the_twin_says(tails, df):
   truth = stats.norm() if tails == 0 else stats.t(df)
   for moment in z:
     assert stats.kstest(moment, truth.cdf).pvalue > 1e-3
-  told = columns(tails=tails)['arousal_true'].values[:, 2]
-  assert (told == df).all()
+  freedom = columns(tails=tails)['arousal_true'].values[:, 2]
+  assert (freedom == df).all()
 
 
 @pytest.mark.slow
@@ -71,12 +71,12 @@ def test_tails_are_heavier_where_the_knob_says():
 
 
 def test_agreement_is_about_what_is_asked_for():
-  found = []
+  correlations = []
   for agreement in (0.2, 0.5, 0.8):
     c = columns(agreement=agreement, recordings=6, jitter=0.0)
-    found.append(np.mean([raters.mean_pairwise_r(c['ratings'][i][:, :, 0]) for i in range(6)]))
-    assert abs(found[-1] - agreement) < 0.15
-  assert found[0] < found[1] < found[2]
+    correlations.append(np.mean([raters.mean_pairwise_r(c['ratings'][i][:, :, 0]) for i in range(6)]))
+    assert abs(correlations[-1] - agreement) < 0.15
+  assert correlations[0] < correlations[1] < correlations[2]
 
 
 def _follows(c, lag):

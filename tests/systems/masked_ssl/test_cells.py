@@ -9,9 +9,9 @@ from affectjax.engine import checkpoint, train
 from affectjax.examples.examples import Examples
 from affectjax.systems.masked_ssl import experiment
 from affectjax.systems.masked_ssl import sequences as sequences_lib
-from tests.engine.test_resume import Stop
 from tests.helpers import masked_ssl_small as small
 from tests.helpers.masked_ssl_small import PRETRAIN, same
+from tests.helpers.watched import Stop
 
 SSL = dict(warm_start='pretrain', warm_modules=('encoder',))
 

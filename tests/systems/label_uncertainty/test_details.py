@@ -15,7 +15,7 @@ from affectjax.systems import label_uncertainty as system
 from affectjax.systems.label_uncertainty import experiment, network, postprocess, series, windows
 from affectjax.tables import claims
 from tests.helpers import lu_small
-from tests.systems.label_uncertainty.test_label_uncertainty import outputs, recording
+from tests.helpers.lu_small import outputs, recording
 
 WAVES = dict(lu_small.TWINS, recola=dict(recordings=2, frames=100, waveform=True))
 TABLES = ('within', 'cross_corpus', 'annotators', 'agreement', 'switches', 'ceap360vr', 'studyforrest')

@@ -27,8 +27,8 @@ def predictions(seed=0, windows=12, frames=20, raters=6):
   ratings = loc[..., None] + scale[..., None] * rng.standard_t(5, (*shape, raters))
   ratings[rng.random(ratings.shape) < 0.2] = np.nan
   ratings[0, :3] = np.nan
-  there = ~np.isnan(ratings)
-  count = there.sum(-1)
+  given = ~np.isnan(ratings)
+  count = given.sum(-1)
   mean = np.divide(np.nansum(ratings, -1), count, out=np.full(shape, np.nan), where=count > 0)
   square = np.nansum((ratings - mean[..., None]) ** 2, -1)
   return {
@@ -50,9 +50,9 @@ def frozen(mean, sd, df):
 
 def rated(given):
   """All values and their predicted distributions: (places of some [M], the values there, scipy's distributions)."""
-  there = ~np.isnan(given['a_ratings'])
-  x = given['a_ratings'][there]
-  mean, sd, df = (np.broadcast_to(given[f'a{k}'][..., None], there.shape)[there]
+  scored = ~np.isnan(given['a_ratings'])
+  x = given['a_ratings'][scored]
+  mean, sd, df = (np.broadcast_to(given[f'a{k}'][..., None], scored.shape)[scored]
                   for k in ('_hat', '_spread_hat', '_df_hat'))  # fmt: skip
   return [
     (np.flatnonzero(kind), x[kind], frozen(mean[kind], sd[kind], df[kind])) for kind in (df == np.inf, df < np.inf)

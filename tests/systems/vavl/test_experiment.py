@@ -160,7 +160,7 @@ def test_a_row_trains_and_is_scored(tmp_path, traced):
   trained('audio_only', 'crema_d', tmp_path, traced, **SHORT)
 
 
-# one of each way to train; the others differ in what test_vavl_network.py looks at
+# one of each way to train; the others differ in what test_network.py looks at
 TRAINED = [('crema_d', 'vavl_p10'), ('crema_d', 'joint'), ('crema_d', 'auxformer'), ('parity', 'batch_axis'),
            ('msp_improv', 'vavl'), ('msp_improv', 'uavm'), ('crema_d', 'audio_only')]  # fmt: skip
 

@@ -166,12 +166,12 @@ def test_trivial_predictors_score_what_they_do_on_the_corpus():
 @pytest.mark.parametrize('name', ALL)
 def test_a_nan_output_is_never_hidden_and_what_is_not_scored_may_be_anything(name):
   given = predictions(1)
-  there = np.flatnonzero(~np.isnan(given['e']))
+  scored = np.flatnonzero(~np.isnan(given['e']))
   spoilt = {key: np.where(np.isnan(given['e']), np.nan, given[key]) for key in ('e_hat', 'e_median')}
   assert metrics.compute(f'{name}.e', given | spoilt) == metrics.compute(f'{name}.e', given)
   for key in metrics.needs(f'{name}.e')[1:]:
     bad = given[key].copy()
-    bad[there[7]] = np.nan
+    bad[scored[7]] = np.nan
     assert np.isnan(metrics.compute(f'{name}.e', given | {key: bad})), key
 
 
