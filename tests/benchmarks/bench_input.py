@@ -70,9 +70,9 @@ def test_training_from_disk_hardly_waits_for_its_batches(tmp_path, memory_gb):
   disk.write(corpus, tmp_path, 'mine')
   changes = dict(steps=STEPS, eval_every=0, batch_size=8, data=dict(pool=dict(audio=1, visual=1), buckets=1))
   config = {**cells.merge(vavl_small.full('vavl'), changes, 'tests'), 'corpora': ('mine',), 'fold': '0', 'seed': 0}
-  disk.losses(config, tmp_path, tmp_path / 'cell', memory_gb)
-  print(f'\nrun.data.memory_gb {memory_gb:g}:', end='')
-  hardly_waits(tmp_path / 'cell', 'clips')
+  gigabytes = disk.peak(config, tmp_path, tmp_path / 'run', memory_gb)
+  print(f'\nrun.data.memory_gb {memory_gb:g}: at most {gigabytes:.2f} GB resident;', end='')
+  hardly_waits(tmp_path / 'run' / 'cell', 'clips')
 
 
 def hardly_waits(folder, unit: str) -> None:
