@@ -61,14 +61,17 @@ def test_training_hardly_waits_for_its_batches(tmp_path):
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize('memory_gb', [8.0, 0.0])
+@pytest.mark.parametrize('memory_gb', [0.0, 8.0])
 def test_training_from_disk_hardly_waits_for_its_batches(tmp_path, memory_gb):
-  """VAVL in its full size on clips of [100, 74] and [60, 35] frames, in memory and on disk."""
+  """VAVL in its full width, one block a modality, on clips of [100, 74] and [60, 35] frames, in memory and on disk."""
   twin = opening.open_corpus('crema_d', seed=0, actors=6, audio_hz=3.0, visual_hz=2.0)
   count = sum(twin.counts.values())
   corpus = disk.tiled(disk.tiled(twin, count, 'audio', T, D), count, 'visual', 60, 35)
   disk.write(corpus, tmp_path, 'mine')
-  changes = dict(steps=STEPS, eval_every=0, batch_size=8, data=dict(pool=dict(audio=1, visual=1), buckets=1))
+  changes = dict(
+    steps=STEPS, eval_every=0, batch_size=8, model=dict(blocks=1, shared_blocks=1),
+    data=dict(pool=dict(audio=1, visual=1), buckets=1),
+  )  # fmt: skip
   config = {**cells.merge(vavl_small.full('vavl'), changes, 'tests'), 'corpora': ('mine',), 'fold': '0', 'seed': 0}
   gigabytes = disk.peak(config, tmp_path, tmp_path / 'run', memory_gb)
   print(f'\nrun.data.memory_gb {memory_gb:g}: at most {gigabytes:.2f} GB resident;', end='')
