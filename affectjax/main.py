@@ -22,9 +22,19 @@ from affectjax.commands.progress import Progress
 from affectjax.common import files
 from affectjax.common.errors import UserError
 from affectjax.tables import cells as cells_lib
-from affectjax.tables import render
+from affectjax.tables import experiment, render
+
+
+class _ExperimentFile(flags.ArgumentParser):
+  """The value of --config, `path[:table]`, as the ConfigDict that the file returns; locked, so that no key is new."""
+
+  def parse(self, argument: str):
+    path, colon, table = argument.partition(':')
+    return experiment.load(pathlib.Path(path), table if colon else None).lock()
+
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'Experiment file, e.g. experiments/mtclar.py[:table].')
+flags.FLAGS['config'].parser = _ExperimentFile()
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where results go; runs/<experiment>[-<table>] if not given.')
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'Prepared corpora; without it synthetic twins are used.')
 _ROWS = flags.DEFINE_list('rows', [], 'Only these rows (and what they start from).')
@@ -38,15 +48,11 @@ _PROCESS = flags.DEFINE_integer('process', None, 'Several hosts: which one this 
 
 
 def _table() -> cells_lib.Table:
+  """The table that the flags name, its config checked and overridden."""
   config = _CONFIG.value
-  path = pathlib.Path(
-    '' if config is None else config_flags.get_config_filename(flags.FLAGS['config']).partition(':')[0]
-  )
-  if config is not None and not path.is_file():
-    here = sorted(str(p) for p in pathlib.Path('experiments').glob('*.py'))
-    raise UserError(f'--config={path}: no such experiment file; in ./experiments there is: {", ".join(here) or "none"}')
   if config is None:
     raise UserError('--config is missing; name an experiment file, e.g. --config=experiments/mtclar.py')
+  path = pathlib.Path(config_flags.get_config_filename(flags.FLAGS['config']).partition(':')[0])
   given = config_flags.get_override_values(flags.FLAGS['config'])
   outside = [k for k in given if not k.startswith('run.')]
   if outside:
@@ -55,6 +61,7 @@ def _table() -> cells_lib.Table:
   for key in given:
     if isinstance(functools.reduce(lambda tree, name: tree[name], key.split('.'), plain), dict):
       raise UserError(f'--config.{key} holds several keys; set them one by one, as --config.{key}.NAME=VALUE')
+  experiment.check(plain, path)
   keys = frozenset(k.removeprefix('run.') for k in given)
   return cells_lib.Table(plain, path.name, _DATA_DIR.value, keys)
 
@@ -67,6 +74,7 @@ def _seeds() -> list[int]:
 
 
 def _workdir(table: cells_lib.Table) -> pathlib.Path:
+  """Where results go: --workdir, or runs/<experiment>[-<table>][-prepared]."""
   if _WORKDIR.value:
     return pathlib.Path(_WORKDIR.value)
   name, default = pathlib.Path(table.experiment).stem, table.config['tables'][0]
@@ -116,6 +124,7 @@ def _start_jax() -> bool:
 
 
 def main(arguments: list[str]) -> int:
+  """Runs what the flags ask for; returns the exit status. There are no positional `arguments`."""
   if arguments:
     raise UserError(f'unexpected argument {arguments[0]!r}; everything is a flag, see --help')
   if not _COORDINATOR.value and (_PROCESSES.value, _PROCESS.value) != (None, None):
@@ -147,6 +156,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(table, todo, total: int, workdir: pathlib.Path, first_host: bool) -> int:
+  """Runs the cells `todo` of a table of `total`; returns how many failed."""
   failed = 0
   with Progress(total, total - len(todo), enabled=first_host) as progress:
     for cell in todo:

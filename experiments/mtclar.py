@@ -14,8 +14,8 @@ Synthetic twins train for fewer steps than the paper's 40 epochs of 287,651 pair
 """
 
 import ml_collections
+from _tables import compare, config
 
-TABLES = ('labelling', 'representation', 'ablation', 'studyforrest', 'faces')
 METHODS = ('mtclar', 'carry_forward', 'interpolation', 'support_mean', 'ridge')
 AFFECTNET = ('neutral', 'happy', 'sad', 'surprise', 'fear', 'disgust', 'anger', 'contempt')
 STUDYFORREST = (
@@ -79,21 +79,6 @@ def _run():
   return run
 
 
-def get_config(table='labelling'):
-  if table not in TABLES:
-    raise ValueError(f'unknown table {table!r} of experiments/mtclar.py; there is: {", ".join(TABLES)}')
-  c = ml_collections.ConfigDict()
-  c.table, c.tables = table, TABLES
-  c.run, c.baselines = _run(), {}
-  rows: dict = {}  # a ConfigDict forgets the order of its keys
-  c.on_twins, c.notes = {}, ()
-  c.seeds, c.folds = (0,), ('0', '1', '2', '3', '4')
-  c.metrics, c.published, c.claims = VA_METRICS, (), ()
-  globals()[f'_{table}'](c, rows)
-  c.rows, c.order = rows, tuple(rows)
-  return c
-
-
 def _label_rows(c, rows, supports, warm_start, methods=METHODS):
   """Every method on every support set; the first support set's rows carry the method's bare name."""
   for number, support in enumerate(supports):
@@ -106,16 +91,12 @@ def _label_rows(c, rows, supports, warm_start, methods=METHODS):
         c.baselines[row] = 'carry_forward' if number == 0 else f'carry_forward_{support}'
 
 
-def _compare(row, against, metrics):
-  return tuple(dict(row=row, against=a, metric=m) for a in against for m in metrics)
-
-
 def _support_claim(no_support):
   metrics = tuple(f'{m}.pooled.{d}' for m in ('ccc', 'pcc', 'rmse', 'sagr') for d in ('valence', 'arousal'))
   return dict(
     id='mtclar.support',
     text='With about 6 % labelled frames, the rest is labelled clearly better than without, and than by trivial means.',
-    compare=_compare('mtclar', no_support + ('carry_forward', 'interpolation'), metrics),
+    compare=compare('mtclar', no_support + ('carry_forward', 'interpolation'), metrics),
   )
 
 
@@ -197,8 +178,8 @@ def _representation(c, rows):
     dict(
       id='mtclar.sota',
       text='Valence and arousal from the learned representation are about as good as the state of the art.',
-      compare=_compare('sl_va_affectnet', ('ridge_va_affectnet',), va)
-      + _compare('sl_va_afew_va', ('ridge_va_afew_va',), va),
+      compare=compare('sl_va_affectnet', ('ridge_va_affectnet',), va)
+      + compare('sl_va_afew_va', ('ridge_va_afew_va',), va),
     ),
   )
   c.notes = (
@@ -297,3 +278,16 @@ def _faces(c, rows):
   c.notes = (
     "Valence, arousal and emotion are the outputs of py-feat's detector: a test of the machinery on real faces only.",
   )
+
+
+TABLES = {
+  'labelling': _labelling,
+  'representation': _representation,
+  'ablation': _ablation,
+  'studyforrest': _studyforrest,
+  'faces': _faces,
+}
+
+
+def get_config(table='labelling'):
+  return config(table, TABLES, _run(), folds=('0', '1', '2', '3', '4'), metrics=VA_METRICS)

@@ -145,9 +145,13 @@ def test_usage_is_refused_in_one_line_with_status_2(launch, flags, message, tmp_
     ('tiny.py:nothing', "unknown table 'nothing'.*labelling"),
     ('absent.py', 'absent.py'),
     (None, '--config is missing'),
+    ('empty.py', 'empty.py: has no function get_config; .*title, table, tables, run, rows'),
+    ('torn.py', "torn.py: line 1: '[(]' was never closed"),
   ],
 )
 def test_files_and_tables_that_are_not_there(process, config, path, message):
+  (config.parent / 'empty.py').touch()
+  (config.parent / 'torn.py').write_text('get_config = (')
   flag = [] if path is None else [f'--config={config.parent / path}']
   done = forks.run(process, small.main, ['main', *flag])
   assert done.status == 2 and len(done.err.splitlines()) == 1

@@ -12,31 +12,45 @@ USAGE = 2
 
 
 class Parser(argparse.ArgumentParser):
-  """Arguments of the smaller commands: refuses in one line that ends in `hint`, and takes no abbreviations."""
+  """Arguments of the smaller commands, without abbreviations.
+
+  Args:
+    hint: ends the one line in which wrong arguments are refused.
+  """
 
   def __init__(self, *args, hint: str, **kwargs):
     super().__init__(*args, allow_abbrev=False, **kwargs)
     self._hint = hint
 
   def error(self, message: str):
+    """Raises what argparse found wrong as a `UserError`, instead of printing the usage."""
     raise UserError(f'{message}; {self._hint}')
 
 
-def _said(error: Exception) -> str:
-  """The line of an error that says what is wrong: a config file's own failure arrives as a whole traceback."""
+def _message(error: Exception) -> str:
+  """What an error says, without the quotes that a KeyError puts around it."""
   text = str(error.args[0] if error.args else error).replace("\\'", "'").replace('\\n', ' ')
-  text = text[1:-1] if len(text) > 1 and text[0] == text[-1] == "'" else text
-  return text.strip().splitlines()[-1] if 'Traceback (most recent call last)' in text else text
+  return text[1:-1] if len(text) > 1 and text[0] == text[-1] == "'" else text
 
 
 def run(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
-  """Parses flags, runs `main(positional arguments)` and returns the exit status; 2 with one line for bad input."""
+  """Parses absl flags and runs a command.
+
+  Args:
+    main: is given the positional arguments, and returns the exit status; None is 0.
+    argv: the command's name and its arguments; those of this process by default.
+
+  Returns:
+    The exit status: 2 after a `UserError` or a wrong flag, which is printed in one line on stderr.
+  """
   argv = list(sys.argv if argv is None else argv)
   try:
     try:
       rest = flags.FLAGS(argv)[1:]
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, ImportError, SyntaxError, OSError) as error:
-      raise UserError(f'flags: {_said(error)}') from error
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+      if isinstance(error.__context__, UserError):  # of a flag's own parser; absl wraps what it raises
+        raise error.__context__ from None
+      raise UserError(f'flags: {_message(error)}') from error
     for argument in rest:
       if '=' in argument:
         raise UserError(f'argument {argument!r} is not a flag; flags begin with two dashes: --{argument}')

@@ -50,6 +50,8 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any], where: str) -> dic
   for key, value in change.items():
     if key not in base:
       raise unknown(f'key in {where}', key, base)
+    if isinstance(base[key], Mapping) and not isinstance(value, Mapping):
+      raise UserError(f'{where}: {key} is {value!r}, expected some of its keys: {", ".join(base[key])}')
     if isinstance(base[key], Mapping) and key != 'twins':
       out[key] = merge(base[key], value, f'{where}.{key}')
     else:

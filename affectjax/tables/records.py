@@ -75,7 +75,11 @@ def code_hash(system: str) -> str:
 
 
 def affectjax_version() -> str:
-  return f'affectjax {importlib.metadata.version("affectjax")}'
+  """The installed package's version."""
+  try:
+    return f'affectjax {importlib.metadata.version("affectjax")}'
+  except importlib.metadata.PackageNotFoundError:  # a copy of the sources that was never installed
+    return 'affectjax, not installed'
 
 
 def revision() -> str:

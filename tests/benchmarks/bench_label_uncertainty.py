@@ -41,9 +41,9 @@ def ours():
 
   from affectjax.engine import optim, parallel
   from affectjax.systems.label_uncertainty import experiment
-  from experiments import label_uncertainty
+  from tests.helpers import shared
 
-  run = label_uncertainty.get_config().run
+  run = shared.experiment('label_uncertainty').run
   run.model.frontend = 'released'
   run.loss.update(label='t', bbb='monte_carlo', moments='mixed', floor=0.0)
   x, ratings = data()
@@ -51,7 +51,7 @@ def ours():
     x=x, x_mask=np.ones(x.shape[:2], bool), mask=np.ones(WINDOWS, np.float32), window=np.arange(WINDOWS),
     mean=ratings.mean(-1), spread=ratings.std(-1, ddof=1), count=np.full(ratings.shape[:-1], RATERS, np.float32),
   )  # fmt: skip
-  cell = experiment.spec(run, label_uncertainty.ATTRIBUTES, 1.0)
+  cell = experiment.spec(run, ('arousal', 'valence'), 1.0)
   standard = {'mean': np.zeros(SAMPLES, np.float32), 'scale': np.ones(SAMPLES, np.float32)}
   tx = optim.make(run.optim, 100)
   state = parallel.replicate(experiment._init(cell, tx, standard, jax.random.key(0), batch))

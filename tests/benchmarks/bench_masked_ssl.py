@@ -29,9 +29,9 @@ def ours() -> workers.Made:
 
   from affectjax.engine import optim, parallel
   from affectjax.systems.masked_ssl import experiment
-  from experiments import masked_ssl
+  from tests.helpers import shared
 
-  config = masked_ssl.get_config()
+  config = shared.experiment('masked_ssl')
   run = {**config.run.to_dict(), 'optim': {**config.run.optim.to_dict(), **config.rows.pretrain.optim.to_dict()}}
   cell = experiment.pretraining(run, FEATURES, {})
   rng = np.random.default_rng(0)

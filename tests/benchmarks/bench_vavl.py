@@ -38,9 +38,9 @@ def ours(compute: str = 'float32') -> workers.Made:
 
   from affectjax.engine import parallel
   from affectjax.systems.vavl import experiment, training
-  from experiments import vavl
+  from tests.helpers import shared
 
-  run = vavl.get_config().run
+  run = shared.experiment('vavl').run
   run.model.compute = compute
   cell, drawn = experiment.spec(run, DIMS), data()
   batch = dict(mask=np.ones(CLIPS, np.float32), label=drawn['y'].astype(np.int32))

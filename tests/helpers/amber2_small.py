@@ -1,7 +1,6 @@
 """AmbER^2 small enough for tests: a config on tiny twins with narrow heads, and batches and networks by hand."""
 
 import functools
-import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from affectjax.examples.targets import Distributions
 from affectjax.systems.amber2 import experiment as experiments
 from affectjax.systems.amber2 import training
 from affectjax.tables import cells
-from tests.helpers.shared import ROOT
+from tests.helpers import shared
 
 TWINS = {
   'iemocap': dict(seed=0, turns=600, audio_width=12, text_width=12),
@@ -62,10 +61,7 @@ ROWS: dict[str, dict[str, Any]] = {
 @functools.lru_cache(maxsize=8)
 def experiment(table: str = 'iemocap') -> dict[str, Any]:
   """What experiments/amber2.py says, as plain values."""
-  spec = importlib.util.spec_from_file_location('amber2_experiment', ROOT / 'experiments' / 'amber2.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(table).copy_and_resolve_references().to_dict()
+  return shared.experiment('amber2', table).copy_and_resolve_references().to_dict()
 
 
 def config(row: str = 'amber2', table: str = 'iemocap', fold: str = '0', seed: int = 0, **changes) -> dict[str, Any]:

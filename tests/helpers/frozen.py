@@ -8,7 +8,6 @@ are which, to hold two revisions against each other.
 """
 
 import hashlib
-import importlib.util
 import itertools
 import json
 import pathlib
@@ -23,6 +22,7 @@ import numpy as np
 from affectjax.common.errors import UserError
 from affectjax.engine import train
 from affectjax.tables import cells
+from affectjax.tables import experiment as experiment_file
 from tests.helpers.shared import ROOT, pack
 
 BATCHES = 3
@@ -42,14 +42,9 @@ def digest(values: Any) -> str:
 
 def tables(data_dir: str | None) -> Iterator[tuple[str, str, cells.Table]]:
   """(experiment, table, resolved) of all experiment files."""
-  for path in sorted((ROOT / 'experiments').glob('*.py')):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, 'TABLES'):
-      continue
-    for name in module.TABLES:
-      config = module.get_config(name).copy_and_resolve_references().to_dict()
+  for path in sorted((ROOT / 'experiments').glob('[!_]*.py')):
+    for name in experiment_file.load(path).tables:
+      config = experiment_file.load(path, name).copy_and_resolve_references().to_dict()
       yield path.stem, name, cells.Table(config, path.name, data_dir)
 
 

@@ -5,7 +5,6 @@ python -m tests.helpers.lu_small FOLDER takes two steps of the full size there: 
 
 import dataclasses
 import functools
-import importlib.util
 import json
 import pathlib
 import sys
@@ -17,7 +16,7 @@ from absl import flags
 from affectjax.engine import train
 from affectjax.systems.label_uncertainty.series import Recording
 from affectjax.tables import cells
-from tests.helpers.shared import ROOT
+from tests.helpers import shared
 
 TWINS = {
   'recola': dict(recordings=3, frames=1500),
@@ -34,10 +33,7 @@ STILL = dict(model=dict(dropout=0.0, head_dropout=0.0))  # no randomness but the
 @functools.lru_cache(maxsize=8)
 def experiment(table: str = 'within') -> dict[str, Any]:
   """What experiments/label_uncertainty.py says, as plain values."""
-  spec = importlib.util.spec_from_file_location('lu_experiment', ROOT / 'experiments' / 'label_uncertainty.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(table).copy_and_resolve_references().to_dict()
+  return shared.experiment('label_uncertainty', table).copy_and_resolve_references().to_dict()
 
 
 def config(row: str = 't_lu', table: str = 'within', seed: int = 0, **changes) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Masked self-supervision small enough for tests: sequences by hand, a config with a narrow network, steps."""
 
 import functools
-import importlib.util
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from affectjax.examples.streams import Memory
 from affectjax.systems.masked_ssl import experiment as experiments
 from affectjax.systems.masked_ssl import training
 from affectjax.tables import cells
-from tests.helpers.shared import ROOT
+from tests.helpers import shared
 
 FRAMES, WIDTH = 12, 10
 GROUPS = {'voice': [0, 3], 'mcep': [3, 10]}
@@ -36,10 +35,7 @@ CLASSES = dict(target=dict(kind='class', label='emotion', names=()), tune=dict(l
 @functools.lru_cache(maxsize=8)
 def experiment(table: str = 'cmu_mosei') -> dict[str, Any]:
   """What experiments/masked_ssl.py says, as plain values."""
-  spec = importlib.util.spec_from_file_location('masked_ssl_experiment', ROOT / 'experiments' / 'masked_ssl.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(table).copy_and_resolve_references().to_dict()
+  return shared.experiment('masked_ssl', table).copy_and_resolve_references().to_dict()
 
 
 def config(*parts, seed: int = 0, fold: str = 'all') -> dict[str, Any]:

@@ -1,10 +1,13 @@
-"""Where the real data packs lie (without them a test skips with its reason, in CI it fails); devices of a process."""
+"""Where the real data packs lie (without them a test skips with its reason, in CI it fails), experiments, devices."""
 
 import os
 import pathlib
 import re
 
+import ml_collections
 import pytest
+
+from affectjax.tables import experiment as experiment_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -23,3 +26,8 @@ def pack(name: str) -> pathlib.Path:
 def flags_for(devices: int) -> str:
   """XLA_FLAGS for a process of a test: as here, with so many virtual devices."""
   return re.sub(r'(device_count=)\d+', rf'\g<1>{devices}', os.environ['XLA_FLAGS'])
+
+
+def experiment(paper: str, table: str | None = None) -> ml_collections.ConfigDict:
+  """What experiments/<paper>.py says of a table, of its default table without one."""
+  return experiment_file.load(ROOT / 'experiments' / f'{paper}.py', table)

@@ -4,7 +4,6 @@ python -m tests.helpers.small FOLDER '{"row": "siamese", "steps": 50, ...}'    t
 """
 
 import functools
-import importlib.util
 import json
 import pathlib
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 from affectjax.systems.mtclar import network
 from affectjax.tables import cells
+from tests.helpers import shared
 from tests.helpers.shared import ROOT
 
 TWINS = {'affectnet': dict(train=400, val=80), 'afew_va': dict(clips=30)}
@@ -31,10 +31,7 @@ def shrink(setattr_=setattr) -> None:
 @functools.lru_cache(maxsize=8)
 def experiment(table: str = 'labelling') -> dict[str, Any]:
   """What experiments/mtclar.py says, as plain values."""
-  spec = importlib.util.spec_from_file_location('mtclar_experiment', ROOT / 'experiments' / 'mtclar.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(table).copy_and_resolve_references().to_dict()
+  return shared.experiment('mtclar', table).copy_and_resolve_references().to_dict()
 
 
 def config(row: str = 'siamese', table: str = 'labelling', fold: str = '0', seed: int = 0, **changes) -> dict[str, Any]:
@@ -59,13 +56,13 @@ def train(folder: pathlib.Path, changes: dict[str, Any]) -> None:
 
 
 EXPERIMENT = """
-import importlib.util
+import sys
+
+sys.path.insert(0, {folder!r})
+import mtclar
 
 def get_config(table='labelling'):
-  spec = importlib.util.spec_from_file_location('whole', {path!r})
-  whole = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(whole)
-  c = whole.get_config(table)
+  c = mtclar.get_config(table)
   c.run.twins = {twins!r}
   c.run.batch_size, c.run.log_every = 32, 1
   c.folds = c.folds[:2]
@@ -81,8 +78,7 @@ def get_config(table='labelling'):
 
 def write_experiment(path: pathlib.Path, rows: tuple[str, ...], **changes) -> pathlib.Path:
   """An experiment file that shrinks the real one: few rows, two folds, tiny twins, eight steps."""
-  whole = str(ROOT / 'experiments' / 'mtclar.py')
-  path.write_text(EXPERIMENT.format(path=whole, twins=TWINS, rows=rows, changes=changes))
+  path.write_text(EXPERIMENT.format(folder=str(ROOT / 'experiments'), twins=TWINS, rows=rows, changes=changes))
   return path
 
 

@@ -4,7 +4,6 @@ python -m tests.helpers.vavl_small    one step of the network at its full size, 
 """
 
 import functools
-import importlib.util
 import json
 from typing import Any
 
@@ -22,7 +21,7 @@ from affectjax.layers.transformer import masked_mean
 from affectjax.systems.vavl import experiment as experiments
 from affectjax.systems.vavl import network, training
 from affectjax.tables import cells
-from tests.helpers.shared import ROOT
+from tests.helpers import shared
 
 TWINS = {
   'crema_d': dict(seed=0, actors=6, audio_hz=3.0, visual_hz=2.0, audio_width=5, visual_width=4),
@@ -72,10 +71,7 @@ BLOCKS = {'light': Light, 'conformer': conformer.Block}
 @functools.lru_cache(maxsize=8)
 def experiment(table: str = 'crema_d') -> dict[str, Any]:
   """What experiments/vavl.py says, as plain values."""
-  spec = importlib.util.spec_from_file_location('vavl_experiment', ROOT / 'experiments' / 'vavl.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.get_config(table).copy_and_resolve_references().to_dict()
+  return shared.experiment('vavl', table).copy_and_resolve_references().to_dict()
 
 
 def home(row: str, table: str) -> str:

@@ -12,6 +12,16 @@ from affectjax.common.errors import unknown
 from affectjax.engine.types import Experiment
 from affectjax.systems.amber2 import experiment, references
 
+KEYS = {  # of `run`, by part; what the experiment file must have besides affectjax.tables.experiment.RUN
+  '': 'eval_batch_size heads loss members model reference search stage student target temper',
+  'data': 'context frames limit max_frames modalities standardise summary',
+  'loss': 'base beta divergence joint kappa kind lambda_mai lambda_rai likelihood regulariser '
+  'regulariser_weight stop_gradient weights',
+  'model': 'dropout gate hidden width',
+  'reference': 'by kind votes',
+  'search': 'kappa lambda_mai on',
+  'target': 'least levels merge names rule ties votes',
+}
 STAGES = {'network': experiment.build, 'reference': references.build}
 
 

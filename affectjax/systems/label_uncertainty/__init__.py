@@ -9,3 +9,11 @@ a default here, marked in experiments/label_uncertainty.py.
 from affectjax.systems.label_uncertainty.experiment import build
 
 __all__ = ['build']
+
+KEYS = {  # of `run`, by part; what the experiment file must have besides affectjax.tables.experiment.RUN
+  '': 'eval_batch_size loss model raters',
+  'data': 'delays frames modalities rate_hz summary test_split',
+  'loss': 'bbb df_hat floor floor_hat label mean moments nu over scale spread',
+  'model': 'block bottleneck dropout frontend head_dropout hidden members passes recurrent spread width',
+  'raters': 'reserve score train',
+}

@@ -12,6 +12,15 @@ from affectjax.common.errors import unknown
 from affectjax.engine.types import Experiment
 from affectjax.systems.masked_ssl import experiment, references
 
+KEYS = {  # of `run`, by part; what the experiment file must have besides affectjax.tables.experiment.RUN
+  '': 'eval_batch_size least_steps mask model pretext reference stage target tune',
+  'data': 'frames keep limit limit_dev modality pad pool standard unassigned',
+  'mask': 'kind ratio replace span',
+  'model': 'blocks dropout heads hidden kind width',
+  'pretext': 'ema error everywhere group_weights layout target',
+  'target': 'kind label names',
+  'tune': 'decay encoder_lr frozen head loss norm untrained',
+}
 STAGES = {'pretrain': experiment.pretrain, 'finetune': experiment.finetune, 'reference': references.build}
 
 

@@ -13,6 +13,16 @@ from affectjax.common.errors import unknown
 from affectjax.engine.types import Experiment
 from affectjax.systems.mtclar import heads, labelling, siamese
 
+KEYS = {  # of `run`, by part; what the experiment file must have besides affectjax.tables.experiment.RUN
+  '': 'augment emotions head label loss model pairs stage',
+  'augment': 'dropout noise',
+  'data': 'context modalities summary',
+  'head': 'balanced dropout method on_features target',
+  'label': 'anchors antisymmetric k method rule smooth_block temperature zeroed',
+  'loss': 'delta exponent margin tasks weights',
+  'model': 'adapter_dropout dropout fusion',
+  'pairs': 'rule same_video',
+}
 STAGES = {'siamese': siamese.build, 'label': labelling.build, 'head': heads.build}
 
 

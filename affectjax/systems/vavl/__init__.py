@@ -13,6 +13,15 @@ from affectjax.common.errors import unknown
 from affectjax.engine.types import Experiment
 from affectjax.systems.vavl import experiment, references
 
+KEYS = {  # of `run`, by part; what the experiment file must have besides affectjax.tables.experiment.RUN
+  '': 'eval_batch_size loss model parity reference stage target update',
+  'data': 'buckets context limit max_frames modalities paired pool unpaired',
+  'loss': 'rebuild',
+  'model': 'blocks compute dropout fusion heads kernel kind positions remat residual shared shared_blocks width',
+  'parity': 'attend_across_batch file_order',
+  'target': 'kind label merge names soft',
+  'update': 'fusion_gradient kind',
+}
 STAGES = {'network': experiment.build, 'reference': references.build}
 
 

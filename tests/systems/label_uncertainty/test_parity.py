@@ -17,8 +17,8 @@ from affectjax.engine.types import TrainState
 from affectjax.layers import bayesian, convolution, recurrent
 from affectjax.objectives import bayes, regression, student_t
 from affectjax.systems.label_uncertainty import experiment, losses, network
-from experiments import label_uncertainty
 from tests.helpers import reference_label_uncertainty as reference
+from tests.helpers import shared
 
 
 def slow(*values, **kwargs):
@@ -316,15 +316,16 @@ def test_costs_of_the_weights_agree(size):
 
 def config(row, bbb, moments, frontend='released', passes=PASSES, size=SMALL):
   """The base run with a row's loss as released: no floor of the raters' spread."""
-  run = label_uncertainty.get_config().run
+  table = shared.experiment('label_uncertainty')
+  run = table.run
   run.model.update(frontend=frontend, dropout=0.0, passes=passes, hidden=size[0], block=size[1])
-  run.loss.update({**label_uncertainty.SYSTEMS[row].get('loss', {}), 'bbb': bbb, 'moments': moments, 'floor': 0.0})
+  run.loss.update({**table.rows[row].get('loss', {}), 'bbb': bbb, 'moments': moments, 'floor': 0.0})
   return run
 
 
 def whole_loss(run, params, x, y, windows, key):
   """Loss and its parts of one device holding the whole batch, as the training step takes them."""
-  cell = experiment.spec(run, label_uncertainty.ATTRIBUTES, 1.0)
+  cell = experiment.spec(run, ('arousal', 'valence'), 1.0)
   standard = {'mean': np.zeros(network.SAMPLES, np.float32), 'scale': np.ones(network.SAMPLES, np.float32)}
   state = TrainState(0, params, (), key, {'input': standard}, 0)
   b, t = x.shape[:2]
