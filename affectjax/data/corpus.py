@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from affectjax.common.errors import unknown
-
 if TYPE_CHECKING:
   from affectjax.data.store.records import Stored
 
@@ -38,7 +36,8 @@ class Ragged:
 
   @property
   def lengths(self) -> np.ndarray:
-    return np.diff(self.offsets)  # [N]
+    """Steps of each example, [N] int64."""
+    return np.diff(self.offsets)
 
   def take(self, rows: np.ndarray) -> 'Ragged':
     """The examples at `rows` [M], in that order."""
@@ -59,28 +58,6 @@ class Ragged:
     return out, mask
 
 
-def gather(x: Ragged, mask: Ragged, rows: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
-  """Padded frames [B, frames, D], zeros where none is real, and their mask; what is longer is cut at its end."""
-  at = x.offsets[rows][:, None] + np.arange(frames)
-  inside = at < x.offsets[rows + 1][:, None]
-  at = np.where(inside, at, 0)
-  real = inside & mask.values[at]
-  return np.where(real[..., None], x.values[at], np.float32(0)), real
-
-
-class Named:
-  """For what keeps a corpus in memory: it has `name`, `id` [N] and `columns`, key -> [N, ...]."""
-
-  def __len__(self) -> int:
-    return len(self.id)
-
-  def column(self, key: str) -> np.ndarray:
-    """A column by name; one that is not there is refused with those that are."""
-    if key not in self.columns:
-      raise unknown(f'column of {self.name}', key, self.columns)
-    return self.columns[key]
-
-
 Column = np.ndarray | Ragged
 Columns = Mapping[str, Column]
 
@@ -90,7 +67,7 @@ class Corpus:
   """A corpus, real or synthetic, ready to be read.
 
   Attributes:
-    name: one of product.md section 5.
+    name: of the adapter or twin, or what a user called a corpus of their own.
     kind: 'synthetic' or 'prepared'.
     version: of the adapter's or twin's schema.
     sha256: of the content (prepared) or of generator and knobs (synthetic).
@@ -120,7 +97,7 @@ class Corpus:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-  """A corpus found in its distributed layout, before it is prepared. Adapters return it from `read(source)`.
+  """A corpus in the layout it is distributed in, before it is prepared. Adapters return it from `read(source)`.
 
   Attributes:
     meta: as in `Corpus`.

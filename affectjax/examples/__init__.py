@@ -1,1 +1,1 @@
-"""What every system learns from: a corpus's examples, their sides, targets, shapes and batches."""
+"""What every system learns from: a corpus's examples, their splits, targets, shapes and batches."""

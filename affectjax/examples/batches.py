@@ -43,7 +43,7 @@ def _real(batch: Batch, n: int) -> Batch:
 
 
 def _filled(index: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-  """`index` filled up with its first to `size`, and the mask [size] float32 of what was there before."""
+  """`index` filled up with its first to `size`, and the mask [size] float32 of what is its own."""
   filled = np.concatenate([index, np.repeat(index[:1], size - len(index))])
   return filled, (np.arange(size) < len(index)).astype(np.float32)
 

@@ -13,7 +13,7 @@ from affectjax.data.corpus import Column, Corpus, Ragged
 from affectjax.data.store import opening
 from affectjax.examples.streams import Disk, Memory, Stream
 
-SIDES = ('train', 'dev', 'test')
+SPLITS = ('train', 'dev', 'test')
 MEMORY_GB = 8.0  # a modality that takes more stays on disk, where `run.data.memory_gb` does not say otherwise
 
 
@@ -24,7 +24,7 @@ class Examples:
   Attributes:
     name: of the corpus.
     id, group, item: [N] str; `item` is the video, dialogue or recording, `group` the speaker (or whatever else must not
-      be on two sides of a split).
+      be in two of train, dev and test).
     part: [N] str, the part of the corpus (its split on disk) that an example is stored in.
     streams: modality -> its frames, of those that were asked for.
     present: modality -> [N] bool, whether an example has it; of all modalities of the corpus.

@@ -1,6 +1,6 @@
 """Frames as a network takes them: pooled, summarised over the recent past, padded to one length, standardised.
 
-All of it reads a stream in chunks, so that what is larger than memory need never be there whole.
+All of it reads a stream in chunks, so that what is larger than memory need never be held whole.
 """
 
 import functools
@@ -128,9 +128,9 @@ def pooled(stream: Stream, first: tuple[int, ...], size: int) -> Stream:
     raise UserError(f'run.data.pool is {size}; expected a number of frames from 1')
   if size == 1 and first == tuple(range(len(stream))):
     return stream
-  found = [averaged(values, real, size) if size > 1 else (values, real) for _, values, real in windows(
+  sequences = [averaged(values, real, size) if size > 1 else (values, real) for _, values, real in windows(
     stream, np.array(first))]  # fmt: skip
-  return Memory(*(Ragged.stack([part[k] for part in found]) for k in (0, 1)))
+  return Memory(*(Ragged.stack([part[k] for part in sequences]) for k in (0, 1)))
 
 
 def moments(stream: Stream, index: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:

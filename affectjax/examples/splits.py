@@ -17,7 +17,7 @@ import numpy as np
 
 from affectjax.common.errors import UserError, unknown
 from affectjax.data import folds
-from affectjax.examples.examples import SIDES, Examples
+from affectjax.examples.examples import SPLITS, Examples
 
 Rows = dict[str, np.ndarray]
 
@@ -28,7 +28,7 @@ def split(
   index: np.ndarray | None = None,
   strata: np.ndarray | None = None,
 ) -> Rows:
-  """Index of the examples on the sides train, dev and test, by `run.data.split`.
+  """Index of the examples of train, dev and test, by `run.data.split`.
 
   Args:
     examples: of a corpus.
@@ -37,7 +37,7 @@ def split(
     strata: [N] int, what 'stratified' balances.
 
   Raises:
-    UserError: no such rule, the corpus lacks what it needs, a side is empty, or a group is on two sides.
+    UserError: no such rule, the corpus lacks what it needs, one of the three is empty, or a group is in two of them.
   """
   data, name = config['data'], config['data']['split']
   if name not in RULES:
@@ -47,15 +47,15 @@ def split(
   index = np.arange(len(examples)) if index is None else index
   fold = int(config['fold']) if name in PER_FOLD else 0
   rows = RULES[name](examples, index, data, fold) if name != 'stratified' else _stratified(strata, index, data, fold)
-  for side, at in rows.items():
+  for part, at in rows.items():
     if not len(at):
-      raise UserError(f'{examples.name}: run.data.split {name!r} leaves no {side} example (fold {config["fold"]}); '
+      raise UserError(f'{examples.name}: run.data.split {name!r} leaves no {part} example (fold {config["fold"]}); '
                       'look at it with affectjax.doctor')  # fmt: skip
   apart = LEAKS.get(name, (('train', 'dev'), ('train', 'test'), ('dev', 'test')))
   if name == 'official' and data.get('dev_shares_groups', False):
     apart = apart[1:]
   for pair in apart:
-    folds.refuse_leak({side: examples.group[rows[side]] for side in pair}, 'group')
+    folds.refuse_leak({part: examples.group[rows[part]] for part in pair}, 'group')
   return rows
 
 
@@ -65,7 +65,7 @@ def limited(index: np.ndarray, count: int, seed: int, items: np.ndarray | None =
   Draws are nested: who is among few is among many.
 
   Args:
-    index: of the training side.
+    index: of the training examples.
     count: how many.
     seed: of the lot.
     items: [N] of all examples, to draw whole items (videos, recordings), the last one cut; single examples without.
@@ -85,27 +85,27 @@ def limited(index: np.ndarray, count: int, seed: int, items: np.ndarray | None =
 
 
 def official(examples: Examples) -> np.ndarray:
-  """The corpus's own side of each example, [N] of '', 'train', 'dev' or 'test'.
+  """The corpus's own split of each example, [N] of '', 'train', 'dev' or 'test'.
 
   It is the column `official` (0, 1, 2 for the three, others for none) or, without one, the part in which the example is
   stored. Where there is a part `val` and no `test`, as in AffectNet, `val` is what is reported.
   """
-  names = np.array(['', *SIDES])
+  names = np.array(['', *SPLITS])
   if 'official' in examples.columns:
-    side = examples.column('official').astype(np.int64)
-    return names[np.where((side >= 0) & (side < len(SIDES)), side + 1, 0)]
-  own = {'val': 'dev' if 'test' in examples.part else 'test'} | {s: s for s in SIDES}
-  return np.array([own.get(p, '') for p in examples.part.tolist()])
+    own = examples.column('official').astype(np.int64)
+    return names[np.where((own >= 0) & (own < len(SPLITS)), own + 1, 0)]
+  known = {'val': 'dev' if 'test' in examples.part else 'test'} | {s: s for s in SPLITS}
+  return np.array([known.get(p, '') for p in examples.part.tolist()])
 
 
 def _official(examples: Examples, index: np.ndarray, data: Mapping[str, Any], fold: int) -> Rows:
-  side = official(examples)
-  if 'official' not in examples.columns and not {'train', 'test'} <= set(side.tolist()):
+  own = official(examples)
+  if 'official' not in examples.columns and not {'train', 'test'} <= set(own.tolist()):
     parts = ', '.join(sorted(set(examples.part.tolist())))
     raise UserError(f"{examples.name}: run.data.split 'official' needs the corpus's own split, with train and test; "
                     f'there is no column official, and the parts are: {parts}')  # fmt: skip
-  rows = {name: index[side[index] == name] for name in SIDES}
-  if 'dev' in side or not len(rows['train']):
+  rows = {name: index[own[index] == name] for name in SPLITS}
+  if 'dev' in own or not len(rows['train']):
     return rows
   return {**rows, **_held_out(examples, rows['train'], setting(data, 'dev'), data['seed'])}
 
@@ -121,32 +121,32 @@ def _held_out(examples: Examples, train: np.ndarray, share: float, seed: int) ->
     return {'train': train[~held], 'dev': train[held]}
   label = examples.column('emotion')[train] if 'emotion' in examples.columns else np.zeros(len(train))
   for value in np.unique(label):
-    own = train[label == value]
-    dev.append(rng.permutation(own)[: max(1, round(share * len(own)))])
+    same = train[label == value]
+    dev.append(rng.permutation(same)[: max(1, round(share * len(same)))])
   dev = np.sort(np.concatenate(dev))
   return {'train': np.setdiff1d(train, dev), 'dev': dev}
 
 
 def _official_dev(examples: Examples, index: np.ndarray, data: Mapping[str, Any], fold: int) -> Rows:
-  side, count = official(examples)[index], setting(data, 'held_out')
+  own, count = official(examples)[index], setting(data, 'held_out')
   if count < 1:
     raise UserError(f'run.data.held_out is {count}; expected one training group or more')
-  train = index[side == 'train']
+  train = index[own == 'train']
   names = sorted(set(examples.group[train].tolist()))
   held = np.isin(examples.group[train], np.random.default_rng(data['seed']).permutation(names)[:count])
-  return {'train': train[~held], 'dev': train[held], 'test': index[side == 'dev']}
+  return {'train': train[~held], 'dev': train[held], 'test': index[own == 'dev']}
 
 
 def _partitions(examples: Examples, index: np.ndarray, data: Mapping[str, Any], fold: int) -> Rows:
-  side = examples.column('partitions')  # [N, P]
-  if not 0 <= fold < side.shape[1]:
-    raise unknown(f'fold; the partitions of {examples.name} are', fold, range(side.shape[1]))
-  return {name: index[side[index, fold] == i] for i, name in enumerate(SIDES)}
+  own = examples.column('partitions')  # [N, P]
+  if not 0 <= fold < own.shape[1]:
+    raise unknown(f'fold; the partitions of {examples.name} are', fold, range(own.shape[1]))
+  return {name: index[own[index, fold] == i] for i, name in enumerate(SPLITS)}
 
 
 def _folds(examples: Examples, index: np.ndarray, data: Mapping[str, Any], fold: int) -> Rows:
-  found = folds.split(examples.group[index], setting(data, 'folds'), fold, data['seed'])
-  return {name: index[at] for name, at in found.items()}
+  places = folds.split(examples.group[index], setting(data, 'folds'), fold, data['seed'])
+  return {name: index[at] for name, at in places.items()}
 
 
 def _values(examples: Examples, index: np.ndarray, data: Mapping[str, Any], fold: int) -> Rows:

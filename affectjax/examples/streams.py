@@ -49,7 +49,7 @@ class Stream(abc.ABC):
   @property
   @abc.abstractmethod
   def width(self) -> int:
-    """D."""
+    """D, the features of a frame."""
 
   @abc.abstractmethod
   def read(self, index: np.ndarray) -> Ragged:
@@ -117,9 +117,11 @@ class Memory(Stream):
 
   @property
   def width(self) -> int:
+    """D, the features of a frame."""
     return self.values.values.shape[1]
 
   def read(self, index: np.ndarray) -> Ragged:
+    """As in `Stream`; a view where the examples follow one another."""
     if len(index) and (np.diff(index) == 1).all():  # examples in a row: a view
       first, end = self.values.offsets[index[0]], self.values.offsets[index[-1] + 1]
       offsets = self.values.offsets[index[0] : index[-1] + 2] - first
@@ -127,6 +129,7 @@ class Memory(Stream):
     return self.values.take(index)
 
   def gather(self, index: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """As in `Stream`."""
     values, offsets = self.values.values, self.values.offsets
     if len(values) == len(self) and frames == 1 and (self.lengths == 1).all():
       real = self.mask.values[index]
@@ -161,13 +164,16 @@ class Disk(Stream):
 
   @property
   def width(self) -> int:
+    """D, the features of a frame."""
     return self.features
 
   def read(self, index: np.ndarray) -> Ragged:
+    """As in `Stream`, from the shards."""
     frames = self._frames(index)
     return Ragged.stack(frames) if frames else Ragged(np.zeros((0, self.features), np.float32), np.zeros(1, np.int64))
 
   def gather(self, index: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """As in `Stream`, from the shards."""
     return padded(self._frames(index), self.mask.take(index), frames, self.features)
 
   def _frames(self, index: np.ndarray) -> list[np.ndarray]:
@@ -230,5 +236,7 @@ def padded(
   for i in range(len(values)):
     good = mask[i][:frames]
     real[i, : len(good)] = good
-    x[i, : len(good)] = np.where(good[:, None], values[i][:frames], np.float32(0))
+    x[i, : len(good)] = values[i][:frames]
+    if not good.all():
+      x[i, : len(good)][~good] = 0
   return x, real

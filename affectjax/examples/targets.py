@@ -52,30 +52,30 @@ def known(label: np.ndarray) -> np.ndarray:
 
 
 def attributes(examples: Examples, names: Sequence[str]) -> np.ndarray:
-  """The columns of that name side by side, [N, A] float32; NaN where nothing is labelled."""
+  """The columns of those names, [N, A] float32; NaN where nothing is labelled."""
   return np.stack([examples.column(name).astype(np.float32) for name in names], 1)
 
 
 def classes(examples: Examples, column: str, names: Sequence[str]) -> np.ndarray:
   """[N] int32 index into `names` of a column of classes; -1 for none, and for classes that are not among them."""
-  own, found = tuple(examples.meta['emotions']), examples.column(column)
+  own, values = tuple(examples.meta['emotions']), examples.column(column)
   _refuse_others(examples, names, own)
-  if found.ndim != 1 or found.dtype.kind not in 'iu':
-    raise UserError(f'{examples.name}: column {column!r} is {found.dtype} {list(found.shape[1:])} per example; '
+  if values.ndim != 1 or values.dtype.kind not in 'iu':
+    raise UserError(f'{examples.name}: column {column!r} is {values.dtype} {list(values.shape[1:])} per example; '
                     'expected one integer, a class')  # fmt: skip
   index = np.full(len(own) + 1, -1)  # the last, of -1, stays -1
   index[[own.index(name) for name in names]] = np.arange(len(names))
-  return index[found].astype(np.int32)
+  return index[values].astype(np.int32)
 
 
 def intensities(examples: Examples, column: str, names: Sequence[str]) -> np.ndarray:
   """[N, E] float32 of a column with an intensity per class of the corpus, of the classes `names`; NaN for none."""
-  own, found = tuple(examples.meta['emotions']), examples.column(column)
+  own, values = tuple(examples.meta['emotions']), examples.column(column)
   _refuse_others(examples, names, own)
-  if found.shape[1:] != (len(own),) or found.dtype.kind != 'f':
-    raise UserError(f'{examples.name}: column {column!r} is {found.dtype} {list(found.shape[1:])} per example; '
+  if values.shape[1:] != (len(own),) or values.dtype.kind != 'f':
+    raise UserError(f'{examples.name}: column {column!r} is {values.dtype} {list(values.shape[1:])} per example; '
                     f'expected float32 {[len(own)]}, an intensity per class')  # fmt: skip
-  return found[:, [own.index(name) for name in names]].astype(np.float32)
+  return values[:, [own.index(name) for name in names]].astype(np.float32)
 
 
 def _refuse_others(examples: Examples, names: Sequence[str], own: Sequence[str]) -> None:

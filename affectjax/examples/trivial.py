@@ -23,7 +23,7 @@ def fixed(
 
   Args:
     examples: N of them.
-    rows: index of the examples on each side.
+    rows: index of the examples of each split.
     columns: labels and outputs, [N, ...] each.
     batch_size: of evaluation.
     finish: as in `Experiment`.

@@ -3,18 +3,22 @@
 python -m pytest -s --optimised tests/benchmarks/bench_input.py
 """
 
+import os
 import statistics
+import time
 
 import numpy as np
 import pytest
 
-from affectjax.data.store import records, shards
+from affectjax.data.store import opening
 from affectjax.engine import train
 from affectjax.examples import batches as batches_lib
-from tests.benchmarks.rates import per_second, report
-from tests.helpers import miniature, small
+from affectjax.examples import examples
+from affectjax.tables import cells
+from tests.benchmarks.rates import REPEATS, per_second, report
+from tests.helpers import disk, small, vavl_small
 
-T, D, BATCH, BATCHES = 100, 74, 32, 120
+T, D, BATCH, BATCHES, STEPS = 100, 74, 32, 120, 8
 MEMORY, STREAM = 50_000, 6_000  # examples per second
 WAIT = 0.05  # of a step
 
@@ -28,22 +32,23 @@ def test_shuffled_from_memory():
 
 
 @pytest.mark.benchmark
-def test_shuffled_from_array_record(monkeypatch, tmp_path):
-  toy = miniature.toy(monkeypatch, tmp_path)
-  monkeypatch.setattr(shards, 'SHARD_EXAMPLES', 50_000)
-  x = np.random.default_rng(0).standard_normal((64, T, D), np.float32)
-  toy.meta = {**miniature.TOY_META, 'modalities': {'audio': D}}
-  toy.keys = {'train': range(4000)}
-  toy.example = lambda split, i: {
-    'id': f'u{i}', 'group': f'g{i % 9}', 'item': 'x', 'audio': x[i % 64],
-    'valence': np.float32(0.1), 'arousal': np.float32(0.2),
-  }  # fmt: skip
-  toy.prepare()
-  source = records.RecordSource(toy.folder, 'train')
-  batches = batches_lib.shuffled(np.arange(len(source)), source.gather, BATCH, 0)
-  assert next(batches)['audio'].shape == (BATCH, T, D)
-  rates = per_second(lambda: [next(batches) for _ in range(BATCHES // 3)], BATCHES // 3 * BATCH)
-  assert report(f'from ArrayRecord, [{T}, {D}] float32, batches of {BATCH}', rates, STREAM, 'examples') >= STREAM
+@pytest.mark.parametrize('features_as', ['float32', 'float16'])
+def test_shuffled_from_array_record(tmp_path, features_as):
+  """What training does where frames stay on disk: random batches of a stream, read ahead."""
+  twin = opening.open_corpus('iemocap', seed=0, turns=600, audio_width=4, text_width=4)
+  corpus = disk.write(disk.tiled(twin, 4000, 'audio', T, D), tmp_path, 'mine', features_as=features_as)
+  made = examples.of(corpus, ('audio',), memory_gb=0)
+  gather = lambda index: {'audio': made.streams['audio'].gather(index, T)[0]}
+  for ahead in (False, made.on_disk):
+    batches = batches_lib.shuffled(np.arange(len(made)), gather, BATCH, 0, ahead)
+    assert next(batches)['audio'].shape == (BATCH, T, D)
+    used = time.process_time()
+    rates = per_second(lambda b=batches: [next(b) for _ in range(BATCHES // 3)], BATCHES // 3 * BATCH)
+    used = (REPEATS + 1) * (BATCHES // 3) * BATCH / (time.process_time() - used)
+    how = f'from ArrayRecord, [{T}, {D}] {features_as}, batches of {BATCH}{", read ahead" if ahead else ""}'
+    middle = report(how, rates, STREAM, 'examples')
+    print(f'by processor time {used:,.0f} examples/s; load {os.getloadavg()[0]:.1f}')
+  assert middle >= STREAM
 
 
 @pytest.mark.benchmark
@@ -52,12 +57,35 @@ def test_training_hardly_waits_for_its_batches(tmp_path):
   twins = dict(affectnet=dict(train=6000, val=80), afew_va={})
   config = small.config('siamese', steps=14, eval_every=0, batch_size=256, log_every=1, twins=twins)
   train.run(config, tmp_path)
-  steps = [line for line in small.lines(tmp_path / 'metrics.jsonl', without=()) if 'input_wait' in line]
+  hardly_waits(tmp_path, 'pairs')
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize('memory_gb', [0.0, 8.0])
+def test_training_from_disk_hardly_waits_for_its_batches(tmp_path, memory_gb):
+  """VAVL in its full width, one block a modality, on clips of [100, 74] and [60, 35] frames, in memory and on disk."""
+  twin = opening.open_corpus('crema_d', seed=0, actors=6, audio_hz=3.0, visual_hz=2.0)
+  count = sum(twin.counts.values())
+  corpus = disk.tiled(disk.tiled(twin, count, 'audio', T, D), count, 'visual', 60, 35)
+  disk.write(corpus, tmp_path, 'mine')
+  changes = dict(
+    steps=STEPS, eval_every=0, batch_size=8, model=dict(blocks=1, shared_blocks=1),
+    data=dict(pool=dict(audio=1, visual=1), buckets=1),
+  )  # fmt: skip
+  config = {**cells.merge(vavl_small.full('vavl'), changes, 'tests'), 'corpora': ('mine',), 'fold': '0', 'seed': 0}
+  gigabytes = disk.peak(config, tmp_path, tmp_path / 'run', memory_gb)
+  print(f'\nrun.data.memory_gb {memory_gb:g}: at most {gigabytes:.2f} GB resident;', end='')
+  hardly_waits(tmp_path / 'run' / 'cell', 'clips')
+
+
+def hardly_waits(folder, unit: str) -> None:
+  """Prints the share of a step that a cell has waited for its batch, and holds the median against the target."""
+  steps = [line for line in small.lines(folder / 'metrics.jsonl', without=()) if 'input_wait' in line]
   shares = [line['input_wait'] for line in steps[2:]]  # the first holds the compilation
   rates = [line['examples_per_s'] for line in steps[2:]]
   middle = statistics.median(shares)
   print(
     f'\ninput wait: median {middle:.2%} of a step, {min(shares):.2%} to {max(shares):.2%} (target below {WAIT:.0%}); '
-    f'{statistics.median(rates):,.0f} pairs/s'
+    f'{statistics.median(rates):,.0f} {unit}/s'
   )
   assert middle < WAIT

@@ -60,9 +60,9 @@ EVERY = Ragged(np.ones(6, bool), STREAM.offsets)
 
 def summarised(values: Ragged, mask: Ragged, first, summary) -> tuple[np.ndarray, np.ndarray]:
   """The vectors [N, D * summaries] and whether they are of real frames [N]."""
-  found = shape.summarised(Memory(values, mask), tuple(first), summary)
-  assert (found.lengths == 1).all() and len(found) == len(values)
-  return found.values.values, found.mask.values
+  made = shape.summarised(Memory(values, mask), tuple(first), summary)
+  assert (made.lengths == 1).all() and len(made) == len(values)
+  return made.values.values, made.mask.values
 
 
 def test_summaries_by_hand():

@@ -1,11 +1,11 @@
-"""One rule per name of `run.data.split`: who is on which side, what is refused, and how training is limited."""
+"""One rule per name of `run.data.split`: who is in which split, what is refused, and how training is limited."""
 
 import numpy as np
 import pytest
 
 from affectjax.common.errors import UserError
 from affectjax.examples import splits
-from affectjax.examples.examples import SIDES, Examples
+from affectjax.examples.examples import SPLITS, Examples
 
 
 def made(n=60, groups=12, part='all', **columns) -> Examples:
@@ -21,8 +21,8 @@ def split(examples, name, fold='0', index=None, strata=None, **data):
   return splits.split(examples, config, index, strata)
 
 
-def sides_of(examples, rows):
-  return {side: set(examples.group[at].tolist()) for side, at in rows.items()}
+def groups_of(examples, rows):
+  return {split: set(examples.group[at].tolist()) for split, at in rows.items()}
 
 
 @pytest.mark.parametrize(('name', 'folds'), [('folds', 4), ('values', 12)])
@@ -31,18 +31,18 @@ def test_every_example_is_tested_once_and_groups_stay_apart(name, folds):
   for fold in range(folds):
     rows = split(examples, name, str(fold))
     assert sorted(np.concatenate(list(rows.values())).tolist()) == list(range(60))
-    assert sum(map(len, sides_of(examples, rows).values())) == 12
+    assert sum(map(len, groups_of(examples, rows).values())) == 12
     tested += rows['test'].tolist()
   assert sorted(tested) == list(range(60))
 
 
-def test_official_is_the_corpus_s_column_and_leaves_out_what_has_no_side():
-  side = np.repeat([0, 1, 2, 3, -1], 12)
-  examples = made(official=side)
-  examples.group[:] = np.char.add('s', side.astype(str))
+def test_official_is_the_corpus_s_column_and_leaves_out_what_has_no_split():
+  own = np.repeat([0, 1, 2, 3, -1], 12)
+  examples = made(official=own)
+  examples.group[:] = np.char.add('s', own.astype(str))
   rows = split(examples, 'official', 'all')
   assert {s: at.tolist() for s, at in rows.items()} == {
-    s: list(range(12 * i, 12 * i + 12)) for i, s in enumerate(SIDES)
+    s: list(range(12 * i, 12 * i + 12)) for i, s in enumerate(SPLITS)
   }
 
 
@@ -56,7 +56,7 @@ def test_official_is_the_user_s_own_column_split():
   assert all(set(examples.part[at]) == {s} for s, at in rows.items())
 
 
-def test_without_a_dev_side_a_share_of_training_selects_by_class_or_by_group():
+def test_without_a_dev_split_a_share_of_training_selects_by_class_or_by_group():
   parts = ['train'] * 48 + ['val'] * 12
   examples = made(groups=60, part=parts, emotion=np.arange(60) % 3)
   rows = split(examples, 'official', 'all')
@@ -65,30 +65,30 @@ def test_without_a_dev_side_a_share_of_training_selects_by_class_or_by_group():
   grouped = made(part=['train'] * 48 + ['test'] * 12)
   grouped.group[48:] = 'other'
   rows = split(grouped, 'official', 'all')
-  groups = sides_of(grouped, rows)
+  groups = groups_of(grouped, rows)
   assert len(groups['dev']) == 2 and not groups['dev'] & groups['train'] and len(rows['dev']) == 8
 
 
-def test_a_dev_side_without_labels_is_not_made_up():
+def test_a_dev_split_without_labels_is_not_made_up():
   examples = made(part=['train'] * 20 + ['dev'] * 20 + ['test'] * 20, groups=60)
   with pytest.raises(UserError, match="made: run.data.split 'official' leaves no dev example"):
     split(examples, 'official', 'all', index=np.r_[np.arange(20), np.arange(40, 60)])
 
 
-def test_official_dev_reports_the_dev_side():
+def test_official_dev_reports_the_dev_split():
   examples = made(part=['train'] * 40 + ['dev'] * 20)
   examples.group[40:] = 'other'
   rows = split(examples, 'official_dev', 'all', held_out=2)
-  groups = sides_of(examples, rows)
+  groups = groups_of(examples, rows)
   assert rows['test'].tolist() == list(range(40, 60)) and len(groups['dev']) == 2 and len(groups['train']) == 10
 
 
 def test_partitions_are_the_corpus_s_and_all_holds_out_a_tenth():
-  side = np.stack([np.arange(60) % 12 // 4, (np.arange(60) % 12 // 4 + 1) % 3], 1)
-  examples = made(partitions=side)
+  own = np.stack([np.arange(60) % 12 // 4, (np.arange(60) % 12 // 4 + 1) % 3], 1)
+  examples = made(partitions=own)
   for fold in (0, 1):
     rows = split(examples, 'partitions', str(fold))
-    assert all((side[at, fold] == i).all() and len(at) == 20 for i, at in enumerate(rows.values()))
+    assert all((own[at, fold] == i).all() and len(at) == 20 for i, at in enumerate(rows.values()))
   whole = split(made(n=100, groups=20), 'all', 'all')
   assert whole['dev'].tolist() == whole['test'].tolist() and len(whole['train']) + len(whole['dev']) == 100
 
@@ -111,7 +111,7 @@ def test_a_setting_that_a_rule_needs_is_named():
     splits.split(made(), dict(data=dict(split='folds', seed=5), fold='0'))
 
 
-def test_groups_on_two_sides_are_refused_but_between_train_and_dev_where_the_table_says_so():
+def test_groups_in_two_splits_are_refused_but_between_train_and_dev_where_the_table_says_so():
   parts = ['train'] * 20 + ['dev'] * 20 + ['test'] * 20
   with pytest.raises(UserError, match='in both train and test'):
     split(made(part=parts), 'official', 'all', dev_shares_groups=True)

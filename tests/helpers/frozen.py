@@ -66,7 +66,7 @@ def configs(table: cells.Table) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def described(config: Mapping[str, Any], data_dir: str | None) -> dict[str, dict[str, str]]:
   """`sides`, `labels` and `batches` of a cell, each name -> hash."""
-  sides, labels = SIDES[config['system']](config, data_dir)
+  sides, labels = SPLITS[config['system']](config, data_dir)
   experiment = train.system(config['system']).build(config, data_dir)
   found = {}
   if experiment.steps:
@@ -161,7 +161,7 @@ def _label_uncertainty(config, data_dir):
   return {side: part['id'] for side, part in data.splits.items()}, labels
 
 
-SIDES = {
+SPLITS = {
   'mtclar': _mtclar, 'vavl': _vavl, 'amber2': _amber2, 'masked_ssl': _masked_ssl,
   'label_uncertainty': _label_uncertainty,
 }  # fmt: skip

@@ -102,9 +102,9 @@ def manifest(name: str, data_dir: Path) -> dict[str, Any]:
     raise errors.UserError(f'{where}: made of features of your own, and {name} is a corpus with a reader of its own; '
                            f'remove or rename {where.parent}')  # fmt: skip
   for path, size in sizes.items():
-    found = path.stat().st_size if path.is_file() else None
-    if found != size:
-      what = 'missing' if found is None else f'{found} bytes'
+    actual = path.stat().st_size if path.is_file() else None
+    if actual != size:
+      what = 'missing' if actual is None else f'{actual} bytes'
       raise errors.UserError(f'{path}: {what}, expected {size} bytes; {again}')
   return info
 

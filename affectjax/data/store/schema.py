@@ -36,7 +36,7 @@ def complete(raw: Mapping[str, Any], meta: Mapping[str, Any], where: str) -> Exa
     where: what to call the example if it has no id.
 
   Raises:
-    UserError: naming the id, the key, what was found and what was expected.
+    UserError: naming the id, the key, what was given and what was expected.
   """
   where = f'id {raw["id"]!r}' if isinstance(raw.get('id'), str) and raw['id'] else where
   for key in ('id', 'group', 'item'):
@@ -61,8 +61,8 @@ def _plain(value: Any, where: str) -> np.ndarray | str:
 def _complete_modality(out: Example, name: str, width: int, where: str) -> None:
   x = out.get(name)
   if not isinstance(x, np.ndarray) or x.ndim != 2 or x.shape[1] != width or x.dtype != np.float32:
-    found = 'missing' if x is None else 'text' if isinstance(x, str) else f'{x.dtype.name} {list(x.shape)}'
-    raise errors.UserError(f'{where}: {name} is {found}, expected float [frames, {width}]')
+    given = 'missing' if x is None else 'text' if isinstance(x, str) else f'{x.dtype.name} {list(x.shape)}'
+    raise errors.UserError(f'{where}: {name} is {given}, expected float [frames, {width}]')
   mask = np.asarray(out.get(f'{name}_mask', np.full(len(x), np.all(out.get(f'{name}_present', True)))))
   present = np.asarray(out.get(f'{name}_present', mask.any()))
   if present.shape or present.dtype != np.bool_:
@@ -131,8 +131,8 @@ def check(example: Example, fields: Fields) -> None:
   for key, x in example.items():
     dtype, shape = _field(x, bool(fields[key][1]) and fields[key][1][0] is not None)
     if (dtype, shape) != fields[key]:
-      found, wanted = f'{dtype} {list(shape)}', f'{fields[key][0]} {list(fields[key][1])}'
-      raise errors.UserError(f'id {example["id"]!r}: {key} is {found}, expected {wanted} as in the first example')
+      given, wanted = f'{dtype} {list(shape)}', f'{fields[key][0]} {list(fields[key][1])}'
+      raise errors.UserError(f'id {example["id"]!r}: {key} is {given}, expected {wanted} as in the first example')
 
 
 def treat(example: Example, modalities: Mapping[str, int], policy: str) -> dict[str, dict[str, int]]:
@@ -145,13 +145,13 @@ def treat(example: Example, modalities: Mapping[str, int], policy: str) -> dict[
     UserError: policy 'error', naming id, modality and first frame.
     Dropped: policy 'drop'; its argument is what is returned otherwise.
   """
-  found = {}
+  counts = {}
   for name in modalities:
     x, mask = example[name], example[f'{name}_mask']
     finite = np.isfinite(x)
     bad = mask & ~finite.all(1)  # [T]
     if bad.any():
-      found[name] = {'values': int((~finite[bad]).sum()), 'frames': int(bad.sum())}
+      counts[name] = {'values': int((~finite[bad]).sum()), 'frames': int(bad.sum())}
       if policy == 'error':
         t = int(np.argmax(bad))
         raise errors.UserError(
@@ -163,9 +163,9 @@ def treat(example: Example, modalities: Mapping[str, int], policy: str) -> dict[
       example[f'{name}_mask'], example[f'{name}_present'] = mask, np.asarray(mask.any())
     if not mask.all():
       example[name] = np.where(mask[:, None], x, np.float32(0))
-  if found and policy == 'drop':
-    raise Dropped(found)
-  return found
+  if counts and policy == 'drop':
+    raise Dropped(counts)
+  return counts
 
 
 def halve(example: Example, modalities: Mapping[str, int]) -> None:

@@ -128,32 +128,32 @@ class _Split:
     path, note = self._path(), self._note()
     if not (path.is_file() and note.is_file()):
       return False
-    told = json.loads(note.read_text('utf-8'))
-    self._job.fields = {k: (dtype, tuple(shape)) for k, (dtype, shape) in told['fields'].items()}
+    state = json.loads(note.read_text('utf-8'))
+    self._job.fields = {k: (dtype, tuple(shape)) for k, (dtype, shape) in state['fields'].items()}
     for record in records.read_shard(path):
       self._count(record, wire.decode(record, self._job.fields))
-    for _ in range(self._next, told['next']):
+    for _ in range(self._next, state['next']):
       self._job.advance()
-    self._finish(path, told)
+    self._finish(path, state)
     return True
 
-  def _finish(self, path: Path, told: Mapping[str, Any]) -> None:
-    self._next = told['next']
-    self._dropped += told['dropped']
-    for name, counts in told['nonfinite'].items():
+  def _finish(self, path: Path, state: Mapping[str, Any]) -> None:
+    self._next = state['next']
+    self._dropped += state['dropped']
+    for name, counts in state['nonfinite'].items():
       self._nonfinite[name].update(counts)
-    if told['examples']:
-      self._shards.append({'file': path.name, 'examples': told['examples'], 'size': path.stat().st_size})
+    if state['examples']:
+      self._shards.append({'file': path.name, 'examples': state['examples'], 'size': path.stat().st_size})
 
   def _write_shard(self, raws: Iterator[Mapping[str, Any]]) -> None:
     path, note = self._path(), self._note()
     temporary = path.with_name(f'.{path.name}.tmp')
-    told = {'next': self._next, 'examples': 0, 'dropped': [], 'nonfinite': {m: {} for m in self._nonfinite}}
+    state = {'next': self._next, 'examples': 0, 'dropped': [], 'nonfinite': {m: {} for m in self._nonfinite}}
     size = 0
     with _Writer(temporary) as writer:
-      while told['next'] < len(self._keys) and size < SHARD_BYTES and told['examples'] < SHARD_EXAMPLES:
-        example = self._example(next(raws), told)
-        told['next'] += 1
+      while state['next'] < len(self._keys) and size < SHARD_BYTES and state['examples'] < SHARD_EXAMPLES:
+        example = self._example(next(raws), state)
+        state['next'] += 1
         self._job.advance()
         if example is None:
           continue
@@ -161,33 +161,33 @@ class _Split:
         self._count(record, example)
         writer.write(record)
         size += len(record)
-        told['examples'] += 1
+        state['examples'] += 1
     with open(temporary, 'rb') as f:
       os.fsync(f.fileno())
-    if told['examples']:  # the note first: a shard without one is not taken over
-      _save(note, json.dumps({**told, 'fields': self._job.fields}))
+    if state['examples']:  # the note first: a shard without one is not taken over
+      _save(note, json.dumps({**state, 'fields': self._job.fields}))
       os.replace(temporary, path)
     else:
       temporary.unlink()
-    self._finish(path, told)
+    self._finish(path, state)
 
-  def _example(self, raw: Mapping[str, Any], told: dict[str, Any]) -> schema.Example | None:
-    """The example as it is stored, or None if it is dropped; counts what was not finite."""
+  def _example(self, raw: Mapping[str, Any], state: dict[str, Any]) -> schema.Example | None:
+    """The example as it is stored, or None if it is dropped; counts what was not finite in `state`, a shard's note."""
     meta = self._job.reading.meta
-    example = schema.complete(raw, meta, f'{self._job.name}: {self._name} example {told["next"]}')
+    example = schema.complete(raw, meta, f'{self._job.name}: {self._name} example {state["next"]}')
     if self._job.fields is None:
       self._job.fields = schema.derive(example, meta)
     schema.check(example, self._job.fields)
     try:
-      found = schema.treat(example, meta['modalities'], self._job.identity['nonfinite'])
+      nonfinite = schema.treat(example, meta['modalities'], self._job.identity['nonfinite'])
     except schema.Dropped as e:
-      found = e.args[0]
-      told['dropped'].append(example['id'])
+      nonfinite = e.args[0]
+      state['dropped'].append(example['id'])
       example = None
     else:
       schema.halve(example, self._job.half)
-    for name, counts in found.items():
-      total = told['nonfinite'][name]
+    for name, counts in nonfinite.items():
+      total = state['nonfinite'][name]
       for key, count in {**counts, 'examples': 1}.items():
         total[key] = total.get(key, 0) + count
     return example

@@ -67,23 +67,23 @@ def decode(
     ValueError: the bytes are no such message, or its keys and shapes are not those of `fields`.
   """
   out = {}
+  wanted = set(fields) if keys is None else set(keys)
   try:
     i, end = _open(record, 0, 0x0A)
-    while i < end:
+    while i < end and (keys is None or len(out) < len(wanted)):
       i, stop = _open(record, i, 0x0A)
       start, i = _open(record, i, 0x0A)
       key = record[start:i].decode()
-      i, _ = _open(record, i, 0x12)
-      kind = record[i]
-      i, _ = _open(record, i, kind)
-      if keys is None or key in keys:
+      if keys is None or key in wanted:
+        i, _ = _open(record, i, 0x12)
+        kind = record[i]
+        i, _ = _open(record, i, kind)
         if i < stop:
           i, _ = _open(record, i, 0x0A)
         out[key] = _value(record, i, stop, kind, *fields[key])
       i = stop
   except (IndexError, KeyError, UnicodeDecodeError) as e:
     raise ValueError(f'not an example of this corpus: {type(e).__name__} {e}') from e
-  wanted = set(fields) if keys is None else set(keys)
   if len(out) != len(wanted):
     raise ValueError(f'an example without {sorted(wanted - set(out))}')
   return out

@@ -10,7 +10,7 @@ import numpy as np
 
 from affectjax.common.errors import UserError
 from affectjax.examples import shape, splits
-from affectjax.examples.examples import SIDES, Examples
+from affectjax.examples.examples import SPLITS, Examples
 from affectjax.examples.streams import Rows
 from affectjax.labels import raters
 from affectjax.systems.label_uncertainty import delays as delays_lib
@@ -67,7 +67,7 @@ def _load(settings: str, data_dir: str | None) -> Data:
   frames, attributes = config['data']['frames'], parts['train'].attributes
   windows = lambda part, first: cut([_shifted(r, delays) for r in part.recordings], frames, first, attributes)
   arrays, first = {}, 0
-  for split in SIDES:
+  for split in SPLITS:
     arrays[split] = windows(marked[split], first)
     first += len(arrays[split]['window'])
   agreement = arrays['test']['agreement']

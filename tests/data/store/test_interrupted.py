@@ -49,9 +49,9 @@ def test_interrupted_work_goes_on_with_the_next_shard(toy, at):
   finished = 20 if at >= 20 else at // 6 * 6
   assert asked == list(range(finished, 22))
   assert done == [(i, 22) for i in range(1, 23)]
-  told = {p.name for p in toy.folder.iterdir()}
-  assert told == {p.name for p in (toy.tmp / 'whole/toy/1.2.0').iterdir()}
-  for name in told:
+  names = {p.name for p in toy.folder.iterdir()}
+  assert names == {p.name for p in (toy.tmp / 'whole/toy/1.2.0').iterdir()}
+  for name in names:
     assert (toy.folder / name).read_bytes() == (toy.tmp / 'whole/toy/1.2.0' / name).read_bytes()
 
 

@@ -96,21 +96,21 @@ def test_workers_and_shards_do_not_change_the_content(toy, monkeypatch):
 
 def test_manifest_tells_ranges_and_counts(toy):
   toy.prepare()
-  told = json.loads((toy.folder / 'affectjax.json').read_text())
-  train = told['splits']['train']
+  manifest = json.loads((toy.folder / 'affectjax.json').read_text())
+  train = manifest['splits']['train']
   columns = opening.open_corpus('toy', toy.tmp / 'data').columns('train')
   assert train['range']['audio'] == [columns['audio'].values.min(), columns['audio'].values.max()]
   assert train['nan']['arousal'] == 10 and train['range']['arousal'] == [0.5, 0.5]
   assert train['steps']['audio'] == columns['audio'].lengths.sum() == 50 and train['longest']['audio'] == 4
   assert train['true']['visual_present'] == 13
-  assert told['created']['options'] == {} and told['created']['nonfinite'] == 'error'
-  assert train['sha256'] != told['splits']['dev']['sha256'] and told['meta'] == META
+  assert manifest['created']['options'] == {} and manifest['created']['nonfinite'] == 'error'
+  assert train['sha256'] != manifest['splits']['dev']['sha256'] and manifest['meta'] == META
 
 
 # Non-finite features
 
 
-def test_nonfinite_features_are_an_error_unless_told_otherwise(toy):
+def test_nonfinite_features_are_an_error_by_default(toy):
   miniature.break_audio(toy)
   with pytest.raises(UserError, match=r"id 'u006': audio is nan in frame 1 \(2 of 3 frames are non-finite\)"):
     toy.prepare()
@@ -122,8 +122,8 @@ def test_nonfinite_frames_can_be_masked(toy):
   columns = toy.prepare(nonfinite='mask').columns('train')
   assert columns['audio_mask'][6].tolist() == [True, False, False] and columns['audio_present'][6]
   np.testing.assert_array_equal(columns['audio'][6], [x[0].astype(np.float32), [0] * 3, [0] * 3])
-  told = json.loads((toy.folder / 'affectjax.json').read_text())['splits']['train']
-  assert told['nonfinite'] == {'audio': {'values': 3, 'frames': 2, 'examples': 1}, 'visual': {}}
+  manifest = json.loads((toy.folder / 'affectjax.json').read_text())['splits']['train']
+  assert manifest['nonfinite'] == {'audio': {'values': 3, 'frames': 2, 'examples': 1}, 'visual': {}}
 
 
 def test_a_modality_without_a_finite_frame_is_absent(toy):
@@ -136,8 +136,8 @@ def test_examples_with_nonfinite_features_can_be_dropped(toy):
   miniature.break_audio(toy)
   corpus = toy.prepare(nonfinite='drop')
   assert corpus.counts['train'] == 19 and 'u006' not in corpus.columns('train')['id']
-  told = json.loads((toy.folder / 'affectjax.json').read_text())['splits']['train']
-  assert told['dropped'] == ['u006'] and told['nonfinite']['audio']['frames'] == 2
+  manifest = json.loads((toy.folder / 'affectjax.json').read_text())['splits']['train']
+  assert manifest['dropped'] == ['u006'] and manifest['nonfinite']['audio']['frames'] == 2
   for i in range(20):
     miniature.change(toy, i, audio=np.full((1, 3), np.nan))
   with pytest.raises(UserError, match='all 20 examples of train were dropped'):

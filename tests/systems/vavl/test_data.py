@@ -10,7 +10,7 @@ from affectjax import metrics
 from affectjax.common.errors import UserError
 from affectjax.data.corpus import Ragged
 from affectjax.examples import splits
-from affectjax.examples.examples import SIDES, Examples
+from affectjax.examples.examples import SPLITS, Examples
 from affectjax.examples.streams import Memory
 from affectjax.systems.vavl import clips as clips_lib
 from affectjax.systems.vavl import training, views
@@ -166,7 +166,7 @@ def test_splits_refuse_leaks_and_missing_partitions():
   places[np.arange(200) % 10 == 8, 0], places[np.arange(200) % 10 == 9, 0] = 1, 2
   config = dict(data=dict(split='partitions', folds=5, seed=5), fold='0')
   rows = splits.split(clips(partitions=places), config)
-  assert [len(rows[s]) for s in SIDES] == [160, 20, 20]
+  assert [len(rows[s]) for s in SPLITS] == [160, 20, 20]
   leaky = places.copy()
   leaky[0, 0] = 2  # group g0, which trains
   with pytest.raises(UserError, match='1 group in both train and test: g0'):
