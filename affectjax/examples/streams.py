@@ -205,16 +205,20 @@ class Changed(Stream):
 
   @property
   def on_disk(self) -> bool:
+    """Whether `source` is."""
     return self.source.on_disk
 
   @property
   def width(self) -> int:
+    """Of `source`."""
     return self.source.width
 
   def read(self, index: np.ndarray) -> Ragged:
+    """The changed frames of the examples at `index` [B]."""
     return self.change(index, self.source.read(index))
 
   def gather(self, index: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """A padded batch, as of any stream."""
     return padded(self.read(index), self.mask.take(index), frames, self.width)
 
   def settled(self) -> Stream:

@@ -30,7 +30,7 @@ def fixed(
   """
   size = parallel.global_batch(batch_size)
   return Experiment(
-    batches=lambda side, seed: batches_lib.ordered(rows[side], lambda at: examples.gather(at, {}, columns), size),
+    batches=lambda split, seed: batches_lib.ordered(rows[split], lambda at: examples.gather(at, {}, columns), size),
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
     predict=passed_on,

@@ -223,11 +223,11 @@ def selected(name: str, predictions: Predictions) -> dict[str, float]:
   """
   if name in ('last', 'loss'):
     return {}
-  there = [f'{key}.{k.removesuffix(m.truth[0])}' for key, m in METRICS.items() for k in predictions
+  scores = [f'{key}.{k.removesuffix(m.truth[0])}' for key, m in METRICS.items() for k in predictions
            if k.endswith(m.truth[0]) and len(k) > len(m.truth[0]) and not m.counts]  # fmt: skip
-  there = [one for one in there if available(one, predictions)]
-  if name not in there:
-    raise unknown('score in run.select', name, ('last', 'loss', *there))
+  scores = [one for one in scores if available(one, predictions)]
+  if name not in scores:
+    raise unknown('score in run.select', name, ('last', 'loss', *scores))
   return {name: compute(name, predictions)}
 
 

@@ -150,8 +150,8 @@ def _distance(loaded: Loaded, condition: Condition, row: str) -> Callable[[tuple
   def near(fold: str) -> float:
     if not isinstance(condition.near, str):
       return condition.near
-    found = by_fold.get(fold, by_fold.get(ALL, []))
-    return sum(found) / len(found) if found else math.nan
+    values = by_fold.get(fold, by_fold.get(ALL, []))
+    return sum(values) / len(values) if values else math.nan
 
   return lambda key: abs(values.get(key, math.nan) - near(key[0]))
 

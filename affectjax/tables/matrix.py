@@ -67,8 +67,8 @@ def parse(spec: Mapping[str, Any], where: str) -> Matrix:
   """
   by_cell = 'cells' in spec
   if by_cell == bool({'rows', 'columns'} & set(spec)) or not by_cell and not {'rows', 'columns'} <= set(spec):
-    found = ', '.join(key for key in KEYS[1:] if key in spec)
-    raise UserError(f'{where} has rows and columns, or cells; found {found or "none of them"}')
+    given = ', '.join(key for key in KEYS[1:] if key in spec)
+    raise UserError(f'{where} has rows and columns, or cells; found {given or "none of them"}')
   cells: dict[tuple[str, str], Pair] = {}
   if by_cell:
     lines = _tuples(spec['cells'], (2,), f'{where}: cells', CELLS)

@@ -130,8 +130,8 @@ def markdown(summary: Summary) -> str:
   ]  # fmt: skip
   for metric, entries in summary.entries.items():
     out += _metric(metric, entries, mark, sources, summary.flags)
-  for found in summary.matrices:
-    out += matrix.lines(found, summary.matrix_entries, mark)
+  for one in summary.matrices:
+    out += matrix.lines(one, summary.matrix_entries, mark)
   if sources:
     out += ['', '## Sources', '', *(f'[{i}] {escape(source)}  ' for source, i in sources.items())]
   if summary.claims:

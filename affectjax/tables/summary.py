@@ -231,7 +231,7 @@ def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
   compared = [claims.pairs(c) for claim in table['claims'] for c in claim['compare']]
   claimed = [pair[2] for both in compared for pair in both if pair]
   matrices = matrix.read(table.get('matrices', ()))
-  shown = list(dict.fromkeys(pair for found in matrices for pair in found.pairs))
+  shown = list(dict.fromkeys(pair for one in matrices for pair in one.pairs))
   rules = flags.read(table.get('flags', ()))
   more = [*(metric for _, metric in shown), *(metric for rule in rules for metric in rule.metrics), *also]
   names = list(dict.fromkeys([*table['metrics'], *claimed, *more]))
@@ -243,8 +243,8 @@ def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
   rows = list(dict.fromkeys([*table['rows'], *(p['row'] for p in table['published'])]))
   entries = {}
   for metric in table['metrics']:
-    found = [_entry(loaded, table, kind, row, metric) for row in rows]
-    entries[metric] = tuple(entry for entry in found if entry is not None)
+    of_rows = [_entry(loaded, table, kind, row, metric) for row in rows]
+    entries[metric] = tuple(entry for entry in of_rows if entry is not None)
   judged = tuple(claims.judge(claim, functools.partial(_difference, loaded)) for claim in table['claims'])
   cells = {(row, metric): _entry(loaded, table, kind, row, metric) for row, metric in shown}
   return Summary(

@@ -160,6 +160,7 @@ class VAVL(nn.Module):
   remat: bool = False
 
   def setup(self):
+    """Makes the modules, by the names that checkpoints know them by."""
     axis = None if self.across_batch else parallel.AXIS  # there every device holds the whole batch
     block = functools.partial(
       conformer.Block, self.heads, self.kernel, self.dropout, self.positions, self.compute, axis
