@@ -56,9 +56,14 @@ def _run():
   run.select, run.select_mode = 'last', 'min'
   run.warm_start, run.warm_modules = '', ()
   run.emotions = AFFECTNET
-  run.data = dict(modalities=('visual',), summary=(), context=1, split='folds', folds=5, dev=0.05, seed=5)
+  run.data = dict(
+    modalities=('visual',), summary=(), context=1, split='folds', folds=5, dev=0.05, seed=5, memory_gb=8.0,
+  )  # fmt: skip
   run.pairs = dict(rule='class', same_video=0.0)
-  run.model = dict(fusion='concat', dropout=0.5, adapter_dropout=0.1)
+  run.model = dict(  # adapter, embedding, projector, head: units per layer
+    fusion='concat', dropout=0.5, adapter_dropout=0.1, adapter=512, embedding=256, projector=(2048, 1024, 512, 128),
+    head=(1024, 512, 256, 128),
+  )  # fmt: skip
   run.augment = dict(dropout=0.1, noise=0.05)
   run.loss = dict(
     delta='scheduled', exponent=2.0, margin=0.25, weights='random',
@@ -250,7 +255,7 @@ def _studyforrest(c, rows):
   # the last 15 s of sound and picture stand for a second; few pairs carry signal, so training is short
   c.run.data = dict(
     modalities=('audio', 'visual'), summary=('mean', 'std', 'max'), context=15, split='values', folds=8, dev=0.05,
-    seed=5,
+    seed=5, memory_gb=8.0,
   )  # fmt: skip
   c.run.epochs, c.run.steps, c.run.eval_every, c.run.select = 10, 0, 50, 'loss'
   rows['siamese'] = dict(stage='siamese')

@@ -260,4 +260,4 @@ def test_cells_that_cannot_label(given, capsys, tmp_path, spoil, says):
 
 
 def test_a_cell_that_is_not_there(given, capsys, tmp_path):
-  refused({**given, 'run': tmp_path / 'none'}, capsys, 'none', 'not a cell')
+  refused({**given, 'run': tmp_path / 'none'}, capsys, 'none', 'no such folder')

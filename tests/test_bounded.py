@@ -47,9 +47,8 @@ def run(name: str, seed: int, folder: pathlib.Path, lr: float = 1e-3) -> None:
 
 
 @pytest.fixture
-def compiled(monkeypatch):
+def compiled():
   """Seconds of every compilation from now on, as JAX tells them."""
-  small.shrink(monkeypatch.setattr)
   seconds: list[float] = []
   listen = lambda event, duration, **_: seconds.append(duration) if event.endswith('backend_compile_duration') else None
   jax.monitoring.register_event_duration_secs_listener(listen)

@@ -21,8 +21,7 @@ CLOSE = dict(rtol=0, atol=1e-5)
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
   """A workdir in which cells are trained when they are asked for."""
-  with label_cells.small_network():
-    yield tmp_path_factory.mktemp('trained')
+  return tmp_path_factory.mktemp('trained')
 
 
 @pytest.fixture(scope='module')
@@ -36,9 +35,9 @@ def command(run, source, support, output, *more) -> int:
 
 @pytest.mark.parametrize('fusion', network.FUSIONS)
 def test_folded_weights_give_the_network(fusion):
-  variables = label_cells.variables(24, fusion)  # in full size
+  net = network.Siamese(fusion)  # in full size
+  variables = label_cells.variables(net, 24)
   x = np.random.default_rng(1).normal(size=(48, 24)).astype(np.float32)
-  net = network.Siamese(fusion)
   z = jax.jit(lambda v, x: net.apply(v, x, method='encode'))(variables, x)
   wanted = jax.jit(lambda v, a, b: net.apply(v, a, b, method='deltas'))(variables, z[8:], z[:40])
   assert np.abs(wanted).max() > 0.1
@@ -93,7 +92,7 @@ OPTIONS = dict(anchors='past', smooth_block=1, antisymmetric=False, zeroed=False
 
 def model(size: float) -> annotate.Model:
   """A narrow network whose differences have nothing to do with labels; `size` scales them (0: the label is carried)."""
-  variables = label_cells._variables('concat')
+  variables = label_cells.narrow('concat')
   weights = annotate.fold(variables['params'], variables['batch_stats'])
   deltas = tuple((*layers[:-1], (layers[-1][0] * size, layers[-1][1] * 0)) for layers in weights['deltas'])
   one = np.ones(label_cells.WIDTH, np.float32)

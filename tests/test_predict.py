@@ -37,13 +37,8 @@ def same_classes(written, names, shares):
 # MT-CLAR
 
 
-@pytest.fixture
-def narrow(monkeypatch):
-  small.shrink(monkeypatch.setattr)
-
-
 @pytest.mark.parametrize('target', ['va', slow('emotion')])
-def test_heads_of_mtclar_per_frame(tmp_path, narrow, target):
+def test_heads_of_mtclar_per_frame(tmp_path, target):
   config = small.config(f'control_{target}_afew_va', 'representation', steps=8)
   run = predict_cells.train(tmp_path, config)
   predict_cells.export(config, tmp_path / 'in')
@@ -63,7 +58,7 @@ def test_heads_of_mtclar_per_frame(tmp_path, narrow, target):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('summary', [(), ('mean',)], ids=['frames', 'examples'])
-def test_heads_of_mtclar_on_images(tmp_path, narrow, summary):
+def test_heads_of_mtclar_on_images(tmp_path, summary):
   config = small.config('control_va_affectnet', 'representation', steps=4, data=dict(summary=summary))
   run = predict_cells.train(tmp_path, config)
   predict_cells.export(config, tmp_path / 'in')
@@ -83,7 +78,7 @@ def renumbered(monkeypatch):
 
   def changed(config, data_dir):
     data = load(config, data_dir)
-    for side in data.sides.values():
+    for side in data.splits.values():
       side['window'] = np.array([int(i.split('/')[1]) for i in side['id'].tolist()], np.int32)
     return data
 
@@ -147,8 +142,7 @@ def test_vavl_with_any_modality_missing(tmp_path, row, table):
   at = np.array([number[i] for i in wanted['id'].tolist()])
   has = {m: wanted[f'{m}_present'] & np.array([lost(m, i) for i in at]) for m in ('audio', 'visual')
          if f'{m}_present' in wanted}  # fmt: skip
-  everybody = np.ones(len(at), bool)
-  chosen, answered = vavl_views.chosen(wanted, has.get('audio', ~everybody), has['visual'])
+  chosen, answered = vavl_views.chosen(wanted, has)
   kept = answered & np.isin(wanted['id'], written['id'])
   assert kept.any()
   written = predict_cells.of_ids(written, wanted['id'][kept])

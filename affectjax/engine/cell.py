@@ -30,8 +30,24 @@ class Folder:
     self.path = pathlib.Path(path)
 
   @property
+  def config(self) -> pathlib.Path:
+    """The resolved config and what the cell was trained on; `document` reads it."""
+    return self.path / 'config.json'
+
+  @property
   def metrics(self) -> pathlib.Path:
+    """The log of steps and evaluations."""
     return self.path / 'metrics.jsonl'
+
+  @property
+  def steps(self) -> pathlib.Path:
+    """Checkpoints of training, which go once the cell is recorded."""
+    return self.path / 'checkpoints' / 'steps'
+
+  @property
+  def final(self) -> pathlib.Path:
+    """The parameters that are reported, to start from or to predict with."""
+    return self.path / 'checkpoints' / 'final'
 
   def nonfinite(self, host: int = 0) -> pathlib.Path:
     """The log of skipped updates; every host sees its own examples only."""
@@ -43,7 +59,7 @@ class Folder:
     """Before training: what config.json says; an earlier failure is forgotten."""
     self.path.mkdir(parents=True, exist_ok=True)
     self._failure.unlink(missing_ok=True)
-    write_json(self._config, document)
+    write_json(self.config, document)
 
   def fail(self, text: str) -> None:
     """Notes a failure."""
@@ -96,24 +112,20 @@ class Folder:
     Raises:
       UserError: no cell, damaged, failed or unfinished.
     """
-    if not self._config.is_file():
+    if not self.config.is_file():
       what = 'not a cell, there is no config.json' if self.path.is_dir() else 'no such folder'
       raise UserError(f'{self.path}: {what}; expected WORKDIR/cells/<row>/<fold>-<seed>-<fingerprint>')
     try:
-      document = json.loads(self._config.read_text('utf-8'))
+      document = json.loads(self.config.read_text('utf-8'))
       if not isinstance(document['config']['system'], str):
         raise TypeError('system is no name')
     except (ValueError, KeyError, TypeError, OSError) as error:
-      raise UserError(f'{self._config}: cannot be read as the config of a cell: {error!r}; {AGAIN}') from error
+      raise UserError(f'{self.config}: cannot be read as the config of a cell: {error!r}; {AGAIN}') from error
     if self._failure.is_file():
       raise UserError(f'{self.path}: this cell failed, see its file FAILED; run it to its end first')
     if not self.finished:
       raise UserError(f'{self.path}: this cell is not finished, there is no predictions.npz; run it to its end first')
     return document
-
-  @property
-  def _config(self) -> pathlib.Path:
-    return self.path / 'config.json'
 
   @property
   def _predictions(self) -> pathlib.Path:

@@ -10,9 +10,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from affectjax.common.errors import UserError, unknown
+from affectjax.engine.cell import Folder
 from affectjax.engine.types import TrainState
 
-FINAL = 'final'
 EVERY = 5  # evaluations, after which a checkpoint is written that only an interrupted run would need
 
 
@@ -36,7 +36,7 @@ class Checkpoints:
   """
 
   def __init__(self, folder: pathlib.Path, select: str = 'last', mode: str = 'min'):
-    self._root = folder.absolute() / 'checkpoints'
+    self._root = Folder(folder).steps.absolute()
     self._select = select
 
     def worth(scores: dict[str, float]) -> float:
@@ -57,7 +57,7 @@ class Checkpoints:
       best_mode=mode,
       cleanup_tmp_directories=True,  # what a kill left half written
     )
-    self._manager = ocp.CheckpointManager(self._root / 'steps', options=options)
+    self._manager = ocp.CheckpointManager(self._root, options=options)
     self._worth = worth if mode == 'min' else lambda scores: -worth(scores)
     self._passed = 0  # evaluations since the last checkpoint; a count, for all hosts must decide alike
     best = self._manager.best_step() if select != 'last' else None
@@ -107,6 +107,7 @@ class Checkpoints:
     return _unpack(out.state, like), out.data
 
   def close(self) -> None:
+    """Waits for what is being written."""
     self._manager.wait_until_finished()
     self._manager.close()
 
@@ -115,12 +116,13 @@ def save_final(folder: pathlib.Path, state: TrainState) -> None:
   """Parameters and `extra` of a finished cell, under `<cell>/checkpoints/final`."""
   with ocp.StandardCheckpointer() as writer:
     tree = {'params': state.params, 'extra': state.extra}
-    writer.save(folder.absolute() / 'checkpoints' / FINAL, jax.tree.map(np.asarray, tree), force=True)
+    writer.save(Folder(folder).final.absolute(), jax.tree.map(np.asarray, tree), force=True)
 
 
 def drop_steps(folder: pathlib.Path) -> None:
   """Removes the training checkpoints of a cell that is finished and recorded; one host does it."""
-  steps, aside = (folder / 'checkpoints' / name for name in ('steps', 'steps.tmp'))
+  steps = Folder(folder).steps
+  aside = steps.with_name('steps.tmp')
   if steps.is_dir():
     shutil.rmtree(aside, ignore_errors=True)
     steps.rename(aside)  # a kill must not leave a checkpoint that is there in part
@@ -129,9 +131,9 @@ def drop_steps(folder: pathlib.Path) -> None:
 
 def load_final(folder: pathlib.Path) -> dict[str, Any]:
   """{'params', 'extra'} of a finished cell as nested dicts of arrays."""
-  path = folder.absolute() / 'checkpoints' / FINAL
+  path = Folder(folder).final.absolute()
   if not path.is_dir():
-    raise UserError(f'{folder} holds no finished parameters (checkpoints/{FINAL}); run that cell to its end first')
+    raise UserError(f'{folder} holds no finished parameters (checkpoints/{path.name}); run that cell to its end first')
   with ocp.StandardCheckpointer() as reader:
     return jax.tree.map(np.asarray, reader.restore(path))
 
@@ -145,15 +147,15 @@ def warm(state: TrainState, source: dict[str, Any], modules: tuple[str, ...]) ->
     modules: top-level names within `params` or `extra` to take over; () takes all of both.
 
   Raises:
-    UserError: when a name is missing on either side or a shape differs.
+    UserError: when a name is missing in either of the two or a shape differs.
   """
   names = modules or (*state.params, *state.extra)
   trees = {'params': dict(state.params), 'extra': dict(state.extra)}
   for name in names:
     kind = 'params' if name in trees['params'] else 'extra'
     if name not in trees[kind] or name not in (source[kind] or {}):
-      there, here = ([*(t['params'] or {}), *(t['extra'] or {})] for t in (source, trees))
-      raise UserError(f'warm start: {name!r} is not on both sides; there: {sorted(there)}, here: {sorted(here)}')
+      theirs, ours = ([*(t['params'] or {}), *(t['extra'] or {})] for t in (source, trees))
+      raise UserError(f'warm start: {name!r} is not on both sides; there: {sorted(theirs)}, here: {sorted(ours)}')
     fresh, given = _shapes(trees[kind][name]), _shapes(source[kind][name])
     copies = {shape[:1] for key, shape in fresh.items() if shape and shape[1:] == given.get(key)}
     if len(copies) == 1:

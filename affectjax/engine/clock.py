@@ -1,10 +1,10 @@
-"""Where a cell's time goes: how long JAX traced, lowered and compiled, told by JAX itself."""
+"""Where a cell's time goes: how long JAX traced, lowered and compiled, by JAX's own events."""
 
 import time
 
 import jax
 
-# Tracing is told at every level of nesting, so it is left to the wall clock of whoever asks.
+# Tracing is reported at every level of nesting, so it is left to the wall clock of whoever asks.
 EVENTS = ('/jax/core/compile/jaxpr_to_mlir_module_duration', '/jax/core/compile/backend_compile_duration')
 
 
@@ -26,8 +26,9 @@ class Clock:
     self._began, self._compiled = time.perf_counter(), sum(_SPENT.values())
 
   def seconds(self) -> float:
+    """Since the clock was made."""
     return time.perf_counter() - self._began
 
   def compiling(self) -> float:
-    """A program found in the persistent cache counts with the time it took to load."""
+    """Seconds of lowering and compiling; a program from the persistent cache counts with the time it took to load."""
     return sum(_SPENT.values()) - self._compiled

@@ -9,17 +9,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from affectjax.common.errors import UserError
 from affectjax.engine import parallel
-from affectjax.engine.types import Batch, Experiment, Scalars, TrainState
+from affectjax.engine.types import Batch, Experiment, Scalars, TrainState, check_batch
 
 
-class Turn(NamedTuple):
-  """What one dispatch did.
+class Dispatch(NamedTuple):
+  """What one dispatch of steps did.
 
   Attributes:
     scalars: of each of its steps, still on the devices: [devices] or, with several steps, [devices, `most`].
@@ -41,7 +42,7 @@ class Turn(NamedTuple):
 
 
 class Feed:
-  """The training side of an experiment.
+  """The training batches of an experiment, and the steps that are taken by them.
 
   Args:
     experiment: whose steps are taken.
@@ -57,7 +58,7 @@ class Feed:
       only = '' if experiment.table else ', and 1 where batches are made on the host'
       raise UserError(f'run.dispatch is {dispatch}; expected 1 or more steps per dispatch{only}; set it to 1')
     self.most = dispatch
-    self._ids = None
+    self._ids, self._checked = None, False
     if dispatch == 1:
       self._batches = experiment.batches('train', seed)
       self._step = parallel.pmap(experiment.step, True)
@@ -75,22 +76,31 @@ class Feed:
     """Goes on from there."""
     self._batches.set_state(state)
 
-  def take(self, replicated: TrainState, n: int) -> tuple[TrainState, Turn]:
+  def take(self, replicated: TrainState, n: int) -> tuple[TrainState, Dispatch]:
     """`n` steps, 1 to `most`; returns before the devices are done."""
     began = time.perf_counter()
+    batches = [next(self._batches) for _ in range(n)]
+    if not self._checked:  # all are alike, and a check takes as long as a small step
+      check_batch(batches[0])
     if self.most == 1:
-      numbers, strings = parallel.split_strings(next(self._batches))
+      numbers, strings = parallel.split_strings(batches[0])
       waited = time.perf_counter() - began
       replicated, scalars = self._step(replicated, parallel.shard(numbers))
-      return replicated, Turn(scalars, [strings.get('id', [])], len(numbers['mask']), waited)
-    rows = [next(self._batches)['row'] for _ in range(n)]
+      return replicated, self._done(scalars, [strings.get('id', [])], len(numbers['mask']), waited)
+    rows = [batch['row'] for batch in batches]
     waited = time.perf_counter() - began
     filled = np.zeros((self.most, len(rows[0])), np.int32)
     filled[:n] = rows
     given = parallel.shard({'row': filled.T})['row']  # [devices, B, most]
     replicated, scalars = self._step(replicated, self._table, given, parallel.replicate(np.int32(n)))
     ids = [[] if self._ids is None else self._ids[r] for r in rows]
-    return replicated, Turn(scalars, ids, len(rows[0]), waited)
+    return replicated, self._done(scalars, ids, len(rows[0]), waited)
+
+  def _done(self, scalars: Scalars, *rest) -> Dispatch:
+    if not self._checked:
+      chex.assert_rank(list(scalars.values()), 1 if self.most == 1 else 2)
+      self._checked = True
+    return Dispatch(scalars, *rest)
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
@@ -106,13 +116,13 @@ def several(step: Callable[[TrainState, Batch], tuple[TrainState, Scalars]]) -> 
       at = jax.lax.dynamic_index_in_dim(row, i, 1, keepdims=False)
       return {**{k: v[at] for k, v in table.items()}, 'mask': jnp.ones(row.shape[0], jnp.float32)}
 
-    def turn(i, carry):
-      state, told = carry
+    def one(i, carry):
+      state, logged = carry
       state, scalars = step(state, batch(i))
-      return state, jax.tree.map(lambda all_, one: all_.at[i].set(one), told, dict(scalars))
+      return state, jax.tree.map(lambda all_, value: all_.at[i].set(value), logged, dict(scalars))
 
     shapes = jax.eval_shape(lambda s: step(s, batch(0))[1], state)
-    told = jax.tree.map(lambda x: jnp.zeros((row.shape[1], *x.shape), x.dtype), dict(shapes))
-    return jax.lax.fori_loop(0, n, turn, (state, told))
+    logged = jax.tree.map(lambda x: jnp.zeros((row.shape[1], *x.shape), x.dtype), dict(shapes))
+    return jax.lax.fori_loop(0, n, one, (state, logged))
 
   return run

@@ -51,8 +51,7 @@ class Cell:
     except Exception as error:  # Orbax tells of damage by errors of many kinds
       line = (str(error).strip().splitlines() or [''])[0]
       raise UserError(
-        f'{self.folder}/checkpoints/{checkpoint.FINAL}: cannot be read (damaged?): {type(error).__name__}: '
-        f'{line[:200]}; {AGAIN}'
+        f'{Folder(self.folder).final}: cannot be read (damaged?): {type(error).__name__}: {line[:200]}; {AGAIN}'
       ) from error
 
   def stored(self, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -93,7 +92,7 @@ class Predictor:
   notes: tuple[str, ...] = ()
 
 
-class _Told(dict):
+class _Settings(dict):
   """A part of config.json; what it lacks is refused in one line."""
 
   path: pathlib.Path | None = None
@@ -105,7 +104,7 @@ class _Told(dict):
 def _plain(value: Any, path: pathlib.Path) -> Any:
   """JSON as configs are: tuples instead of lists."""
   if isinstance(value, dict):
-    out = _Told({k: _plain(v, path) for k, v in value.items()})
+    out = _Settings({k: _plain(v, path) for k, v in value.items()})
     out.path = path
     return out
   return tuple(_plain(v, path) for v in value) if isinstance(value, list) else value
@@ -118,7 +117,7 @@ def load(folder: pathlib.Path) -> Cell:
     UserError: no cell, unfinished, failed, damaged, or of a version that did not say what it was trained on.
   """
   folder = pathlib.Path(folder)
-  path, document = folder / 'config.json', Folder(folder).document()
+  path, document = Folder(folder).config, Folder(folder).document()
   if not isinstance(document.get('features'), dict) or not isinstance(document.get('labels'), dict):
     raise UserError(f'{path}: says no width and rate of the training features (an earlier version ran it); {AGAIN}')
   document = _plain(document, path)
@@ -135,7 +134,7 @@ def of(cell: Cell):
 
 
 def run(predictor: Predictor, cell: Cell, watch: Callable[[int, int], None] = lambda done, total: None) -> Columns:
-  """Predicts every example; `watch` is told of batches (done, total).
+  """Predicts every example; `watch` is called with batches (done, total).
 
   Raises:
     UserError: when the cell's parameters are not those of this version's network.
@@ -149,7 +148,7 @@ def run(predictor: Predictor, cell: Cell, watch: Callable[[int, int], None] = la
       yield batch
       watch(i + 1, predictor.count)
 
-  passing = Experiment(batches, lambda key, batch: state, None, predictor.predict, lambda outputs: {})
+  passing = Experiment(batches, lambda key, batch: state, None, predictor.predict)
   try:
     out = train.predict(passing, parallel.replicate(state), 'all', cell.config['seed'])
   except flax.errors.FlaxError as error:
@@ -185,9 +184,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
   return p / p.sum(-1, keepdims=True)
 
 
-def refuse_without(cell: Cell, ids: np.ndarray, there: np.ndarray, what: str) -> None:
-  """Refuses ids [N] that lack what the network cannot do without; `there` [N] bool."""
-  lacking = np.flatnonzero(~there)
+def refuse_without(cell: Cell, ids: np.ndarray, present: np.ndarray, what: str) -> None:
+  """Refuses ids [N] that lack what the network cannot do without; `present` [N] bool."""
+  lacking = np.flatnonzero(~present)
   if len(lacking):
     raise UserError(f'id {str(ids[lacking[0]])!r} has no {what} ({len(lacking)} of {len(ids)} ids), which the network '
                     f'of {cell.folder} needs of all; add the files, or take these ids out')  # fmt: skip
@@ -200,3 +199,18 @@ def refuse_widths(cell: Cell, streams: Mapping[str, np.ndarray], standard: Mappi
     if x.shape[1] != expected:
       raise UserError(f'{cell.folder}: {name} gives {x.shape[1]} inputs per step, the network has {expected}: frames '
                       'are not summarised as in training; give features at the rate of training')  # fmt: skip
+
+
+def cut_notes(what: str, lengths: Mapping[str, np.ndarray], most: Mapping[str, int]) -> tuple[str, ...]:
+  """What the user should know of examples, `what` in words, that are longer than a network reads.
+
+  Args:
+    what: such as 'clips'.
+    lengths: modality -> [N] frames.
+    most: modality -> frames that are read, from the first; 0 or none for all.
+  """
+  limits = {m: most.get(m, 0) or max(n, default=0) for m, n in lengths.items()}
+  return tuple(
+    f'{(n > limits[m]).sum()} of {len(n)} {what} have more than {limits[m]} frames of {m}; as in training, the first '
+    f'{limits[m]} count' for m, n in lengths.items() if (n > limits[m]).any()
+  )  # fmt: skip

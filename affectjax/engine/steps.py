@@ -51,6 +51,23 @@ def without_padding(batch: Batch) -> dict[str, Any]:
   return {k: clean(v) for k, v in batch.items()}
 
 
+def standardised(batch: Batch, standard: Mapping[str, Mapping[str, jax.Array]]) -> dict[str, Any]:
+  """The batch with standardised frames of every modality, and nobody present in a padded row.
+
+  Args:
+    batch: `mask` [B]; per modality m its frames [B, T, D], which may hold anything where none is real, `m_mask` [B, T]
+      and `m_present` [B].
+    standard: modality -> `mean` and `scale` [D] of training.
+  """
+  out = dict(batch)
+  for m, own in standard.items():
+    present = batch[f'{m}_present'] & (batch['mask'] > 0)
+    real = batch[f'{m}_mask'] & present[:, None]
+    x = jnp.where(real[..., None], (batch[m] - own['mean']) / own['scale'], 0.0)
+    out |= {m: x, f'{m}_mask': real, f'{m}_present': present}
+  return out
+
+
 def gradient_step(
   loss_fn: Callable[[Any, TrainState, Batch, Keys], Losses], tx: optax.GradientTransformation
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import numpy as np
 
@@ -17,8 +18,8 @@ from affectjax.common.errors import UserError, unknown
 from affectjax.engine import checkpoint, optim, parallel, programs
 from affectjax.engine.cell import Folder
 from affectjax.engine.clock import Clock
-from affectjax.engine.feed import Feed, Turn
-from affectjax.engine.types import Experiment, TrainState
+from affectjax.engine.feed import Dispatch, Feed
+from affectjax.engine.types import Experiment, TrainState, check_batch
 
 SYSTEMS = 'affectjax.systems'
 MAX_SKIPPED = 5  # updates skipped in a row before a cell gives up
@@ -30,13 +31,16 @@ Watch = Callable[[int, int, float], None]  # (step, steps, examples per second)
 
 
 class Result(NamedTuple):
-  """What a finished cell is worth: scores on test and dev, steps taken, the step that was selected, and its time.
+  """What the training of a cell came to; what it is worth on test, its stored predictions say.
 
-  `timing` in s: `setup` until the first step, `train` from there on (evaluation and checkpoints included), `predict`
-  the rest; and `compile`, what of all three went into compiling.
+  Attributes:
+    dev: the scores of the reported step that select; {} where nothing is trained.
+    steps: that were taken.
+    selected_step: the one that is reported.
+    timing: s of `setup` (until the first step), `train` (from there on, evaluation and checkpoints included) and
+      `predict` (the rest); and of `compile`, what of all three went into compiling.
   """
 
-  scores: dict[str, float]
   dev: dict[str, float]
   steps: int
   selected_step: int
@@ -62,7 +66,7 @@ def run(
 
   Args:
     config: `system`, `seed`, `fold`, `log_every`, `eval_every` (0: only at the end) or `eval_epochs` (the same in
-      passes over the training side; 0 or left out: `eval_every` counts), `select` ('last' or a dev score),
+      passes over the training split; 0 or left out: `eval_every` counts), `select` ('last' or a dev score),
       `select_mode`, perhaps `patience` (evaluations after the best, the later of equals, at which training ends; 0 or
       left out: never), `patience_for` ('best', or 'each': as long as any of the dev scores `search.*`, of what is
       trained side by side, still gets better; 'best' if left out), perhaps `dispatch` (steps per dispatch, for a system
@@ -71,7 +75,7 @@ def run(
       `checkpoint.drop_steps` removes the checkpoints that only an interrupted training needs.
     data_dir: prepared corpora; None for the synthetic twins.
     warm_start: folder of the finished cell whose parameters this one starts from.
-    watch: told of progress after every step.
+    watch: called after every step.
 
   Raises:
     UserError: for input the user can put right, and when training diverges.
@@ -86,6 +90,8 @@ def run(
   state = experiment.init(jax.random.key(config['seed']), first)
   if warm_start is not None:
     state = checkpoint.warm(state, checkpoint.load_final(warm_start), tuple(config['warm_modules']))
+  if jax.config.jax_debug_nans:  # JAX itself looks at what is computed only
+    chex.assert_tree_all_finite(state.params)
   selected, steps, marks = 0, 0, [clock.seconds()]
   if experiment.steps:
     kept = checkpoint.Checkpoints(folder, config['select'], config['select_mode'])
@@ -100,7 +106,7 @@ def run(
   replicated = parallel.replicate(state)
   outputs = {split: predict(experiment, replicated, split, config['seed']) for split in ('dev', 'test')}
   outputs = experiment.finish(outputs)
-  scores = {split: _scored(experiment, out) for split, out in outputs.items()}
+  dev = _scored(experiment, outputs['dev']) if experiment.steps else {}
   if jax.process_index() == 0:
     Folder(folder).store(outputs)
   if experiment.steps:
@@ -112,7 +118,7 @@ def run(
     'predict': marks[2] - marks[1],
     'compile': clock.compiling(),
   }
-  return Result(scores['test'], scores['dev'], steps, selected, {k: round(v, 3) for k, v in timing.items()})
+  return Result(dev, steps, selected, {k: round(v, 3) for k, v in timing.items()})
 
 
 def _train(experiment, state, kept, config, folder, watch) -> TrainState:
@@ -129,15 +135,15 @@ def _train(experiment, state, kept, config, folder, watch) -> TrainState:
   while step < experiment.steps:
     stop = min(experiment.steps, (step // every + 1) * every) if every else experiment.steps
     first, step = step + 1, min(step + feed.most, stop)
-    replicated, turn = feed.take(replicated, step - first + 1)
-    # Looked at one turn late: the device works while the host makes the next batch, and never more than two
+    replicated, dispatch = feed.take(replicated, step - first + 1)
+    # Looked at one dispatch late: the device works while the host makes the next batch, and never more than two
     # dispatches are in flight (virtual CPU devices deadlock on more).
     if pending:
-      log.turn(*pending)
-    pending = (first, turn)
+      log.dispatch(*pending)
+    pending = (first, dispatch)
     watch(step, experiment.steps, log.rate)
     if step == experiment.steps or (every and step % every == 0):
-      log.turn(*pending)
+      log.dispatch(*pending)
       pending = None
       replicated = _evaluate_and_save(experiment, replicated, kept, config, feed, log, step)
       if _is_over(log.evaluations, step, config):
@@ -208,12 +214,16 @@ def predict(experiment: Experiment, replicated: TrainState, split: str, seed: in
   pending = None
 
   def collect(outputs, strings, mask):
-    real = np.asarray(mask) > 0
-    flat = {k: v.reshape(-1, *v.shape[2:])[real] for k, v in jax.device_get(local(outputs)).items()}
+    real, values, devices = np.asarray(mask) > 0, jax.device_get(local(outputs)), jax.local_device_count()
+    if not pieces:
+      chex.assert_tree_shape_prefix(values, (devices, len(real) // devices))
+    flat = {k: v.reshape(-1, *v.shape[2:])[real] for k, v in values.items()}
     pieces.append({**{k: np.asarray(v)[real] for k, v in strings.items()}, **flat})
 
   local = lambda tree: jax.tree.map(lambda x: np.concatenate([s.data for s in x.addressable_shards]), tree)
   for batch in experiment.batches(split, seed):
+    if not pending:
+      check_batch(batch)
     numbers, strings = parallel.split_strings(batch)
     outputs = predict_fn(replicated, parallel.shard(numbers))
     if pending:
@@ -273,16 +283,16 @@ class _Log:
   def _remember(self, lines) -> None:
     """The evaluations among lines."""
     for line in lines:
-      found = {k.removeprefix(DEV): v for k, v in line.items() if k.startswith(DEV)}
-      if found:
-        self.evaluations.append((line['step'], found))
+      scores = {k.removeprefix(DEV): v for k, v in line.items() if k.startswith(DEV)}
+      if scores:
+        self.evaluations.append((line['step'], scores))
 
-  def turn(self, first: int, turn: Turn) -> None:
+  def dispatch(self, first: int, dispatch: Dispatch) -> None:
     """Waits for the scalars of a dispatch, whose first step is `first`, and logs each of its steps."""
-    self._waited += turn.waited
-    for i, values in enumerate(turn.each()):
-      self._examples += turn.examples
-      self._step(first + i, values, turn.ids[i])
+    self._waited += dispatch.waited
+    for i, values in enumerate(dispatch.each()):
+      self._examples += dispatch.examples
+      self._step(first + i, values, dispatch.ids[i])
 
   def _step(self, step: int, values: dict[str, float], ids) -> None:
     """Notes a skipped update with its ids, and gives up after too many."""

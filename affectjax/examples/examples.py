@@ -64,6 +64,28 @@ class Examples:
       raise unknown(f'column with time of {self.name}', key, ragged)
     return ragged[key]
 
+  def gather(
+    self,
+    index: np.ndarray,
+    frames: Mapping[str, int],
+    columns: Mapping[str, np.ndarray],
+    given: Mapping[str, np.ndarray] | None = None,
+  ) -> dict[str, np.ndarray]:
+    """A batch: `id`, `group`, `item`; per modality m its frames, `m_mask` and `m_present`; and rows of `columns`.
+
+    Args:
+      index: [B] of the batch.
+      frames: modality -> how many frames T it has in the batch, [B, T, D]; of those that the batch has.
+      columns: name -> [N, ...], labels and whatever else.
+      given: modality -> [N] bool, who is given it; by default those with a real frame among the T.
+    """
+    out = {'id': self.id[index], 'group': self.group[index], 'item': self.item[index]}
+    for m, count in frames.items():
+      out[m], mask = self.streams[m].gather(index, count)
+      present = mask.any(1) if given is None else given[m][index]
+      out[f'{m}_mask'], out[f'{m}_present'] = mask & present[:, None], present
+    return {**out, **{k: v[index] for k, v in columns.items()}}
+
 
 def load(
   config: Mapping[str, Any],

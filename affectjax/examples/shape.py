@@ -4,14 +4,15 @@ All of it reads a stream in chunks, so that what is larger than memory need neve
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from affectjax.common.errors import UserError, unknown
 from affectjax.data import features
 from affectjax.data.corpus import Ragged
-from affectjax.examples.streams import Memory, Stream
+from affectjax.examples.examples import Examples
+from affectjax.examples.streams import Changed, Memory, Stream
 
 
 def reach(item: np.ndarray, part: np.ndarray, context: int) -> tuple[int, ...]:
@@ -37,6 +38,34 @@ def windows(stream: Stream, first: np.ndarray) -> Iterator[tuple[int, np.ndarray
     for i in part.tolist():
       cut = slice(values.offsets[first[i] - start], values.offsets[i + 1 - start])
       yield i, values.values[cut], mask.values[cut]
+
+
+def align(x: np.ndarray, mask: np.ndarray, steps: int, summary: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+  """Features at the rate of the labels of the same stretch of time.
+
+  Args:
+    x: [T, D] features; mask: [T] whether they are real.
+    steps: S, number of labels.
+    summary: where several frames fall upon a label, what describes them; else a label takes the frame it lies in.
+
+  Returns:
+    [S, D] (times the number of summaries if T > S) float32, and [S] bool.
+  """
+  if len(x) == steps:
+    return x, mask
+  if len(x) == 0:
+    raise UserError('a recording has no frame of features; leave it out when the corpus is prepared')
+  if len(x) < steps:
+    at = np.arange(steps) * len(x) // steps
+    return x[at], mask[at]
+  if not summary:
+    raise UserError('run.data.summary is empty, but there are more frames than labels; name mean, std or max')
+  edges = np.linspace(0, len(x), steps + 1).round().astype(int)
+  pieces = [x[a:b][mask[a:b]] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+  present = np.array([len(p) > 0 for p in pieces])
+  width = x.shape[1] * len(summary)
+  rows = [np.concatenate([features.SUMMARIES[s](p, 0) for s in summary]) if len(p) else np.zeros(width) for p in pieces]
+  return np.array(rows, np.float32), present
 
 
 @functools.lru_cache(maxsize=8)
@@ -79,6 +108,19 @@ def averaged(values: np.ndarray, real: np.ndarray, size: int) -> tuple[np.ndarra
   return (total / np.maximum(count, 1)[:, None]).astype(np.float32), count > 0
 
 
+def _averaged(values: Ragged, mask: Ragged, size: int) -> tuple[Ragged, Ragged]:
+  """`averaged` of every example."""
+  count = -(-values.lengths // size)
+  offsets = np.concatenate([[0], np.cumsum(count)])
+  edges = np.repeat(values.offsets[:-1] - size * offsets[:-1], count) + size * np.arange(offsets[-1])
+  if not len(edges):
+    return values, mask
+  real = np.add.reduceat(mask.values.astype(np.int64), edges)
+  total = np.add.reduceat(np.where(mask.values[:, None], values.values, 0), edges)
+  mean = (total / np.maximum(real, 1)[:, None]).astype(np.float32)
+  return Ragged(mean, offsets), Ragged(real > 0, offsets)
+
+
 @functools.lru_cache(maxsize=8)
 def pooled(stream: Stream, first: tuple[int, ...], size: int) -> Stream:
   """The frames of the examples first .. i as one sequence each, `size` real frames in a row averaged."""
@@ -92,13 +134,18 @@ def pooled(stream: Stream, first: tuple[int, ...], size: int) -> Stream:
 
 
 def moments(stream: Stream, index: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-  """How many real frames the examples at `index` have, their mean and their standard deviation [D] float64.
+  """How many real frames the examples at `index` have, their mean and their standard deviation [D] float64."""
+  chunks = stream.chunks(index)
+  return moments_of((x.values[stream.mask.take(index[part]).values] for part, x in chunks), stream.width)
 
-  In one pass, chunk by chunk (Chan, Golub, LeVeque 1983).
+
+def moments_of(pieces: Iterable[np.ndarray], width: int) -> tuple[int, np.ndarray, np.ndarray]:
+  """Number, mean and standard deviation [D] float64 of rows that come in pieces [M, D].
+
+  In one pass (Chan, Golub, LeVeque 1983).
   """
-  count, mean, squares = 0, np.zeros(stream.width), np.zeros(stream.width)
-  for part, values in stream.chunks(index):
-    frames = values.values[stream.mask.take(index[part]).values]
+  count, mean, squares = 0, np.zeros(width), np.zeros(width)
+  for frames in pieces:
     if not len(frames):
       continue
     own = frames.mean(0, dtype=np.float64)
@@ -111,10 +158,34 @@ def moments(stream: Stream, index: np.ndarray) -> tuple[int, np.ndarray, np.ndar
 
 def standardiser(stream: Stream, index: np.ndarray) -> dict[str, np.ndarray] | None:
   """Mean and scale [D] float32 of the real frames at `index`; a constant feature keeps scale 1. None without frames."""
-  count, mean, sd = moments(stream, index)
+  return scaling(*moments(stream, index))
+
+
+def scaling(count: int, mean: np.ndarray, sd: np.ndarray) -> dict[str, np.ndarray] | None:
+  """`standardiser` from `moments`."""
   if not count:
     return None
   return {'mean': mean.astype(np.float32), 'scale': np.where(sd > 1e-6, sd, 1.0).astype(np.float32)}
+
+
+def standardisers(
+  examples: Examples, index: np.ndarray, given: Mapping[str, np.ndarray] | None = None, on: bool = True
+) -> dict[str, dict[str, np.ndarray]]:
+  """`standardiser` by modality, of the training examples at `index`.
+
+  Args:
+    examples: N of them.
+    index: of the training split.
+    given: modality -> [N] bool, who is given it in training; by default all who have it.
+    on: whether features are standardised at all; they stay as they are without.
+  """
+  out = {}
+  for m, x in examples.streams.items():
+    own = standardiser(x, index if given is None else index[given[m][index]])
+    if own is None:
+      raise UserError(f'{examples.name}: no training example has {m}; leave it out of run.data.modalities')
+    out[m] = own if on else unchanged(x.width)
+  return out
 
 
 def unchanged(width: int) -> dict[str, np.ndarray]:
@@ -123,7 +194,7 @@ def unchanged(width: int) -> dict[str, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=4)
-def padded(stream: Stream, frames: int, pool: int, keep: str, pad: str) -> Memory:
+def padded(stream: Stream, frames: int, pool: int, keep: str, pad: str) -> Stream:
   """Examples of `frames` frames each: `pool` real frames in a row averaged, the first or last kept.
 
   Args:
@@ -134,35 +205,47 @@ def padded(stream: Stream, frames: int, pool: int, keep: str, pad: str) -> Memor
     pad: 'right' or 'left', where padding goes.
 
   Returns:
-    Padding is zeros and masked; see `Memory.dense`.
+    On disk if `stream` is. Padding is zeros and masked; see `Stream.dense`.
   """
-  x = np.zeros((len(stream), frames, stream.width), np.float32)
-  real = np.zeros((len(stream), frames), bool)
-  for i, values, good in windows(stream, np.arange(len(stream))):
+
+  def fitted(values: Ragged, mask: Ragged) -> tuple[np.ndarray, np.ndarray]:
     if pool > 1:
-      values, good = averaged(values, good, pool)
-    cut = slice(0, frames) if keep == 'first' else slice(max(0, len(values) - frames), None)
-    values, good = values[cut], good[cut]
-    place = slice(0, len(values)) if pad == 'right' else slice(frames - len(values), frames)
-    x[i, place], real[i, place] = values, good
+      values, mask = _averaged(values, mask, pool)
+    kept = np.minimum(mask.lengths, frames)[:, None]
+    first = mask.offsets[:-1, None] + (0 if keep == 'first' else mask.lengths[:, None] - kept)
+    at = np.arange(frames) - (0 if pad == 'right' else frames - kept)
+    inside = (at >= 0) & (at < kept)  # [B, frames]
+    source = (first + at)[inside]
+    x = np.zeros((*inside.shape, values.values.shape[1]), np.float32)
+    x[inside], inside[inside] = values.values[source], mask.values[source]
+    return x, inside
+
   offsets = np.arange(len(stream) + 1) * frames
-  return Memory(Ragged(x.reshape(-1, stream.width), offsets), Ragged(real.reshape(-1), offsets))
+  change = lambda index, values: Ragged(
+    fitted(values, stream.mask.take(index))[0].reshape(-1, stream.width), offsets[: len(index) + 1]
+  )
+  no_features = Ragged(np.zeros((len(stream.mask.values), 0), np.float32), stream.mask.offsets)
+  mask = Ragged(fitted(no_features, stream.mask)[1].reshape(-1), offsets)
+  return Changed(stream, mask, change).settled()
 
 
 @functools.lru_cache(maxsize=4)
-def by_group(stream: Memory, group: tuple[str, ...]) -> Memory:
+def by_group(stream: Stream, group: tuple[str, ...]) -> Stream:
   """Real frames standardised by those of the example's whole group: what is a speaker's own goes.
 
   Args:
     stream: of N examples.
     group: N names.
+
+  Returns:
+    On disk if `stream` is.
   """
   names, of = np.unique(np.array(group, str), return_inverse=True)
-  values, real = stream.values.values.copy(), np.flatnonzero(stream.mask.values)
-  owner = of[stream.mask.owners()[real]]
-  ends = np.cumsum(np.bincount(owner, minlength=len(names)))
-  for at in np.split(real[np.argsort(owner, kind='stable')], ends[:-1]):
-    if len(at):
-      own = features.standardiser(values[at])
-      values[at] = (values[at] - own['mean']) / own['scale']
-  return Memory(Ragged(values, stream.values.offsets), stream.mask)
+  own = [standardiser(stream, np.flatnonzero(of == k)) or unchanged(stream.width) for k in range(len(names))]
+  mean, scale = (np.stack([one[key] for one in own]) for key in ('mean', 'scale'))  # [G, D]
+
+  def change(index: np.ndarray, values: Ragged) -> Ragged:
+    at, real = of[index][values.owners()], stream.mask.take(index).values[:, None]
+    return Ragged(np.where(real, (values.values - mean[at]) / scale[at], values.values), values.offsets)
+
+  return Changed(stream, stream.mask, change).settled()

@@ -5,7 +5,7 @@ Axes: N examples, T frames of an example, D features, B examples of a batch.
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,25 @@ from affectjax.data.corpus import Ragged
 from affectjax.data.store.records import RecordSource
 
 CHUNK = 2**22  # values (D times frames) that a pass over a stream looks at together
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+  """An array [N, ...] that is read where it is indexed, for what stays on disk.
+
+  Attributes:
+    shape: N and the axes behind it.
+    take: index [B] -> [B, ...].
+  """
+
+  shape: tuple[int, ...]
+  take: Callable[[np.ndarray], np.ndarray]
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __getitem__(self, index: np.ndarray) -> np.ndarray:
+    return self.take(index.ravel()).reshape(*index.shape, *self.shape[1:])
 
 
 class Stream(abc.ABC):
@@ -73,6 +92,16 @@ class Stream(abc.ABC):
     ends = np.cumsum(self.lengths[index] * self.width)
     return np.split(np.arange(len(index)), np.flatnonzero(np.diff(ends // CHUNK)) + 1)
 
+  def dense(self) -> tuple[np.ndarray | Rows, np.ndarray]:
+    """Features [N, T, D] and mask [N, T] of examples that all have T frames; in memory views, not copies."""
+    n, frames = len(self), int(self.lengths.max(initial=0))
+    if (self.lengths != frames).any():
+      raise ValueError(f'examples of {self.lengths.min()} to {frames} frames; expected as many of each')
+    return self._dense((n, frames, self.width)), self.mask.values.reshape(n, frames)
+
+  def _dense(self, shape: tuple[int, ...]) -> np.ndarray | Rows:
+    return Rows(shape, lambda index: self.read(index).values)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Memory(Stream):
@@ -112,12 +141,8 @@ class Memory(Stream):
     real = inside & self.mask.values[at]
     return np.where(real[..., None], values[at], np.float32(0)), real
 
-  def dense(self) -> tuple[np.ndarray, np.ndarray]:
-    """Features [N, T, D] and mask [N, T] of examples that all have T frames; views, not copies."""
-    n, frames = len(self), int(self.lengths.max(initial=0))
-    if (self.lengths != frames).any():
-      raise ValueError(f'examples of {self.lengths.min()} to {frames} frames; expected as many of each')
-    return self.values.values.reshape(n, frames, self.width), self.mask.values.reshape(n, frames)
+  def _dense(self, shape: tuple[int, ...]) -> np.ndarray:
+    return self.values.values.reshape(shape)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,6 +187,44 @@ class Disk(Stream):
       for at, example in zip(own, self.sources[k].read((index[own] - first).tolist(), (self.key,)), strict=True):
         frames[at] = example[self.key]
     return frames
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Changed(Stream):
+  """Features that are made of another stream's as they are read.
+
+  Attributes:
+    source: the other stream.
+    mask: of each example [T] bool.
+    change: (index [B], the frames of `source` there) -> the frames wanted, as wide as those.
+  """
+
+  source: Stream
+  mask: Ragged
+  change: Callable[[np.ndarray, Ragged], Ragged]
+
+  @property
+  def on_disk(self) -> bool:
+    return self.source.on_disk
+
+  @property
+  def width(self) -> int:
+    return self.source.width
+
+  def read(self, index: np.ndarray) -> Ragged:
+    return self.change(index, self.source.read(index))
+
+  def gather(self, index: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    return padded(self.read(index), self.mask.take(index), frames, self.width)
+
+  def settled(self) -> Stream:
+    """The same in memory, where `source` is; else itself."""
+    if self.on_disk:
+      return self
+    values = np.empty((len(self.mask.values), self.width), np.float32)
+    for part, x in self.chunks():
+      values[self.mask.offsets[part[0]] : self.mask.offsets[part[-1] + 1]] = x.values
+    return Memory(Ragged(values, self.mask.offsets), self.mask)
 
 
 def padded(

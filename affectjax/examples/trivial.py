@@ -17,7 +17,6 @@ def fixed(
   rows: Mapping[str, np.ndarray],
   columns: Mapping[str, np.ndarray],
   batch_size: int,
-  score: Callable[[Mapping[str, np.ndarray]], Mapping[str, float]],
   finish: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> Experiment:
   """The experiment of outputs that are known for every example.
@@ -27,20 +26,14 @@ def fixed(
     rows: index of the examples of each split.
     columns: labels and outputs, [N, ...] each.
     batch_size: of evaluation.
-    score, finish: as in `Experiment`.
+    finish: as in `Experiment`.
   """
   size = parallel.global_batch(batch_size)
-
-  def gather(index: np.ndarray) -> dict[str, np.ndarray]:
-    names = {'id': examples.id[index], 'group': examples.group[index], 'item': examples.item[index]}
-    return {**names, **{k: v[index] for k, v in columns.items()}}
-
   return Experiment(
-    batches=lambda split, seed: batches_lib.ordered(rows[split], gather, size),
+    batches=lambda split, seed: batches_lib.ordered(rows[split], lambda at: examples.gather(at, {}, columns), size),
     init=lambda key, batch: TrainState.create({}, optax.identity(), key),
     step=None,
     predict=passed_on,
-    score=score,
     finish=finish,
   )
 

@@ -344,3 +344,44 @@ def icc(ratings: np.ndarray) -> float:
   error = ((x - example - rater) ** 2).sum() / ((n - 1) * (r - 1))
   below = between + (r - 1) * error + r * (raters - error) / n
   return float((between - error) / below) if below else float('nan')
+
+
+def dealt(ratings: np.ndarray, count: int, seed: int, reserve: int = 0) -> tuple[np.ndarray, np.ndarray]:
+  """Deals a recording's raters to training and to the others: `count` of those who marked anything, 0 for all.
+
+  The order of slots depends on `seed` alone, so that a rater of all recordings has one part in all of them.
+
+  Args:
+    ratings: [T, R, A], NaN where there is none.
+    count: raters for training.
+    seed: of the draw.
+    reserve: raters who are kept from the others, 0 for `count`: rows that train on unequally many raters have the same
+      others if they reserve as many.
+
+  Returns:
+    (training [R] bool, others [R] bool).
+  """
+  everyone = np.isfinite(ratings).any((0, 2))
+  if not count:
+    return everyone, np.zeros_like(everyone)
+  order = np.random.default_rng((seed, 71)).permutation(len(everyone))
+  chosen, others = np.zeros_like(everyone), np.zeros_like(everyone)
+  present = [r for r in order if everyone[r]]
+  chosen[present[:count]] = True
+  others[present[max(count, reserve) :]] = True
+  return chosen, others
+
+
+def shift(ratings: np.ndarray, delays: Sequence[float], rate: float) -> np.ndarray:
+  """Marks moved to the moment they are about, `delays` [A] s earlier; the end then has none.
+
+  Args:
+    ratings: [T, ..., A], NaN where there is none.
+    delays: s, per attribute.
+    rate: labels per second.
+  """
+  out = np.full_like(ratings, np.nan)
+  for a, delay in enumerate(delays):
+    lag = min(round(delay * rate), len(ratings))
+    out[: len(ratings) - lag, ..., a] = ratings[lag:, ..., a]
+  return out

@@ -8,11 +8,14 @@ core's cache.
 
 from collections.abc import Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from scipy.special import ndtri
+
+from affectjax.layers import shapes
 
 Layers = Sequence[tuple[jax.Array, jax.Array]]
 Slopes = Sequence[jax.Array]
@@ -57,6 +60,8 @@ def noise(seed: jax.Array, streams: jax.Array, shape: tuple[int, ...]) -> jax.Ar
   Returns:
     [J, *shape] float32.
   """
+  chex.assert_shape(seed, (2,), custom_message='a seed is two words, see `seed_of`')
+  chex.assert_rank(streams, 1, custom_message='streams are [J]')
   places = _places(seed, shape)
   return jax.vmap(lambda s: _noise(seed, places, s))(streams)
 
@@ -95,6 +100,14 @@ def _parts(seeds: jax.Array, layers: Layers) -> list[tuple[jax.Array, ...]]:
 
 
 def _forward(x, layers, slopes, seeds, streams):
+  shapes.sequences(x)
+  chex.assert_shape(streams, (len(x), None), custom_message='streams of K blocks [K, F, I] are [K, P]')
+  chex.assert_shape(seeds, (len(layers), 2), custom_message='seeds are [layers, 2], see `seed_of`')
+  width = x.shape[2]
+  for mean, sigma in layers:
+    chex.assert_equal_shape([mean, sigma])
+    chex.assert_shape(mean, (width + 1, None), custom_message='a layer is [I + 1, O], the last row its bias')
+    width = mean.shape[1]
   parts = _parts(seeds, layers)
 
   def draw(row, stream):  # one stream of one block

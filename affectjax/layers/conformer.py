@@ -8,12 +8,14 @@ al. 2019, arXiv 1901.02860, section 3.3.
 
 import functools
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from affectjax.common.errors import unknown
+from affectjax.layers import shapes
 from affectjax.layers.dense import Dense, Weights, together
 from affectjax.layers.dropout import Dropout
 from affectjax.layers.heads import BatchNorm
@@ -40,6 +42,7 @@ def sinusoids(first: int, last: int, width: int) -> np.ndarray:
 def shifted(scores: jax.Array) -> jax.Array:
   """From distance to key: [..., T, 2 T - 1] -> [..., T, T], out[i, j] = scores[i, T - 1 - i + j]."""
   t = scores.shape[-2]
+  chex.assert_shape(scores, (..., t, 2 * t - 1), custom_message='scores by distance are [..., T, 2 T - 1]')
   if t == 1:
     return scores
   flat = scores.reshape(*scores.shape[:-2], t * (2 * t - 1))[..., t - 1 : t - 1 + t * (2 * t - 2)]
@@ -67,6 +70,8 @@ def wrapped(scores: jax.Array, lengths: jax.Array) -> jax.Array:
   front and laid end to end, the first begins at L, the rest at T. Entries with i or j >= L are of no use.
   """
   h, b, t, _ = scores.shape
+  chex.assert_shape(scores, (h, b, t, t), custom_message='scores by position are [H, B, T, T]')
+  chex.assert_shape(lengths, (b,), custom_message='lengths are [B], of scores [H, B, T, T]')
   flat = jnp.pad(scores, ((0, 0), (0, 0), (0, 0), (1, 0))).reshape(h, b, t * (t + 1))
   behind, ahead = _cut(flat, lengths, t * t).reshape(scores.shape), flat[..., t:].reshape(scores.shape)
   return jnp.where(jnp.tri(t, dtype=bool), behind, ahead)
@@ -90,6 +95,7 @@ class Attention(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array, lengths: jax.Array, train: bool) -> jax.Array:
     """x [B, T, D], mask [B, T] real frames, lengths [B] -> [B, T, D]."""
+    shapes.sequences(x, mask, lengths)
     b, t, width = x.shape
     d = width // self.heads
     x = nn.LayerNorm(EPS, name='norm')(x)
@@ -138,6 +144,8 @@ STEPS = 30  # of the kernel's gradient at once
 
 
 def _correlated(x: jax.Array, kernel: jax.Array) -> jax.Array:
+  shapes.sequences(x)
+  chex.assert_shape(kernel, (None, x.shape[2]), custom_message='the kernel of x [B, T, D] is [k, D]')
   size, t = kernel.shape[0], x.shape[1]
   x = jnp.pad(x, ((0, 0), (size // 2, size // 2), (0, 0)))
   return sum(x[:, i : i + t] * kernel[i] for i in range(size))
@@ -192,6 +200,7 @@ class Convolution(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array, train: bool) -> jax.Array:
     """x [B, T, D], mask [B, T] -> [B, T, D]."""
+    shapes.sequences(x, mask)
     width = x.shape[-1]
     dense = functools.partial(Dense, compute=self.compute, kernel_init=fan_in, bias_init=bias_of(width))
     x = nn.LayerNorm(EPS, name='norm')(x)
@@ -222,6 +231,7 @@ class Block(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array, lengths: jax.Array, train: bool = False) -> jax.Array:
     """x [B, T, D], mask [B, T] bool real frames, lengths [B] int -> [B, T, D]; padded frames come out as anything."""
+    shapes.sequences(x, mask, lengths)
     if self.positions not in POSITIONS:
       raise unknown('positions', self.positions, POSITIONS)
     feed = lambda name: FeedForward(self.dropout, self.compute, name=name)

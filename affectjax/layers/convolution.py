@@ -7,8 +7,11 @@ convolved again in the backward pass. On accelerators the whole sequence is one 
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
+
+from affectjax.layers import shapes
 
 STRETCH = 1 << 17  # values of a stretch before pooling, on a CPU
 
@@ -75,6 +78,10 @@ def _prepared(x, kernel, pool):
 
 
 def _forward(x, kernel, bias, pool):
+  shapes.sequences(x)
+  chex.assert_shape(kernel, (None, x.shape[2], None), custom_message='the kernel of x [B, T, C] is [k, C, O]')
+  chex.assert_shape(bias, kernel.shape[2:], custom_message='the bias of a kernel [k, C, O] is [O]')
+  chex.assert_is_divisible(x.shape[1], pool, custom_message='T is a multiple of what is pooled')
   pieces, flat = _prepared(x, kernel, pool)
   stretch = lambda piece: jax.nn.relu(_pooled(_shifted(piece, kernel.shape[0]) @ flat, pool).max(1) + bias)
   y = jax.lax.map(stretch, pieces) if len(pieces) > len(x) else jax.vmap(stretch)(pieces)

@@ -6,6 +6,7 @@ form which reaches a CPU's and a GPU's matrix units alike: a bfloat16 result wou
 
 from collections.abc import Callable, Sequence
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,7 @@ def product(x: jax.Array, kernel: jax.Array, compute: str) -> jax.Array:
   """x [..., I] times kernel [I, O] -> [..., O] float32, computed in one of `COMPUTE`."""
   if compute not in COMPUTE:
     raise unknown('run.model.compute', compute, COMPUTE)
+  chex.assert_shape(kernel, (x.shape[-1], None), custom_message='the kernel of x [..., I] is [I, O]')
   if compute == 'float32':
     return x @ kernel
   return _product(jnp.asarray(x).reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], kernel.shape[1])
@@ -93,5 +95,6 @@ class Dense(Weights):
 def together(x: jax.Array, layers: Sequence[tuple[jax.Array, jax.Array]], compute: str) -> list[jax.Array]:
   """Dense layers of one input as one product: x [..., I] and (kernel [I, O], bias [O]) each -> [..., O] each."""
   kernel, bias = (jnp.concatenate(parts, -1) for parts in zip(*layers, strict=True))
+  chex.assert_shape(bias, kernel.shape[1:], custom_message='each layer has a kernel [I, O] and a bias [O]')
   ends = np.cumsum([k.shape[1] for k, _ in layers])[:-1].tolist()
   return jnp.split(product(x, kernel, compute) + bias, ends, -1)

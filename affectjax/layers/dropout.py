@@ -7,6 +7,7 @@ On a CPU the bits of jax.random cost more than the matrix products of a small la
 import functools
 import math
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ def _mixed(x: jax.Array) -> jax.Array:
 
 def kept(words: jax.Array, shape: tuple[int, ...], rate: float) -> jax.Array:
   """Which values stay, bool of `shape`; `words` [2] uint32 are the key."""
+  chex.assert_shape(words, (2,), custom_message='the key of a mask is two words')
   place = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
   bits = _mixed(_mixed(place + words[0]) ^ words[1])
   return (bits >> 16) >= jnp.uint32(round(rate * 65536))
@@ -42,10 +44,15 @@ def dropout(x: jax.Array, key: jax.Array, rate: float) -> jax.Array:
 
 
 class Dropout(nn.Module):
-  """`dropout` with a key of the collection 'dropout'; nothing at rate 0 or outside training."""
+  """`dropout` with a key of the collection 'dropout'; nothing at rate 0 or outside training.
+
+  Attributes:
+    rate: share of values set to 0.
+  """
 
   rate: float
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """x of any shape -> the same shape."""
     return dropout(x, self.make_rng('dropout'), self.rate) if train and self.rate else x

@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from affectjax.layers import shapes
+
 
 class BatchNorm(nn.Module):
   """Batch normalisation over the masked rows of all devices.
@@ -27,6 +29,7 @@ class BatchNorm(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array | None, train: bool) -> jax.Array:
     """x [B, H]; mask [B] marks real rows (None: all) and matters only in training."""
+    shapes.rows(x, mask)
     width = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones, (width,))
     bias = self.param('bias', nn.initializers.zeros, (width,))
@@ -67,7 +70,8 @@ class DenseStack(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array | None, train: bool) -> jax.Array:
-    """[B, D] -> [B, out]."""
+    """[B, D] -> [B, out]; mask [B] as in `BatchNorm`."""
+    shapes.rows(x, mask)
     drop = lambda v: nn.Dropout(self.dropout, deterministic=not train)(v)
     init = nn.initializers.xavier_uniform()
     x = drop(x) if self.dropout_first else x

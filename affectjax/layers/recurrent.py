@@ -1,10 +1,12 @@
 """Recurrent layers over frames: one scan for CPU and TPU, cuDNN on NVIDIA, on the same parameters."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from affectjax.common.errors import unknown
+from affectjax.layers import shapes
 
 BACKENDS = ('auto', 'scan', 'cudnn')
 
@@ -21,8 +23,17 @@ def scan_layer(x: jax.Array, kernel: jax.Array, recurrent: jax.Array, bias: jax.
   Returns:
     [B, T, H].
   """
+  _refuse_others(x, kernel, recurrent, bias)
   inputs = jnp.swapaxes(x @ kernel + bias, 0, 1)  # [T, B, 4 H]: all frames in one product
   return jnp.swapaxes(_unrolled(inputs, recurrent), 0, 1)
+
+
+def _refuse_others(x: jax.Array, kernel: jax.Array, recurrent: jax.Array, bias: jax.Array) -> None:
+  """Asserts the shapes of one layer."""
+  shapes.sequences(x)
+  gates = 4 * recurrent.shape[0]
+  wanted = [(x.shape[2], gates), (recurrent.shape[0], gates), (gates,)]
+  chex.assert_shape([kernel, recurrent, bias], wanted, custom_message='a layer has [I, 4 H], [H, 4 H] and [4 H]')
 
 
 @jax.custom_vjp
@@ -88,6 +99,7 @@ def cudnn_stack(x: jax.Array, layers: list[tuple[jax.Array, jax.Array, jax.Array
   """The same as `scan_layer` after `scan_layer`, by cuDNN; [B, T, I] -> [B, T, H]."""
   from jax.experimental import rnn
 
+  _refuse_others(x, *layers[0])
   b, t, width = x.shape
   hidden, n = layers[0][1].shape[0], len(layers)
   zero = jnp.zeros((n, b, hidden), x.dtype)

@@ -6,10 +6,12 @@ other modality is absent, gets zeros, whatever that modality's frames hold.
 
 import functools
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from affectjax.layers import shapes
 from affectjax.layers.conformer import EPS, FeedForward, sinusoids
 from affectjax.layers.dense import Dense
 from affectjax.layers.dropout import Dropout
@@ -31,6 +33,9 @@ class Attention(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, keys: jax.Array, mask: jax.Array, train: bool) -> jax.Array:
     """Queries x [B, T, D], keys [B, S, D] with mask [B, S] -> [B, T, D]."""
+    shapes.sequences(x)
+    shapes.sequences(keys, mask)
+    chex.assert_equal_shape([x, keys], dims=(0, 2), custom_message='queries are [B, T, D], keys [B, S, D]')
     b, t, width = x.shape
     dense = functools.partial(Dense, width, compute=self.compute)
     split = lambda v: v.reshape(b, v.shape[1], self.heads, width // self.heads)
@@ -56,6 +61,8 @@ class Layer(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array, keys: jax.Array | None = None, train: bool = False) -> jax.Array:
     """x [B, T, D]; mask [B, S] of the keys [B, S, D], which are x itself if None -> [B, T, D]."""
+    shapes.sequences(x)
+    shapes.sequences(x if keys is None else keys, mask)
     norm = functools.partial(nn.LayerNorm, EPS)
     queries = norm(name='norm')(x)
     keys = queries if keys is None else norm(name='norm_keys')(keys)
@@ -82,6 +89,8 @@ class Stack(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array, keys: jax.Array | None = None, train: bool = False) -> jax.Array:
     """As `Layer`; every layer attends to the same keys, or to the output of the one before if None."""
+    shapes.sequences(x)
+    shapes.sequences(x if keys is None else keys, mask)
     if self.positions:
       placed = lambda v: v + sinusoids(0, v.shape[1], v.shape[2])
       x, keys = placed(x), None if keys is None else placed(keys)
@@ -92,5 +101,6 @@ class Stack(nn.Module):
 
 def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
   """Mean over the real frames: x [B, T, D], mask [B, T] -> [B, D]; zeros where there are none."""
+  shapes.sequences(x, mask)
   weight = mask.astype(jnp.float32)[..., None]
   return jnp.sum(jnp.where(mask[..., None], x, 0), 1) / jnp.maximum(weight.sum(1), 1.0)

@@ -215,6 +215,22 @@ def compute(name: str, predictions: Predictions) -> float:
   return float(value(name, units(name, predictions)[1].sum(0)))
 
 
+def selected(name: str, predictions: Predictions) -> dict[str, float]:
+  """The metric by which a step is selected (`run.select`), under its name; {} for 'last' and 'loss', which are none.
+
+  Raises:
+    UserError: these predictions have no such metric; with those they have.
+  """
+  if name in ('last', 'loss'):
+    return {}
+  there = [f'{key}.{k.removesuffix(m.truth[0])}' for key, m in METRICS.items() for k in predictions
+           if k.endswith(m.truth[0]) and len(k) > len(m.truth[0]) and not m.counts]  # fmt: skip
+  there = [one for one in there if available(one, predictions)]
+  if name not in there:
+    raise unknown('score in run.select', name, ('last', 'loss', *there))
+  return {name: compute(name, predictions)}
+
+
 def _plain(metric: str, y: np.ndarray, yhat: np.ndarray) -> float:
   return compute(f'{metric}.y', {'y': np.asarray(y), 'y_hat': np.asarray(yhat)})
 

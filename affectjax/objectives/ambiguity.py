@@ -8,6 +8,7 @@ and experts (`stop`), and the divergence itself (an ablation).
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -28,12 +29,21 @@ def divergence(name: str) -> Divergence:
   return DIVERGENCES[name]
 
 
+def _assert_shapes(shares: jax.Array, experts: jax.Array, present: jax.Array | None = None) -> None:
+  """Asserts one distribution [..., K], experts [..., M, K] and presence [..., M]."""
+  wanted = (*shares.shape[:-1], None, shares.shape[-1])
+  chex.assert_shape(experts, wanted, custom_message='experts of a distribution [..., K] are [..., M, K]')
+  if present is not None:
+    chex.assert_shape(present, experts.shape[:-1], custom_message='who is present, of experts [..., M, K], is [..., M]')
+
+
 def rater_term(y: jax.Array, student: jax.Array, name: str = 'js', base: str = 'bits') -> jax.Array:
-  """L_RAI = D(y || s) [...]; y the raters' shares."""
+  """L_RAI = D(y || s) [...]; y the raters' shares, both [..., K]."""
+  chex.assert_equal_shape([y, student], custom_message="raters' shares and the student are [..., K] both")
   return divergence(name)(y, distributions.smoothed(student), base)
 
 
-def _there(experts: jax.Array, present: jax.Array | None) -> jax.Array:
+def _filled(experts: jax.Array, present: jax.Array | None) -> jax.Array:
   """Experts, a uniform one in place of each that is absent: its own may be anything, and 0 times NaN is NaN."""
   return experts if present is None else jnp.where(present[..., None], experts, 1.0 / experts.shape[-1])
 
@@ -53,7 +63,8 @@ def reliability(
     kappa: sharpness, at least 0; 0 trusts all alike.
     present: [..., M] bool, whose modality is there; None: all. What an absent expert says may be anything.
   """
-  distance = divergence(name)(y[..., None, :], distributions.smoothed(_there(experts, present)), base)
+  _assert_shapes(y, experts, present)
+  distance = divergence(name)(y[..., None, :], distributions.smoothed(_filled(experts, present)), base)
   scores = -kappa * distance
   if present is None:
     return jax.nn.softmax(scores, -1)
@@ -65,7 +76,8 @@ def reliability(
 def modality_term(
   student: jax.Array, experts: jax.Array, weights: jax.Array, name: str = 'js', base: str = 'bits'
 ) -> jax.Array:
-  """L_MAI = sum_m u_m D(s || p_m) [...]."""
+  """L_MAI = sum_m u_m D(s || p_m) [...]; student [..., K], experts [..., M, K], weights u [..., M]."""
+  _assert_shapes(student, experts, weights)
   student, experts = distributions.smoothed(student), distributions.smoothed(experts)
   return (weights * divergence(name)(student[..., None, :], experts, base)).sum(-1)
 
@@ -74,7 +86,8 @@ def expert_term(
   y: jax.Array, experts: jax.Array, present: jax.Array | None = None, name: str = 'js', base: str = 'bits'
 ) -> jax.Array:
   """sum_m D(y || p_m) [...] over the experts that are there: how they are trained in the joint form (DEF-1)."""
-  each = divergence(name)(y[..., None, :], distributions.smoothed(_there(experts, present)), base)
+  _assert_shapes(y, experts, present)
+  each = divergence(name)(y[..., None, :], distributions.smoothed(_filled(experts, present)), base)
   return (each if present is None else jnp.where(present, each, 0.0)).sum(-1)
 
 
@@ -96,7 +109,7 @@ def total(
   Returns:
     `loss`, `rai`, `mai`, `experts` [...] each, and `weights` [..., M].
   """
-  fixed, experts = jax.lax.stop_gradient if stop else lambda x: x, _there(experts, present)
+  fixed, experts = jax.lax.stop_gradient if stop else lambda x: x, _filled(experts, present)
   weights = fixed(reliability(y, experts, kappa, present, 'js', base))
   terms = {
     'rai': rater_term(y, student, name, base),

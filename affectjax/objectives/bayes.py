@@ -11,6 +11,7 @@ References:
 from collections.abc import Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -29,6 +30,7 @@ def kl_closed(mu: Any, rho: Any, prior_std: float = 1.0) -> jax.Array:
     mu, rho: pytrees of one structure, of arrays of any shapes.
     prior_std: > 0.
   """
+  chex.assert_trees_all_equal_shapes(mu, rho)
   terms = jax.tree.map(lambda m, r: jnp.sum(student_t.kl_normal_normal(m, sigma(r), 0.0, prior_std)), mu, rho)
   return sum(jax.tree.leaves(terms), start=jnp.zeros(()))
 
@@ -44,6 +46,9 @@ def log_ratio(
     prior_std: > 0.
     axis: of the weights within [..., *shape]; what is not summed, the draws, remains.
   """
+  chex.assert_equal_shape([mu, rho], custom_message='means and rhos of the weights have one shape')
+  message = 'draws [..., *shape] end in the shape of the weights'
+  chex.assert_equal_shape_suffix([eps, mu], mu.ndim, custom_message=message)
   spread = sigma(rho)
   scaled = (mu + spread * eps) / prior_std
   terms = 0.5 * (scaled * scaled - eps * eps) - jnp.log(spread / prior_std)

@@ -6,10 +6,11 @@ distribution. `counts` [..., K] are raters' votes, N of them.
 References:
   Evidential: Wu et al. 2024, arXiv 2402.12862 (experiments/amber2.md, 8).
   Dirichlet prior: Wu et al. 2022, "Estimating the Uncertainty in Emotion Class Labels with Utterance-Specific Dirichlet
-  Priors", IEEE TAC, as told in arXiv 2402.12862: the likelihood of raters' one-hot labels under a predicted
+  Priors", IEEE TAC, as described in arXiv 2402.12862: the likelihood of raters' one-hot labels under a predicted
   Dirichlet. That sentence has two readings; both are here.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
@@ -43,6 +44,7 @@ def evidential(alpha: jax.Array, counts: jax.Array, regulariser: str = 'dirichle
       raters chose is held down (the paper's R1); 'mean', R = KL(y || mean of the Dirichlet) (R2); 'none'.
     weight: of R; .8 on IEMOCAP, .2 on CREMA-D.
   """
+  chex.assert_equal_shape([alpha, counts], custom_message='concentrations and votes are [..., K] both')
   fit = (counts * (jnp.log(alpha.sum(-1, keepdims=True)) - jnp.log(alpha))).sum(-1)
   shares = counts / jnp.maximum(counts.sum(-1, keepdims=True), 1.0)
   if regulariser == 'dirichlet':
@@ -66,6 +68,7 @@ def prior(alpha: jax.Array, counts: jax.Array, likelihood: str = 'votes', smooth
       one-hot label, at which the density is 0 or infinite, is smoothed.
     smoothing: share of a label that is spread over all classes, for 'density'.
   """
+  chex.assert_equal_shape([alpha, counts], custom_message='concentrations and votes are [..., K] both')
   raters = jnp.maximum(counts.sum(-1), 1.0)
   total = alpha.sum(-1)
   if likelihood == 'votes':

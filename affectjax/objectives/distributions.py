@@ -1,7 +1,7 @@
 """Label distributions: entropies, divergences and cross-entropies, per example, over the classes of the last axis.
 
 Arguments are [..., K], at least 0, of sum 1 each, and broadcast; results are [...]. `base` is 'nats' or 'bits'. `xp`
-is the array namespace, `jax.numpy` unless told; with `xp=numpy` the same lines serve the metrics in float64 and start
+is the array namespace, `jax.numpy` by default; with `xp=numpy` the same lines serve the metrics in float64 and start
 no JAX. Terms with a factor of 0 are 0, in value and in gradient, so that one-hot distributions are no special case; a
 gradient with respect to a share that is exactly 0 is that of its term left out (`smoothed` keeps shares above 0).
 
@@ -22,9 +22,15 @@ EPS = 1e-8  # of `smoothed`: our choice
 TINY = 1e-30  # least coefficient whose logarithm is taken
 
 
-def _namespace(xp: ModuleType | None) -> ModuleType:
+def _namespace(xp: ModuleType | None, *distributions: Array) -> ModuleType:
+  """`xp`, or jax.numpy; there, while it is traced, distributions are asserted to be over the same classes."""
   if xp is None:
+    import chex
     import jax.numpy as xp
+
+    if len(distributions) > 1:
+      message = 'distributions [..., K] are over the same K classes'
+      chex.assert_equal_shape_suffix(distributions, 1, custom_message=message)
   return xp
 
 
@@ -57,13 +63,13 @@ def entropy(p: Array, base: str = 'nats', xp: ModuleType | None = None) -> Array
 
 def kl(p: Array, q: Array, base: str = 'nats', xp: ModuleType | None = None) -> Array:
   """KL(p || q), at least 0; infinite where q lacks a class of p."""
-  xp = _namespace(xp)
+  xp = _namespace(xp, p, q)
   return _unit(base) * _p_log_ratio(xp, p, q).sum(-1)
 
 
 def js(p: Array, q: Array, base: str = 'nats', xp: ModuleType | None = None) -> Array:
   """Jensen-Shannon divergence, in [0, log 2]: the mean KL of both to their mean. In bits at most 1."""
-  xp = _namespace(xp)
+  xp = _namespace(xp, p, q)
   middle = 0.5 * (p + q)
   p, q = (xp.where(middle == 0, 0.0, x) for x in (p, q))  # the half of the least share of all is flushed to 0
   return 0.5 * _unit(base) * (_p_log_ratio(xp, p, middle) + _p_log_ratio(xp, q, middle)).sum(-1)
@@ -79,7 +85,7 @@ def js_sqrt(p: Array, q: Array, base: str = 'nats', xp: ModuleType | None = None
 
 def bhattacharyya_coefficient(p: Array, q: Array, xp: ModuleType | None = None) -> Array:
   """sum sqrt(p q), in [0, 1]; 1 for equal distributions."""
-  xp = _namespace(xp)
+  xp = _namespace(xp, p, q)
   product = p * q
   some = ~(product <= 0)
   return xp.where(some, xp.sqrt(xp.where(some, product, 1.0)), 0.0).sum(-1)
@@ -103,6 +109,7 @@ def soft_cross_entropy(logits: Array, shares: Array) -> Array:
   """-sum shares log softmax(logits), in nats: KL(shares || softmax) plus the entropy of the shares."""
   import optax
 
+  _namespace(None, logits, shares)
   return optax.softmax_cross_entropy(logits, shares)
 
 
@@ -116,11 +123,11 @@ def effective_number_weights(counts: Array, beta: float, xp: ModuleType | None =
   if not 0 <= beta <= 1:
     raise UserError(f'class-balanced weights: beta is {beta}, expected 0 (all alike) to 1 (inverse frequency)')
   xp = _namespace(xp)
-  there = counts > 0
-  n = xp.where(there, counts, 1.0)
+  occurs = counts > 0
+  n = xp.where(occurs, counts, 1.0)
   raw = 1.0 / n if beta == 1 else (1.0 - beta) / -xp.expm1(n * math.log(beta)) if beta else xp.ones_like(n * 1.0)
-  raw = xp.where(there, raw, 0.0)
-  return raw * there.sum() / xp.maximum(raw.sum(), TINY)
+  raw = xp.where(occurs, raw, 0.0)
+  return raw * occurs.sum() / xp.maximum(raw.sum(), TINY)
 
 
 def class_balanced_cross_entropy(logits: Array, label: Array, weights: Array) -> Array:
@@ -131,6 +138,9 @@ def class_balanced_cross_entropy(logits: Array, label: Array, weights: Array) ->
     label: [...] int in 0 .. K - 1.
     weights: [K].
   """
+  import chex
   import optax
 
+  chex.assert_shape(label, logits.shape[:-1], custom_message='labels of logits [..., K] are [...]')
+  chex.assert_shape(weights, logits.shape[-1:], custom_message='weights of logits [..., K] are [K]')
   return weights[label] * optax.softmax_cross_entropy_with_integer_labels(logits, label)

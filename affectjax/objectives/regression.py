@@ -1,5 +1,6 @@
 """Regression losses on bounded labels. `ccc` couples examples: give it all devices' rows."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -11,7 +12,8 @@ MOMENTS = {'sample': (1.0, 1.0), 'population': (0.0, 0.0), 'mixed': (0.0, 1.0)}
 
 
 def squared_error(prediction: jax.Array, target: jax.Array) -> jax.Array:
-  """(prediction - target)^2 per example, [B] -> [B]."""
+  """(prediction - target)^2 per example, [B] -> [B] (or any one shape)."""
+  chex.assert_equal_shape([prediction, target], custom_message='predictions and targets have one shape')
   return jnp.square(prediction - target)
 
 
@@ -29,6 +31,7 @@ def ccc(prediction: jax.Array, target: jax.Array, mask: jax.Array, moments: str 
   """
   if moments not in MOMENTS:
     raise unknown('moments', moments, MOMENTS)
+  chex.assert_equal_shape([prediction, target, mask], custom_message='predictions, targets and mask have one shape')
   weight = mask / jnp.maximum(mask.sum(), 1.0)
   keep = mask > 0
   x, y = jnp.where(keep, prediction, 0.0), jnp.where(keep, target, 0.0)

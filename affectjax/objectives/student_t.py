@@ -1,7 +1,7 @@
 """KL divergences among Gaussians and Student-t's, per entry, in nats; the first distribution is the truth.
 
 t_nu(m, s) has location m and scale s, so its variance is s^2 nu / (nu - 2). Arguments broadcast. `xp` is the array
-namespace, `jax.numpy` unless told; with `xp=numpy` the same lines serve the metrics in float64 and start no JAX.
+namespace, `jax.numpy` by default; with `xp=numpy` the same lines serve the metrics in float64 and start no JAX.
 
 Every form here is arranged so that nothing cancels near its minimum: what is quadratically small is computed as a
 sum of quadratically small terms, never as a difference of logarithms. Terms of nu alone are computed in float64 on
@@ -33,9 +33,16 @@ _STEPS = 8  # of two, by which a smaller nu is raised
 _NEAR = 0.25  # below it, series in place of differences
 
 
-def _namespace(xp: ModuleType | None) -> ModuleType:
+def _namespace(xp: ModuleType | None, *arrays: Array) -> ModuleType:
+  """`xp`, or jax.numpy; there, while it is traced, arrays that are no scalars are asserted to have one rank."""
   if xp is None:
+    import chex
     import jax.numpy as xp
+
+    message = 'locations, scales and degrees of freedom have one rank, or none: [B] beside [B, 1] would make [B, B]'
+    shaped = [x for x in arrays if getattr(x, 'shape', ())]
+    if shaped:
+      chex.assert_equal_rank(shaped, custom_message=message)
   return xp
 
 
@@ -120,7 +127,7 @@ def kl_normal_normal(m: Array, s: Array, m_hat: Array, s_hat: Array, xp: ModuleT
 
   log(s_hat / s) + (s^2 + (m - m_hat)^2) / (2 s_hat^2) - 1/2.
   """
-  xp = _namespace(xp)
+  xp = _namespace(xp, m, s, m_hat, s_hat)
   m, s, m_hat, s_hat = (xp.asarray(x, _dtype(xp, m, s, m_hat, s_hat)) for x in (m, s, m_hat, s_hat))
   ratio, distance = s / s_hat, (m - m_hat) / s_hat
   y = ((s - s_hat) / s_hat) * ((s + s_hat) / s_hat)  # (s / s_hat)^2 - 1, exact where they are close
@@ -159,7 +166,7 @@ def kl_t_normal(m: Array, s: Array, nu: Array, m_hat: Array, s_hat: Array, xp: M
   Raises:
     UserError: a concrete nu is not above 2, where the divergence is infinite.
   """
-  xp = _namespace(xp)
+  xp = _namespace(xp, m, s, nu, m_hat, s_hat)
   _refuse('nu', nu, 2, 'KL(t || Gaussian) is infinite there, so such entries need to be masked')
   dtype = _dtype(xp, m, s, m_hat, s_hat)
   floor, scale = _of_nu(xp, lambda xp, nu: (_floor(xp, nu), 1.0 / xp.sqrt(1.0 - 2.0 / nu)), dtype, nu)
@@ -214,7 +221,7 @@ def kl_t_t(
   Raises:
     UserError: concrete degrees of freedom are not positive and finite.
   """
-  xp = _namespace(xp)
+  xp = _namespace(xp, m1, s1, nu1, m2, s2, nu2)
   for name, nu in (('nu1', nu1), ('nu2', nu2)):
     _refuse(name, nu, 0, 'degrees of freedom are positive')
     if _on_host(nu) and np.isinf(np.asarray(nu, np.float64)).any():

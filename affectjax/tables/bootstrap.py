@@ -62,6 +62,7 @@ class Sample:
 
   @functools.cached_property
   def groups(self) -> tuple[str, ...]:
+    """Names of all groups in which anything is scored, sorted."""
     return tuple(np.unique(np.concatenate([s.groups for s in self.cells.values()])).tolist())
 
   @functools.cached_property
@@ -82,12 +83,12 @@ class Sample:
   def thin(self) -> bool:
     """Whether a gap is that to a part of the data in fewer than two groups: then most of what varies is not drawn."""
     parts = metrics.METRICS[metrics.parse(self.metric).metric].parts
-    found = [set() for _ in range(parts)]
+    groups_of = [set() for _ in range(parts)]
     for s in self.cells.values():
-      there = metrics.parted(self.metric, s.sums).any(-1)  # [G, parts]
-      for groups, of_part in zip(found, there.T, strict=True):
+      scored = metrics.parted(self.metric, s.sums).any(-1)  # [G, parts]
+      for groups, of_part in zip(groups_of, scored.T, strict=True):
         groups.update(s.groups[of_part].tolist())
-    return parts > 1 and min(map(len, found)) < 2
+    return parts > 1 and min(map(len, groups_of)) < 2
 
   def replicates(self, universe: tuple[str, ...]) -> np.ndarray:
     """The statistic in each draw [REPLICATES] of `universe`; NaN where nothing that it rests on was drawn."""
@@ -96,8 +97,8 @@ class Sample:
       for (_, seed), s in sorted(self.cells.items(), key=lambda item: str(item[0])):
         drawn, weight = _draws_of(universe, tuple(s.groups.tolist()))
         value = metrics.value(self.metric, _product(drawn, s.sums))
-        there = (weight > 0) & ~np.isnan(value)  # a gap needs both of its parts
-        value, weight = np.where(there, value, 0), np.where(there, weight, 0)
+        known = (weight > 0) & ~np.isnan(value)  # a gap needs both of its parts
+        value, weight = np.where(known, value, 0), np.where(known, weight, 0)
         above, below = total.get(seed, (0, 0))
         total[seed] = above + weight * value, below + weight
       with np.errstate(invalid='ignore'):

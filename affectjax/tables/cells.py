@@ -12,7 +12,7 @@ from typing import Any
 from affectjax.common.errors import UserError, unknown
 from affectjax.data.store import opening
 from affectjax.engine.cell import Folder
-from affectjax.tables import claims, figures, flags, matrix, records
+from affectjax.tables import claims, figures, fingerprints, flags, matrix, records, scores
 
 ALL = 'all'  # the fold of a row that does not depend on folds
 
@@ -36,6 +36,7 @@ class Cell:
 
   @property
   def key(self) -> tuple[str, str, int, str]:
+    """What its record is filed under."""
     return self.row, self.fold, self.seed, self.fingerprint
 
   @property
@@ -86,6 +87,7 @@ class Table:
 
   @property
   def kind(self) -> str:
+    """Of the data: 'prepared' or 'synthetic'."""
     return 'prepared' if self.data_dir else 'synthetic'
 
   def row(self, name: str) -> dict[str, Any]:
@@ -106,6 +108,7 @@ class Table:
     return run
 
   def folds(self, run: Mapping[str, Any]) -> Sequence[str]:
+    """The folds of a row with this run config."""
     return self.config['folds'] if run['per_fold'] else (ALL,)
 
 
@@ -125,37 +128,37 @@ def plan(table: Table, rows: Sequence[str] = (), folds: Sequence[str] = (), seed
   for seed in seeds:
     if seed < 0:
       raise UserError(f'seed {seed} is negative; expected 0 or more')
-  found: dict[tuple, Cell] = {}
-  make = functools.partial(_cell, table, found)
+  planned: dict[tuple, Cell] = {}
+  make = functools.partial(_cell, table, planned)
   for name, seed in itertools.product(rows or table.config['order'], seeds or table.config['seeds']):
     for fold in table.folds(table.row(name)):
       if not folds or fold in folds or fold == ALL:
         make(name, fold, seed, ())
-  return list(found.values())
+  return list(planned.values())
 
 
-def _cell(table: Table, found: dict, row: str, fold: str, seed: int, above: tuple[str, ...]) -> Cell:
+def _cell(table: Table, planned: dict, row: str, fold: str, seed: int, above: tuple[str, ...]) -> Cell:
   if row in above:
     raise UserError(f'rows {" -> ".join((*above, row))} start from each other')
   run = table.row(row)
   fold = fold if run['per_fold'] else ALL
-  if (row, fold, seed) in found:
-    return found[row, fold, seed]
+  if (row, fold, seed) in planned:
+    return planned[row, fold, seed]
   warm = None
   if run['warm_start']:
     source = table.row(run['warm_start'])
     if fold == ALL and source['per_fold']:
       raise UserError(f'row {row!r} has no folds, so it cannot start from {run["warm_start"]!r}, which has')
-    warm = _cell(table, found, run['warm_start'], fold, seed, (*above, row))
+    warm = _cell(table, planned, run['warm_start'], fold, seed, (*above, row))
   config = {**run, 'fold': fold, 'seed': seed}
   identity = {
     'config': config,
     'data': {name: _corpus(config, name, table.data_dir).sha256 for name in config['corpora']},
-    'code': records.code_hash(config['system']),
+    'code': fingerprints.code_hash(config['system'], config['select']),
     'warm': warm.fingerprint if warm else None,
   }
-  cell = Cell(row, fold, seed, config, records.fingerprint(identity), warm)
-  found[row, fold, seed] = cell
+  cell = Cell(row, fold, seed, config, fingerprints.fingerprint(identity), warm)
+  planned[row, fold, seed] = cell
   return cell
 
 
@@ -225,7 +228,7 @@ def run_cell(table: Table, cell: Cell, workdir: pathlib.Path, watch, first_host:
   except Exception:  # one cell's failure must not stop the others; it is kept whole in FAILED
     return _failed(folder, traceback.format_exc(), first_host)
   if first_host:
-    records.append(workdir, _record(table, cell, result, time.time() - began))
+    records.append(workdir, _record(table, cell, folder, result, time.time() - began))
     checkpoint.drop_steps(folder)  # not before the record is there: a kill in between must not train again
   return None
 
@@ -250,7 +253,7 @@ def _failed(folder: pathlib.Path, text: str, first_host: bool) -> str:
   return text.strip().splitlines()[-1]
 
 
-def _record(table: Table, cell: Cell, result, seconds: float) -> dict[str, Any]:
+def _record(table: Table, cell: Cell, folder: pathlib.Path, result, seconds: float) -> dict[str, Any]:
   import jax
 
   devices = jax.devices()
@@ -261,7 +264,7 @@ def _record(table: Table, cell: Cell, result, seconds: float) -> dict[str, Any]:
     'seed': cell.seed,
     'fingerprint': cell.fingerprint,
     'config': cell.config,
-    'scores': result.scores,
+    'scores': _scores(Folder(folder), table.config['metrics']),
     'dev': result.dev,
     'data': {name: {**c.describe(), 'nonfinite': c.meta.get('nonfinite', {})} for name, c in corpora.items()},
     'revision': _revision(),
@@ -273,6 +276,14 @@ def _record(table: Table, cell: Cell, result, seconds: float) -> dict[str, Any]:
     'selected_step': result.selected_step,
     'cell': cell.folder,
   }
+
+
+def _scores(folder: Folder, names: Sequence[str]) -> dict[str, float]:
+  """The table's metrics on test; none if one does not fit, which the report refuses: the cell is done all the same."""
+  try:
+    return scores.points(folder, names)
+  except UserError:
+    return {}
 
 
 _revision = functools.lru_cache(maxsize=1)(records.revision)

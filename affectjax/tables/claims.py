@@ -90,15 +90,15 @@ def _compare(own: Pair, minus: Pair | None, difference: Callable[..., bootstrap.
   row, against, metric = own
   if not directed(metric):
     best = 'has no direction' if metrics.better(metric) == 'neither' else f'is best {metrics.better(metric)}'
-    found = f'{metric} {best}, so no difference is an improvement'
+    outcome = f'{metric} {best}, so no difference is an improvement'
   else:
-    found = difference(*own, minus) if minus else difference(*own)
-  if isinstance(found, str):
-    return Comparison(row, against, metric, minus, None, UNDECIDED, found)
+    outcome = difference(*own, minus) if minus else difference(*own)
+  if isinstance(outcome, str):
+    return Comparison(row, against, metric, minus, None, UNDECIDED, outcome)
   if metrics.better(metric) == 'lower':
-    found = dataclasses.replace(found, mean=-found.mean, low=-found.high, high=-found.low)
-  reason = 'no interval' if math.isnan(found.low) else ''
-  return Comparison(row, against, metric, minus, found, of_interval(found.low, found.high), reason)
+    outcome = dataclasses.replace(outcome, mean=-outcome.mean, low=-outcome.high, high=-outcome.low)
+  reason = 'no interval' if math.isnan(outcome.low) else ''
+  return Comparison(row, against, metric, minus, outcome, of_interval(outcome.low, outcome.high), reason)
 
 
 def judge(claim: Mapping[str, Any], difference: Callable[..., bootstrap.Difference | str]) -> Claim:

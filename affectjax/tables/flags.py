@@ -33,7 +33,8 @@ class Condition:
   within: float
 
   @property
-  def told(self) -> str:
+  def phrase(self) -> str:
+    """The condition as a table says it."""
     near = f'that of row {self.near}' if isinstance(self.near, str) else f'{self.near:g}'
     return f'{self.metric} is within {self.within:g} of {near}'
 
@@ -48,6 +49,7 @@ class Rule:
 
   @property
   def metrics(self) -> tuple[str, ...]:
+    """All that are compared, each once."""
     return tuple(dict.fromkeys(condition.metric for condition in self.when))
 
 
@@ -68,6 +70,7 @@ class OfRow:
 
   @property
   def count(self) -> str:
+    """How many of those that could be checked are flagged."""
     return f'{len(self.flagged)} of {self.checked}'
 
 
@@ -180,9 +183,9 @@ def note(flags: Iterable[Flag], metric: str) -> list[str]:
   """What is said under a metric's table: the flagged rows, if a flag looks at that metric."""
   out = []
   for flag in flags:
-    found = [f'{of.row} ({of.count} runs)' for of in flag.rows if of.flagged]
+    flagged = [f'{of.row} ({of.count} runs)' for of in flag.rows if of.flagged]
     out += (
-      [f'{escape(flag.rule.name)}: {", ".join(found)}; see Flags.'] if found and metric in flag.rule.metrics else []
+      [f'{escape(flag.rule.name)}: {", ".join(flagged)}; see Flags.'] if flagged and metric in flag.rule.metrics else []
     )
   return out
 
@@ -192,13 +195,13 @@ def lines(flags: Iterable[Flag], mark: str) -> list[str]:
   out = ['', f'## Flags{mark}']
   for flag in flags:
     rule, shown = flag.rule, [of for of in flag.rows if of.flagged or of.checked < of.done]
-    conditions = ' and '.join(condition.told for condition in rule.when)
+    conditions = ' and '.join(condition.phrase for condition in rule.when)
     checked = sum(of.checked for of in flag.rows)
     out += ['', f'### {escape(rule.name)}{mark}', '', f'{escape(rule.text)} A run is flagged if {conditions}.', '']
     if shown:
       lacks = lambda of: [f'{of.done - of.checked} not checked'] if of.checked < of.done else []
-      told = ([of.row, of.count, '; '.join([*lacks(of), *[runs_text(of.flagged)] * bool(of.flagged)])] for of in shown)
-      out += grid(['row', 'runs flagged', 'which'], told)
+      cells = ([of.row, of.count, '; '.join([*lacks(of), *[runs_text(of.flagged)] * bool(of.flagged)])] for of in shown)
+      out += grid(['row', 'runs flagged', 'which'], cells)
       out += ['', UNCHECKED] if any(map(lacks, shown)) else []
     else:
       out += [f'None of {checked} runs of {len(flag.rows)} rows is.']

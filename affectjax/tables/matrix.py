@@ -119,10 +119,10 @@ def check(specs: Iterable[Any], rows: Iterable[str]) -> None:
         raise unknown(f'row in matrix {matrix.title!r}:', row, rows)
 
 
-def _told(matrix: Matrix) -> str:
+def _caption(matrix: Matrix) -> str:
   """What the labels stand for, and which way is better."""
   better = {metric: direction(metric) for _, metric in matrix.pairs}
-  directions = list(dict.fromkeys(told for metric, told in better.items() if not metrics.counts(metric)))
+  directions = list(dict.fromkeys(way for metric, way in better.items() if not metrics.counts(metric)))
   alike = len(directions) == 1
   name = lambda metric: metric if alike and not metrics.counts(metric) else f'{metric} ({better[metric]})'
   out = (
@@ -133,17 +133,17 @@ def _told(matrix: Matrix) -> str:
   else:
     by: dict[str, list[str]] = {}
     for column in matrix.columns:
-      found = dict.fromkeys(metric for (_, c), (_, metric) in matrix.cells.items() if c == column)
-      by.setdefault(', '.join(map(name, found)), []).append(column)
-    out.append(f'Columns: {"; ".join(", ".join(of) + " by " + found for found, of in by.items())}.')
+      shown = dict.fromkeys(metric for (_, c), (_, metric) in matrix.cells.items() if c == column)
+      by.setdefault(', '.join(map(name, shown)), []).append(column)
+    out.append(f'Columns: {"; ".join(", ".join(of) + " by " + shown for shown, of in by.items())}.')
   of = {label: {row for (line, _), (row, _) in matrix.cells.items() if line == label} for label in matrix.rows}
-  named = [f'{label} is {next(iter(found))}' for label, found in of.items() if len(found) == 1 and found != {label}]
+  named = [f'{label} is {next(iter(rows))}' for label, rows in of.items() if len(rows) == 1 and rows != {label}]
   return ' '.join([*out, *([f'Rows: {"; ".join(named)}.'] if named else [])])
 
 
-def _few(found: bootstrap.Interval) -> bool:
+def _few(interval: bootstrap.Interval) -> bool:
   """Whether there is an interval, and over too few groups to be trusted."""
-  return not math.isnan(found.low) and found.groups < bootstrap.FEW
+  return not math.isnan(interval.low) and interval.groups < bootstrap.FEW
 
 
 def _cell(entry: Any) -> str:
@@ -170,4 +170,4 @@ def lines(matrix: Matrix, entries: Mapping[Pair, Any], mark: str) -> list[str]:
     ([row, *(_cell(shown.get((row, column))) for column in matrix.columns)] for row in matrix.rows),
   )
   notes = ['', FEW] if any('(few)' in line for line in made[2:]) else []
-  return ['', f'## Matrix: {escape(matrix.title)}{mark}', '', escape(_told(matrix)), '', *made, *notes]
+  return ['', f'## Matrix: {escape(matrix.title)}{mark}', '', escape(_caption(matrix)), '', *made, *notes]

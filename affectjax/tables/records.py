@@ -1,8 +1,5 @@
-"""What is kept of a cell: its fingerprint before it runs, its record in results.jsonl when it is done."""
+"""What is kept of a cell when it is done: its record in results.jsonl, with versions and revision."""
 
-import ast
-import functools
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -12,17 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import affectjax
-from affectjax.common import files
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError
 
 _ROOT = pathlib.Path(affectjax.__file__).parent
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'grain', 'ml_collections',
             'numpy', 'scipy')  # fmt: skip
-
-
-def fingerprint(value: Any) -> str:
-  """sha256 of a JSON-like value, independent of key order."""
-  return hashlib.sha256(json.dumps(value, sort_keys=True, default=list).encode()).hexdigest()
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
@@ -32,46 +23,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, An
       yield from flatten(value, f'{prefix}{key}.')
     else:
       yield f'{prefix}{key}', value
-
-
-def _module_path(name: str) -> pathlib.Path | None:
-  path = _ROOT.joinpath(*name.split('.')[1:])
-  for candidate in (path.with_suffix('.py'), path / '__init__.py'):
-    if candidate.is_file():
-      return candidate
-  return None
-
-
-@functools.lru_cache(maxsize=256)
-def _imports(source: str) -> tuple[str, ...]:
-  """Dotted names that a source file imports; `from a import b` gives both a and a.b."""
-  out: list[str] = []
-  for node in ast.walk(ast.parse(source)):
-    if isinstance(node, ast.Import):
-      out += (a.name for a in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-      out += (node.module, *(f'{node.module}.{a.name}' for a in node.names))
-  return tuple(out)
-
-
-@functools.lru_cache(maxsize=8)
-def code_hash(system: str) -> str:
-  """sha256 over the code that a system's results depend on: the system, the loop, and all they import of affectjax.
-
-  Comments and docstrings do not count; other systems and the rendering of tables do not either.
-  """
-  if _module_path(f'affectjax.systems.{system}') is None:
-    raise unknown('system', system, (p.stem for p in (_ROOT / 'systems').iterdir() if not p.name.startswith('_')))
-  todo, seen = [f'affectjax.systems.{system}', 'affectjax.engine.train'], {}
-  while todo:
-    name = todo.pop()
-    path = _module_path(name) if name.startswith('affectjax.') else None
-    if path is None or str(path) in seen:
-      continue
-    text = path.read_text()
-    todo += _imports(text)
-    seen[str(path)] = (str(path.relative_to(_ROOT)), files.meaning(text))
-  return fingerprint(sorted(seen.values()))
 
 
 def affectjax_version() -> str:

@@ -59,7 +59,7 @@ def _line(entry: Entry, sources: dict[str, int]) -> list[str]:
 
 
 def _metric(
-  metric: str, entries: Sequence[Entry], mark: str, sources: dict[str, int], found: Sequence[flags.Flag]
+  metric: str, entries: Sequence[Entry], mark: str, sources: dict[str, int], flagged: Sequence[flags.Flag]
 ) -> list[str]:
   head = ['row', 'groups', 'mean ± sd', '95 % interval', 'difference to baseline', 'published', 'verdict']
   out = ['', f'## {metric}, {direction(metric)}{mark}', '']
@@ -70,7 +70,7 @@ def _metric(
   notes = [FEW] if any(e.interval.groups < bootstrap.FEW for e in measured) else []
   unlike = any(e.difference is not None and not e.difference.alike for e in measured)
   notes += [UNLIKE] if unlike and not metrics.counts(metric) else []
-  notes += flags.note(found, metric)
+  notes += flags.note(flagged, metric)
   return [*out, '', *notes] if notes else out
 
 
@@ -100,20 +100,20 @@ def _claim(claim: Claim, summary: Summary, mark: str) -> list[str]:
   lines = []
   for c, p in zip(claim.comparisons, tests, strict=True):
     d = c.improvement
-    found = [_groups(d.groups), _signed(d)] if d else [NOTHING, NOTHING]
+    figures = [_groups(d.groups), _signed(d)] if d else [NOTHING, NOTHING]
     verdict = c.verdict + (f': {c.reason}' if c.reason else '')
-    lines.append([c.row, c.against, c.metric, *[_subtracted(c)] * subtracts, *found, *[_p(p)] * tested, verdict])
+    lines.append([c.row, c.against, c.metric, *[_subtracted(c)] * subtracts, *figures, *[_p(p)] * tested, verdict])
   return ['', f'### {claim.id}: {claim.verdict}{mark}', '', escape(claim.text), '', *grid(head, lines)]
 
 
 def _claims(summary: Summary, mark: str) -> list[str]:
-  told = 'Improvements are positive where the row is better, whichever way the metric points.'
+  text = 'Improvements are positive where the row is better, whichever way the metric points.'
   if _subtracts(summary):
-    told += ' Of the pair under minus, the improvement is taken off, on the same draws.'
+    text += ' Of the pair under minus, the improvement is taken off, on the same draws.'
   if summary.t_tests:
-    told += f' {ttest.SENTENCE}'
-  found = (line for claim in summary.claims for line in _claim(claim, summary, mark))
-  return ['', f'## Claims{mark}', '', told, *found]
+    text += f' {ttest.SENTENCE}'
+  lines = (line for claim in summary.claims for line in _claim(claim, summary, mark))
+  return ['', f'## Claims{mark}', '', text, *lines]
 
 
 def markdown(summary: Summary) -> str:

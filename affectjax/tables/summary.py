@@ -7,12 +7,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from affectjax import metrics
 from affectjax.common.errors import UserError
 from affectjax.engine.cell import Folder
-from affectjax.tables import bootstrap, claims, flags, matrix, records, ttest
+from affectjax.tables import bootstrap, claims, flags, matrix, records, scores, ttest
 
 # `figures`, `matrices`, `flags` and `t_test` may be there as well
 KEYS = ('title', 'table', 'experiment', 'kind', 'rows', 'metrics', 'seeds', 'baselines', 'published', 'claims', 'notes',
@@ -91,28 +89,6 @@ def read_table(workdir: pathlib.Path) -> dict[str, Any]:
   return table
 
 
-def _read_test(folder: Folder, names: Sequence[str]) -> dict[str, np.ndarray]:
-  """A finished cell's predictions of the test split that these metrics read, and `group`; ValueError if unreadable."""
-  keys = {key.removeprefix('test/') for key in folder.stored() if key.startswith('test/')}
-  wanted = {'group'}.union(*(metrics.needs(name) for name in names if metrics.available(name, keys)))
-  read = folder.predictions([f'test/{key}' for key in sorted(wanted)])
-  out = {key.removeprefix('test/'): column for key, column in read.items()}
-  lengths = {key: len(column) for key, column in out.items()}
-  if len(set(lengths.values())) > 1:
-    raise ValueError(f'columns differ in length: {lengths}')
-  return out
-
-
-def _reduce(workdir: pathlib.Path, cell: Mapping[str, Any], names: Sequence[str]) -> dict[str, bootstrap.Sums]:
-  """A finished cell's metrics as sums per group; the metrics it can be scored by. Raises ValueError if unreadable."""
-  folder = Folder(workdir / cell['dir'])
-  predictions = _read_test(folder, names)
-  try:
-    return bootstrap.reduce([n for n in names if metrics.available(n, predictions)], predictions)
-  except UserError as error:
-    raise UserError(f'{folder.path}/predictions.npz: {error}') from error
-
-
 @dataclasses.dataclass(frozen=True)
 class Loaded:
   """A workdir read: samples by (row, metric), finished cells by row, how many there should be, why others are not."""
@@ -124,6 +100,7 @@ class Loaded:
   records: Sequence[Mapping[str, Any]]
 
   def done(self, row: str) -> int:
+    """The row's finished cells."""
     return len(self.finished[row])
 
   def scored(self, row: str, metric: str) -> int:
@@ -155,7 +132,7 @@ def _load(workdir: pathlib.Path, table: Mapping[str, Any], names: Sequence[str])
       reasons[row] += [f'{where} failed: {failure}'] if failure else []
       continue
     try:
-      reduced = _reduce(workdir, cell, names)
+      reduced = scores.sums(Folder(workdir / cell['dir']), names)
     except UserError:
       raise
     except ValueError as error:
@@ -170,10 +147,10 @@ def _load(workdir: pathlib.Path, table: Mapping[str, Any], names: Sequence[str])
 
 
 def _data(used: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-  found = {
+  phrases = {
     f'{name} {d["version"]} ({d["kind"]}, sha256 {d["sha256"][:12]})' for r in used for name, d in r['data'].items()
   }
-  return tuple(sorted(found))
+  return tuple(sorted(phrases))
 
 
 def _difference(

@@ -32,10 +32,12 @@ def direction(metric: str) -> str:
 
 
 def interval_text(low: float, high: float, sign: str = '') -> str:
+  """An interval in brackets, 'n/a' where there is none (NaN); `sign` as in `number_text`."""
   return 'n/a' if math.isnan(low) else f'[{number_text(low, sign)}, {number_text(high, sign)}]'
 
 
 def p_value(p: float) -> str:
+  """A p as tables show it."""
   return '<0.001' if p < 0.001 else number_text(p)
 
 

@@ -20,10 +20,10 @@ NONE = float('nan'), float('nan')
 
 def _folds(sample: bootstrap.Sample) -> dict[str, float]:
   """The metric of each fold, its mean over seeds."""
-  found: dict[str, list[float]] = {}
+  by_fold: dict[str, list[float]] = {}
   for (fold, _), s in sorted(sample.cells.items(), key=lambda item: str(item[0])):
-    found.setdefault(fold, []).append(float(metrics.value(sample.metric, s.sums.sum(0))))
-  return {fold: float(np.mean(values)) for fold, values in found.items()}
+    by_fold.setdefault(fold, []).append(float(metrics.value(sample.metric, s.sums.sum(0))))
+  return {fold: float(np.mean(values)) for fold, values in by_fold.items()}
 
 
 def over_folds(ours: bootstrap.Sample, theirs: bootstrap.Sample) -> tuple[float, float]:

@@ -63,7 +63,7 @@ def run():
   run.warm_start, run.warm_modules = '', ()
   run.data = dict(
     modalities=('audio',), summary=('mean', 'std', 'max'), rate_hz=0.0, frames=300, delays=DELAYS, split='official_dev',
-    held_out=2, by='group', folds=5, dev=0.1, seed=5, test_split='official',
+    held_out=2, by='group', folds=5, dev=0.1, seed=5, test_split='official', memory_gb=8.0,
   )  # fmt: skip
   run.raters = dict(train=0, score='all', reserve=0)
   run.model = dict(

@@ -75,6 +75,7 @@ def run():
     seed=5,
     limit=0,  # labels to train on; 0: all
     limit_dev=False,  # to select by a quarter as many
+    memory_gb=8.0,
   )
   run.target = dict(kind='intensity', label='intensity', names=EMOTIONS)
   run.model = dict(kind='transformer', width=128, blocks=4, heads=4, hidden=512, dropout=0.1)

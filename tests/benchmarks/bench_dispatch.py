@@ -68,9 +68,9 @@ def loop(size: str, dispatch: int) -> float:
       for first in range(1, taken + 1, dispatch):
         state, turn = told.take(state, dispatch)
         if pending:
-          log.turn(*pending)
+          log.dispatch(*pending)
         pending = (first, turn)
-      log.turn(*pending)
+      log.dispatch(*pending)
     return (time.perf_counter() - began) / taken
 
 

@@ -47,7 +47,7 @@ def ours(compute: str = 'float32') -> workers.Made:
   for m, frames in FRAMES.items():
     batch |= {m: drawn[m], f'{m}_mask': np.ones((CLIPS, frames), bool), f'{m}_present': np.ones(CLIPS, bool)}
   standard = {m: {'mean': np.zeros(d, np.float32), 'scale': np.ones(d, np.float32)} for m, d in DIMS.items()}
-  start = experiment._init(cell, training.optimiser(run.optim, 100), standard, jax.random.key(0), batch)
+  start = experiment.init(cell, training.optimiser(run.optim, 100), standard, jax.random.key(0), batch)
   state = parallel.replicate(start)
   del start
   batch = jax.block_until_ready(parallel.shard(batch))

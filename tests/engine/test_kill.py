@@ -82,8 +82,7 @@ def readable(folder: pathlib.Path, aside: pathlib.Path, like) -> int:
   return latest
 
 
-def test_twenty_kills(processes, tmp_path, monkeypatch):
-  small.shrink(monkeypatch.setattr)
+def test_twenty_kills(processes, tmp_path):
   experiment = mtclar.build(small.config(**CHANGES), None)
   like = experiment.init(jax.random.key(0), next(iter(experiment.batches('train', 0))))
   whole, torn = tmp_path / 'whole', tmp_path / 'torn'

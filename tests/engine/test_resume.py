@@ -19,14 +19,12 @@ STEPS = 18
 @pytest.fixture(scope='module', params=['head', pytest.param('siamese', marks=pytest.mark.slow)])
 def built(request):
   """A Siamese run (pairs drawn anew for every batch) or a head (shuffled rows, epochs of 8 steps)."""
-  with pytest.MonkeyPatch.context() as patch:
-    small.shrink(patch.setattr)
-    common = dict(steps=STEPS, select='loss', optim=dict(schedule='plateau', patience=0, factor=0.5))
-    if request.param == 'siamese':
-      config = small.config(**common)
-    else:
-      config = small.config('control_va_afew_va', 'representation', batch_size=120, head=dict(dropout=0.3), **common)
-    yield config, mtclar.build(config, None)
+  common = dict(steps=STEPS, select='loss', optim=dict(schedule='plateau', patience=0, factor=0.5))
+  if request.param == 'siamese':
+    config = small.config(**common)
+  else:
+    config = small.config('control_va_afew_va', 'representation', batch_size=120, head=dict(dropout=0.3), **common)
+  return config, mtclar.build(config, None)
 
 
 def run(built, folder, patch, stop: int | None = None, **changes):

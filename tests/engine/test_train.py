@@ -10,7 +10,7 @@ import pytest
 
 from affectjax.common.errors import UserError
 from affectjax.engine import checkpoint, parallel, train
-from affectjax.engine.feed import Turn
+from affectjax.engine.feed import Dispatch
 from affectjax.systems import mtclar
 from tests.helpers import small
 from tests.helpers.watched import Spy
@@ -32,11 +32,9 @@ SIAMESE = dict(x='first', label='delta', target='delta_valence', score='acc.same
 @pytest.fixture(scope='module', params=['head', pytest.param('siamese', marks=pytest.mark.slow)])
 def built(request):
   """A head's or a Siamese experiment of 12 steps and its config, built once so that it is compiled once."""
-  with pytest.MonkeyPatch.context() as patch:
-    small.shrink(patch.setattr)
-    row = ('siamese', 'labelling') if request.param == 'siamese' else ('control_va_afew_va', 'representation')
-    config = small.config(*row, select='last')
-    yield config, mtclar.build(config, None)
+  row = ('siamese', 'labelling') if request.param == 'siamese' else ('control_va_afew_va', 'representation')
+  config = small.config(*row, select='last')
+  return config, mtclar.build(config, None)
 
 
 def names(config):
@@ -100,10 +98,18 @@ def test_the_selected_step_is_the_one_reported(built, tmp_path, monkeypatch, mod
 
 
 def test_an_unknown_score_to_select_by_is_refused_in_one_line(built, tmp_path, monkeypatch):
-  with pytest.raises(
-    UserError, match=f"unknown score in run.select 'ccc'; there is: .*{names(built[0])['score']}.*loss"
-  ):
-    run(built, tmp_path, monkeypatch, select='ccc')
+  asked = {**built[0], 'select': 'ccc'}
+  with pytest.raises(UserError, match=f"unknown score in run.select 'ccc'; there is: .*{names(asked)['score']}.*loss"):
+    run((asked, mtclar.build(asked, None)), tmp_path, monkeypatch)
+
+
+def test_a_metric_selects_if_it_is_asked_for_and_no_other_is_computed(built, tmp_path, monkeypatch):
+  asked = {**built[0], 'select': names(built[0])['score'], 'select_mode': 'max', 'steps': 4, 'eval_every': 2}
+  result, _ = run((asked, mtclar.build(asked, None)), tmp_path, monkeypatch)
+  dev = [{k: v for k, v in line.items() if k.startswith('dev/')} for line in small.lines(tmp_path / 'metrics.jsonl')]
+  found = {k for k in dev[-1] if not k.startswith('dev/acc.same.')}
+  assert found == {'dev/loss', f'dev/{asked["select"]}'} and asked['select'] in result.dev
+  assert result.selected_step in (2, 4)
 
 
 def test_updates_that_are_not_finite_are_skipped_and_their_ids_kept(built, tmp_path, monkeypatch):
@@ -222,6 +228,6 @@ def test_every_host_notes_its_own_examples_and_the_first_the_rest(tmp_path, monk
   log = train._Log(tmp_path, 1)
   value = lambda x: parallel.pmap(lambda _: jax.numpy.float32(x))(np.zeros(8))
   scalars = {'loss': value(np.nan), 'finite': value(0), 'skipped': value(1)}
-  log.turn(1, Turn(scalars, [np.array(['a', 'b'])], 2, 0.0))
+  log.dispatch(1, Dispatch(scalars, [np.array(['a', 'b'])], 2, 0.0))
   assert sorted(p.name for p in tmp_path.iterdir()) == files
   assert json.loads((tmp_path / files[-1]).read_text()) == {'step': 1, 'ids': ['a', 'b'], 'loss': 'nan'}

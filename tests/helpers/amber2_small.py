@@ -86,7 +86,7 @@ def spec(row: str = 'amber2', widths: Mapping[str, int] | None = None, **changes
 def numbers(row: str, cell: training.Spec, labels=None, **changes) -> dict[str, np.ndarray]:
   """What a search varies and the data decide, as the experiment makes it; `labels` of training, one of each if none."""
   labels = np.arange(cell.net.classes) if labels is None else labels
-  return experiments._numbers(config(row, **changes), cell, np.asarray(labels))
+  return experiments.numbers(config(row, **changes), cell, np.asarray(labels))
 
 
 def batch(n: int = 16, seed: int = 0, frames: int = 1, widths=None, classes: int = CLASSES, raters: int = 3) -> dict:
@@ -98,10 +98,10 @@ def batch(n: int = 16, seed: int = 0, frames: int = 1, widths=None, classes: int
     x = rng.normal(size=(n, frames, width)).astype(np.float32)
     out |= {m: np.where(mask[..., None], x, 0), f'{m}_mask': mask, f'{m}_present': np.ones(n, bool)}
   votes = rng.multinomial(raters, np.ones(classes) / classes, n).astype(np.float32)
-  told = Distributions.of(votes, np.zeros(n, np.int32))
+  labels = Distributions.of(votes, np.zeros(n, np.int32))
   return {
-    **out, 'votes': told.votes, 'shares': told.shares, 'emotion': told.emotion, 'first': told.first,
-    'level': told.level, 'label': told.first,
+    **out, 'votes': labels.votes, 'shares': labels.shares, 'emotion': labels.emotion, 'first': labels.first,
+    'level': labels.level, 'label': labels.first,
   }  # fmt: skip
 
 
@@ -170,11 +170,11 @@ def steps(cell: training.Spec, start: TrainState, batches, optimizer=SGD, device
   key = jax.dtypes.prng_key
   on_host = lambda x: not jax.dtypes.issubdtype(x.dtype, key)  # numpy where it can be: nothing is compiled for it
   copies = lambda x: (np if on_host(x) else jax.numpy).broadcast_to(x, (devices, *np.shape(x)))
-  now, told = jax.tree.map(copies, start), []
+  now, logged = jax.tree.map(copies, start), []
   for b in batches:
     now, scalars = step(now, {k: np.reshape(v, (devices, -1, *v.shape[1:])) for k, v in b.items()})
-    told.append({k: np.asarray(v)[0] for k, v in scalars.items()})
-  return jax.tree.map(lambda x: np.asarray(x)[0] if on_host(x) else x[0], now), told
+    logged.append({k: np.asarray(v)[0] for k, v in scalars.items()})
+  return jax.tree.map(lambda x: np.asarray(x)[0] if on_host(x) else x[0], now), logged
 
 
 @functools.lru_cache(maxsize=32)
@@ -192,16 +192,6 @@ def copy_of(tree, i: int):
   return jax.tree.map(lambda x: np.asarray(x)[i : i + 1], tree)
 
 
-def same(first, second) -> None:
-  """Bit for bit."""
-  jax.tree.map(np.testing.assert_array_equal, first, second)
-
-
-def close(first, second, rtol: float = 1e-5, atol: float = 1e-6) -> None:
-  """Trees that agree."""
-  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), first, second)
-
-
 def differ(first, second) -> bool:
   """Whether any leaf does."""
   return any(not np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (first, second)), strict=True))
@@ -216,10 +206,10 @@ def utterances(n: int = 120, seed: int = 0, speakers: int = 20, classes=('neutra
   frames = lambda: Ragged(rng.normal(size=(n, width)).astype(np.float32), np.arange(n + 1))
   streams = {m: Memory(frames(), real()) for m in ('audio', 'text')}
   votes = rng.multinomial(3, np.ones(len(classes)) / len(classes), n).astype(np.float32)
-  told = {'session': (place // 4).astype(np.int32), 'votes': votes, **columns}
+  known = {'session': (place // 4).astype(np.int32), 'votes': votes, **columns}
   return Examples(
     'made', np.array([f'u{i}' for i in range(n)]), np.array([f's{p}' for p in place]), np.array(['d'] * n),
-    np.full(n, 'all'), streams, {m: np.ones(n, bool) for m in streams}, told,
+    np.full(n, 'all'), streams, {m: np.ones(n, bool) for m in streams}, known,
     {'emotions': list(classes), 'modalities': {m: width for m in streams}},
   )  # fmt: skip
 

@@ -124,7 +124,7 @@ def _amber2(config, data_dir):
   items = items_lib.load(config, data_dir, embedded=config['stage'] != 'reference')
   found = targets.distributions(items, config['target'])
   if str(config['fold']).isdigit() or config['data']['split'] == 'official':
-    rows = items_lib.sides(items, found, config)
+    rows = items_lib.labelled(items, found, config)
   else:
     rows = {'test': np.flatnonzero(found.kept)}
   labels = {
@@ -154,11 +154,11 @@ def _label_uncertainty(config, data_dir):
   data = windows.load(config, data_dir)
   labels = {
     f'{side}/{name}': digest(part[name])
-    for side, part in data.sides.items()
+    for side, part in data.splits.items()
     for name in ('mean', 'spread', 'count', 'ratings', 'agreement')
   }
   labels['delays'] = digest(np.array(data.delays))
-  return {side: part['id'] for side, part in data.sides.items()}, labels
+  return {side: part['id'] for side, part in data.splits.items()}, labels
 
 
 SIDES = {

@@ -11,7 +11,7 @@ import numpy as np
 from affectjax.engine import checkpoint
 from affectjax.examples import splits
 from affectjax.systems.mtclar import frames as frames_lib
-from affectjax.systems.mtclar import network
+from affectjax.systems.mtclar import network, siamese
 from affectjax.tables import cells
 from tests.helpers import small
 
@@ -22,7 +22,8 @@ def table(row: str, **label) -> cells.Table:
   """The experiment's labelling table with tiny twins and few steps; `label` changes the row's labelling options."""
   config = {**small.experiment()}
   config['on_twins'] = {'siamese': dict(steps=20, eval_every=10)}
-  config['run'] = {**config['run'], 'twins': small.TWINS, 'batch_size': 64}
+  model = {**config['run']['model'], **small.NARROW}
+  config['run'] = {**config['run'], 'twins': small.TWINS, 'batch_size': 64, 'model': model}
   change = config['rows'][row]
   if label:
     change = {**change, 'label': {**change['label'], **label}}
@@ -53,42 +54,30 @@ def scored(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, np.nd
   return out, videos
 
 
-def variables(width: int = WIDTH, fusion: str = 'concat'):
+def variables(net: network.Siamese, width: int = WIDTH):
   """Parameters and batch statistics of a network that saw nothing; biases, scales and statistics at random."""
   x = np.zeros((2, width), np.float32)
-  start = jax.jit(network.Siamese(fusion).init)(jax.random.key(0), x, x)
+  start = jax.jit(net.init)(jax.random.key(0), x, x)
   rng = np.random.default_rng(0)
   move = lambda v: rng.uniform(0, 0.3, v.shape).astype(np.float32) if v.ndim == 1 else 0
   return jax.tree.map(lambda v: np.asarray(v) + move(v), start)
 
 
 @functools.lru_cache(maxsize=4)
-def _variables(fusion: str):
-  with small_network():
-    return variables(fusion=fusion)
-
-
-class small_network:
-  """While inside, MT-CLAR's layers are narrow."""
-
-  def __enter__(self):
-    self._before = {n: getattr(network, n) for n in ('PROJECTOR', 'EMBEDDING', 'HEAD', 'Adapter')}
-    small.shrink()
-
-  def __exit__(self, *_):
-    for name, value in self._before.items():
-      setattr(network, name, value)
+def narrow(fusion: str):
+  """`variables` of a narrow network."""
+  return variables(siamese.module(small.config(model=dict(fusion=fusion))))
 
 
 def untrained(workdir: pathlib.Path, fusion: str = 'concat', **label) -> pathlib.Path:
   """A cell that looks finished; its network is narrow and saw nothing. `label` are labelling options."""
   folder = workdir / 'cells' / 'siamese' / 'all-0-01234567'
   folder.mkdir(parents=True)
-  config = {**small.config(**({'label': label} if label else {})), 'model': {'fusion': fusion}}
+  config = small.config(model=dict(fusion=fusion), **({'label': label} if label else {}))
   document = {'config': config, 'fingerprint': '0123456789', 'row': 'siamese', 'kind': 'synthetic', 'warm_start': None}
   (folder / 'config.json').write_text(json.dumps(document))
   np.savez(folder / 'predictions.npz', none=np.zeros(1))
-  variables = _variables(fusion)
+  variables = narrow(fusion)
   scaling = {'mean': np.full(WIDTH, 0.5, np.float32), 'scale': np.full(WIDTH, 2.0, np.float32)}
   extra = {'batch_stats': variables['batch_stats'], 'input': scaling}
   checkpoint.save_final(folder, types.SimpleNamespace(params=variables['params'], extra=extra))

@@ -14,7 +14,7 @@ from affectjax.tables import cells
 def train(workdir: pathlib.Path, config: Mapping[str, Any], row: str = 'row') -> pathlib.Path:
   """Runs one cell on its twin; returns its folder."""
   cell = cells.Cell(row, str(config['fold']), config['seed'], config, 'f' * 64)
-  made = cells.Table({}, 'tests.py', None)
+  made = cells.Table({'metrics': ()}, 'tests.py', None)
   assert (failure := cells.run_cell(made, cell, workdir, lambda *_: None, True)) is None, failure
   return workdir / cell.folder
 

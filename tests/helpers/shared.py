@@ -7,7 +7,9 @@ import re
 import ml_collections
 import pytest
 
+from affectjax.engine.cell import Folder
 from affectjax.tables import experiment as experiment_file
+from affectjax.tables import scores as scores_lib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -21,6 +23,11 @@ def pack(name: str) -> pathlib.Path:
       pytest.fail(message)
     pytest.skip(message)
   return folder
+
+
+def scores(folder: pathlib.Path, *names: str) -> dict[str, float]:
+  """Metrics of a finished cell on test, those of `names` that it has, from its stored predictions."""
+  return scores_lib.points(Folder(folder), names)
 
 
 def flags_for(devices: int) -> str:

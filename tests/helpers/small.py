@@ -9,23 +9,14 @@ import pathlib
 import sys
 from typing import Any
 
-from affectjax.systems.mtclar import network
 from affectjax.tables import cells
 from tests.helpers import shared
 from tests.helpers.shared import ROOT
 
 TWINS = {'affectnet': dict(train=400, val=80), 'afew_va': dict(clips=30)}
+NARROW = dict(adapter=16, embedding=16, projector=(16, 8), head=(16, 8))
 STILL = dict(model=dict(dropout=0.0, adapter_dropout=0.0), augment=dict(dropout=0.0, noise=0.0))  # no randomness
 SGD = dict(name='sgd', lr=0.1, l2=1e-4, schedule='constant')
-
-
-def shrink(setattr_=setattr) -> None:
-  """Narrows MT-CLAR's layers; pass `monkeypatch.setattr` to have it undone."""
-  setattr_(network, 'PROJECTOR', (16, 8))
-  setattr_(network, 'EMBEDDING', 16)
-  setattr_(network, 'HEAD', (16, 8))
-  if not isinstance(network.Adapter, functools.partial):
-    setattr_(network, 'Adapter', functools.partial(network.Adapter, hidden=16))
 
 
 @functools.lru_cache(maxsize=8)
@@ -35,9 +26,9 @@ def experiment(table: str = 'labelling') -> dict[str, Any]:
 
 
 def config(row: str = 'siamese', table: str = 'labelling', fold: str = '0', seed: int = 0, **changes) -> dict[str, Any]:
-  """A row's resolved config on tiny twins; `changes` are merged into it."""
+  """A row's resolved config on tiny twins, with a narrow network; `changes` are merged into it."""
   run = cells.Table(experiment(table), 'mtclar.py', None).row(row)
-  few = dict(steps=12, eval_every=4, log_every=1, batch_size=32, twins=TWINS)
+  few = dict(steps=12, eval_every=4, log_every=1, batch_size=32, twins=TWINS, model=NARROW)
   run = cells.merge(cells.merge(run, few, 'tests'), changes, 'tests')
   return {**run, 'fold': fold if run['per_fold'] else cells.ALL, 'seed': seed}
 
@@ -51,7 +42,6 @@ def train(folder: pathlib.Path, changes: dict[str, Any]) -> None:
   """Trains one small cell."""
   from affectjax.engine import train as engine
 
-  shrink()
   engine.run(config(**changes), folder)
 
 
@@ -64,6 +54,7 @@ import mtclar
 def get_config(table='labelling'):
   c = mtclar.get_config(table)
   c.run.twins = {twins!r}
+  c.run.model.update({narrow!r})
   c.run.batch_size, c.run.log_every = 32, 1
   c.folds = c.folds[:2]
   c.rows, c.order = {{name: c.rows[name].to_dict() for name in {rows!r}}}, {rows!r}
@@ -77,21 +68,19 @@ def get_config(table='labelling'):
 
 
 def write_experiment(path: pathlib.Path, rows: tuple[str, ...], **changes) -> pathlib.Path:
-  """An experiment file that shrinks the real one: few rows, two folds, tiny twins, eight steps."""
-  path.write_text(EXPERIMENT.format(folder=str(ROOT / 'experiments'), twins=TWINS, rows=rows, changes=changes))
+  """An experiment file that shrinks the real one: few rows, two folds, tiny twins, a narrow network, eight steps."""
+  folder = str(ROOT / 'experiments')
+  path.write_text(EXPERIMENT.format(folder=folder, twins=TWINS, narrow=NARROW, rows=rows, changes=changes))
   return path
 
 
 def main() -> int:
-  """`python -m affectjax.main` with narrow layers."""
+  """`python -m affectjax.main`, for a forked process."""
   from affectjax import main as command
   from affectjax.commands import arguments
 
-  shrink()
   return arguments.run(command.main)
 
 
 if __name__ == '__main__':
-  if sys.argv[1].startswith('--'):
-    sys.exit(main())
   train(pathlib.Path(sys.argv[1]), json.loads(sys.argv[2]))

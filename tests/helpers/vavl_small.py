@@ -137,7 +137,7 @@ def state(cell: training.Spec, optimizer=SGD, seed: int = 0) -> TrainState:
   """Before the first step."""
   v = variables(cell, seed)
   standard = {m: {'mean': np.full(w, 0.1, np.float32), 'scale': np.full(w, 1.5, np.float32)} for m, w in WIDTHS.items()}
-  standard = {m: s for m, s in standard.items() if m in dict(getattr(cell.net, 'inputs', WIDTHS.items()))}
+  standard = {m: s for m, s in standard.items() if m in cell.net.modalities}
   extra = {'batch_stats': v.get('batch_stats', {}), 'input': standard}
   tx = training.optimiser(optimizer, 10)
   return _on_host(jax.jit(lambda: TrainState.create(v['params'], tx, jax.random.key(seed), extra))())
@@ -160,11 +160,11 @@ def steps(cell: training.Spec, start: TrainState, batches, optimizer=SGD, device
   step = _compiled(cell, tuple(sorted(optimizer.items())), network.HEAD_DROPOUT == 0, conformer.Block)
   is_key = lambda x: jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
   copy = lambda x: (jax.numpy if is_key(x) else np).broadcast_to(x, (devices, *np.shape(x)))
-  now, told = jax.tree.map(copy, start), []
+  now, logged = jax.tree.map(copy, start), []
   for b in batches:
     now, scalars = step(now, {k: np.reshape(v, (devices, -1, *v.shape[1:])) for k, v in b.items()})
-    told.append({k: np.asarray(v)[0] for k, v in scalars.items()})
-  return _on_host(now, 0), told
+    logged.append({k: np.asarray(v)[0] for k, v in scalars.items()})
+  return _on_host(now, 0), logged
 
 
 def full_size() -> dict[str, Any]:
@@ -177,13 +177,13 @@ def full_size() -> dict[str, Any]:
     clips[m] = rng.normal(size=(4, frames, width)).astype(np.float32)
     clips[f'{m}_mask'], clips[f'{m}_present'] = np.ones((4, frames), bool), np.ones(4, bool)
   standard = {m: {'mean': np.zeros(w, np.float32), 'scale': np.ones(w, np.float32)} for m, w in widths.items()}
-  start = experiments._init(cell, training.optimiser(config['optim'], 10), standard, jax.random.key(0), clips)
+  start = experiments.init(cell, training.optimiser(config['optim'], 10), standard, jax.random.key(0), clips)
   step = jax.jit(jax.vmap(training.make_step(cell, config['optim'], 10), axis_name=parallel.AXIS))
   put = functools.partial(jax.tree.map, lambda x: jax.numpy.asarray(x)[None])
-  after, told = step(put(start), put(clips))
-  scalars = {name: float(told[name][0]) for name in ('loss', 'loss.fusion')}
+  after, logged = step(put(start), put(clips))
+  scalars = {name: float(logged[name][0]) for name in ('loss', 'loss.fusion')}
   parameters = all(bool(np.isfinite(x).all()) for x in jax.tree.leaves(after.params))
-  return {'finite': bool(told['finite'][0]), 'parameters': parameters, **scalars}
+  return {'finite': bool(logged['finite'][0]), 'parameters': parameters, **scalars}
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ the network, which puts zeros in their place (tests/systems/vavl/test_network.py
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,7 +112,7 @@ def test_padding_and_batch_mates_are_invisible(positions):
   weight = np.random.default_rng(3).normal(size=(9, WIDTH)).astype(np.float32)
 
   @jax.jit
-  def told(params, x, mask, lengths):
+  def judged(params, x, mask, lengths):
     def total(params, x):
       out = block(positions).apply({**v, 'params': params}, x, mask, lengths)
       return jnp.sum(jnp.where(mask[..., None], out * jnp.pad(weight, ((0, x.shape[1] - 9), (0, 0))), 0)[1]), out[1]
@@ -119,13 +120,13 @@ def test_padding_and_batch_mates_are_invisible(positions):
     (_, out), grads = jax.value_and_grad(total, (0, 1), has_aux=True)(params, x)
     return out, grads
 
-  out, (by_params, by_x) = told(v['params'], *padded(parts))
+  out, (by_params, by_x) = judged(v['params'], *padded(parts))
   rest = [np.asarray(by_x)[i] for i in range(len(parts)) if i != 1]
   assert np.abs(np.asarray(by_x)[1, :4]).min() > 0 and not np.any(rest) and not np.any(by_x[1, 4:])
   other = clips(LENGTHS[::-1], seed=4)
   other[1] = parts[1]
   for x in (padded(parts, junk=-3.0), padded(other), padded(other, 12)):
-    again, grads = told(v['params'], *x)
+    again, grads = judged(v['params'], *x)
     np.testing.assert_allclose(again[:4], out[:4], atol=1e-6)
     np.testing.assert_allclose(grads[1][1, :4], by_x[1, :4], atol=2e-6)
     # 2e-6 of the largest: float32 shows that sums over another length associate otherwise; see below for float64
@@ -153,7 +154,7 @@ def test_padding_and_batch_mates_are_invisible_to_the_parameters(positions):
     for x in (padded(parts, junk=-3.0), padded(other), padded(other, 12)):
       got = slope(v['params'], *double(x))
       assert all(g.dtype == np.float64 for g in jax.tree.leaves(got))
-      jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-10), got, wanted)
+      chex.assert_trees_all_close(got, wanted, rtol=1e-7, atol=1e-10)
 
 
 # Shifts

@@ -1,5 +1,6 @@
 """Layers with drawn weights, the LSTM, and convolution with pooling: each against something plain."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,7 +82,7 @@ def test_drawn_stack_is_the_plain_product_with_the_same_draws_in_value_and_gradi
     value_and_gradients(f, (0, 1, 2))(*given, v) for f in (bayesian.drawn_stack, _plainly)
   )
   np.testing.assert_allclose(out, expected, atol=1e-6)
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), ours, plain)
+  chex.assert_trees_all_close(ours, plain, rtol=1e-5, atol=1e-5)
 
 
 def test_a_stream_is_drawn_alike_whatever_stands_beside_it():
@@ -121,7 +122,7 @@ def test_lstm_and_its_gradient_are_those_of_the_plain_recurrence():
     value_and_gradients(f, (0, 1, 2, 3))(*inputs, w) for f in (recurrent.scan_layer, _lstm_plainly)
   )
   np.testing.assert_allclose(y, expected, atol=1e-6)
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, plain)
+  chex.assert_trees_all_close(ours, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_packed_weights_are_what_cudnn_reads():
@@ -176,7 +177,7 @@ def test_convolution_with_pooling_is_the_plain_one(monkeypatch, stretch, size):
 
   (y, ours), (expected, plain) = squares(convolution.convolve_pool_relu), squares(_convolution_plainly)
   np.testing.assert_allclose(y, expected, atol=1e-5)
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3), ours, plain)
+  chex.assert_trees_all_close(ours, plain, rtol=1e-4, atol=1e-3)
 
 
 def test_xla_pads_even_kernels_as_we_do():

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,12 +85,12 @@ def test_masked_equals_dropped(junk):
   out, stats = train(ALONE, variables, x, mask)
   expected, wanted = train(ALONE, variables, x[real])
   np.testing.assert_allclose(out[real], expected, atol=1e-6)
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), stats, wanted)
+  chex.assert_trees_all_close(stats, wanted, rtol=1e-6, atol=0)
   if not np.isfinite(junk):
     return  # what a loss does with the rows themselves is the step's business (test_train.py)
   got = _gradients(variables['params'], variables['batch_stats'], x, mask, weights)
   dropped = _gradients(variables['params'], variables['batch_stats'], x[real], None, weights[real])
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), got[0], dropped[0])
+  chex.assert_trees_all_close(got[0], dropped[0], rtol=1e-7, atol=2e-5)
   np.testing.assert_allclose(np.asarray(got[1])[real], dropped[1], atol=1e-5)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,21 +50,21 @@ def stack(crossed: bool):
   if not crossed:
     return params, jax.jit(lambda params, x, mask: net.apply({'params': params}, x, mask, None))
 
-  def told(params, x, mask, keys, weight):
+  def judged(params, x, mask, keys, weight):
     def total(params, x, keys):
       out = net.apply({'params': params}, x, mask, keys)
       return jnp.sum(out * weight), out
 
     return jax.value_and_grad(total, (0, 1, 2), has_aux=True)(params, x, keys)
 
-  return params, jax.jit(told)
+  return params, jax.jit(judged)
 
 
 def test_stack_attending_to_itself_is_the_plain_one():
-  params, told = stack(False)
+  params, judged = stack(False)
   lengths, x = (6, 4, 1), drawn(3, 6, WIDTH)
   mask = np.arange(6) < np.array(lengths)[:, None]
-  out = told(params, x, mask)
+  out = judged(params, x, mask)
   for i, n in enumerate(lengths):
     y = x[i, :n] + reference.sinusoids(np.arange(n), WIDTH)
     for name in ('layer_0', 'layer_1'):
@@ -72,10 +73,10 @@ def test_stack_attending_to_itself_is_the_plain_one():
 
 
 def test_stack_attending_to_another_sequence_is_the_plain_one():
-  params, told = stack(True)
+  params, judged = stack(True)
   x, keys, lengths = drawn(3, 6, WIDTH), drawn(3, 5, WIDTH), (5, 3, 1)
   mask = np.arange(5) < np.array(lengths)[:, None]
-  (_, out), _ = told(params, x, mask, keys, np.ones_like(x))
+  (_, out), _ = judged(params, x, mask, keys, np.ones_like(x))
   for i, n in enumerate(lengths):
     y = x[i] + reference.sinusoids(np.arange(6), WIDTH)
     for name in ('layer_0', 'layer_1'):
@@ -84,13 +85,13 @@ def test_stack_attending_to_another_sequence_is_the_plain_one():
 
 
 def test_keys_that_are_masked_do_not_matter_and_have_no_gradient():
-  params, told = stack(True)
+  params, judged = stack(True)
   x, keys, weight = drawn(3, 6, WIDTH), drawn(3, 5, WIDTH), drawn(3, 6, WIDTH)
   mask = np.arange(5) < np.array([5, 2, 0])[:, None]
-  (_, out), grads = told(params, x, mask, keys, weight)
-  (_, again), others = told(params, x, mask, np.where(mask[..., None], keys, 77.0).astype(np.float32), weight)
+  (_, out), grads = judged(params, x, mask, keys, weight)
+  (_, again), others = judged(params, x, mask, np.where(mask[..., None], keys, 77.0).astype(np.float32), weight)
   np.testing.assert_array_equal(out, again)
-  jax.tree.map(np.testing.assert_array_equal, grads, others)
+  chex.assert_trees_all_equal(grads, others)
   assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
   assert not np.any(np.asarray(grads[2])[~mask]) and np.all(np.abs(np.asarray(grads[2])[mask]).sum(-1) > 0)
 

@@ -261,8 +261,8 @@ def test_gradients_are_finite_at_extreme_logits(name, stop):
   y, student, experts = raters[grid[:, 3]], ends[grid[:, 0]], ends[grid[:, 1:3]]
   present = np.random.default_rng(0).random((len(grid), 2)) < 0.7
   call = jax.jit(jax.value_and_grad(functools.partial(loss, name=name, stop=stop, kappa=8.0), (1, 2)))
-  for there in (None, present):
-    value, (ds, de) = call(y, student, experts, there)
+  for who in (None, present):
+    value, (ds, de) = call(y, student, experts, who)
     assert np.isfinite(value) and np.isfinite(ds).all() and np.isfinite(de).all()
     assert max(np.abs(ds).max(), np.abs(de).max()) < 1e3
 

@@ -254,17 +254,17 @@ def test_class_weights_have_mean_one_over_classes_that_occur(beta):
     assert got.sum() == pytest.approx(3, abs=1e-6)
     assert got[0] >= got[3] >= got[1]
     if 0 < beta < 1:
-      there = COUNTS[COUNTS > 0]
-      raw = np.array([1 / sum(beta**i for i in range(n)) for n in there])  # 1 - b^n over 1 - b, the sum written out
+      occurs = COUNTS[COUNTS > 0]
+      raw = np.array([1 / sum(beta**i for i in range(n)) for n in occurs])  # 1 - b^n over 1 - b, the sum written out
       np.testing.assert_allclose(got[COUNTS > 0], raw * 3 / raw.sum(), rtol=1e-6)
 
 
 def test_limits_of_class_weights():
-  there = COUNTS > 0
+  occurs = COUNTS > 0
   alike = distributions.effective_number_weights(COUNTS, 0.0, np)
-  np.testing.assert_array_equal(alike, there.astype(float))
+  np.testing.assert_array_equal(alike, occurs.astype(float))
   inverse = distributions.effective_number_weights(COUNTS, 1.0, np)
-  raw = np.where(there, 1 / np.maximum(COUNTS, 1), 0)
+  raw = np.where(occurs, 1 / np.maximum(COUNTS, 1), 0)
   np.testing.assert_allclose(inverse, raw * 3 / raw.sum(), rtol=1e-14)
   for near in (1e-6, 1e-9, 1e-12, 1e-15):  # (1 - beta) itself has few digits, but all classes share them
     got = distributions.effective_number_weights(COUNTS, 1 - near, np)

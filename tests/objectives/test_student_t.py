@@ -215,8 +215,8 @@ def test_series_errors_are_no_larger_than_known(nu1):
     m1, s1, m2, s2 = np.array(pairs).T
     for terms in (8, 16, 32, 64):
       computed = student_t.kl_t_t(m1, s1, nu1, m2, s2, 6, terms, np)
-      told = NUMERICS[nu1][i][terms] if nu1 in NUMERICS else 0.0  # odd: the sum is finite
-      assert np.abs(computed - exact).max() <= 1.06 * told + 1e-14, (nu1, i, terms)
+      figure_of = NUMERICS[nu1][i][terms] if nu1 in NUMERICS else 0.0  # odd: the sum is finite
+      assert np.abs(computed - exact).max() <= 1.06 * figure_of + 1e-14, (nu1, i, terms)
 
 
 def test_odd_degrees_of_freedom_need_few_terms():
@@ -309,10 +309,10 @@ def test_t_t_on_random_pairs():
   m1, s1, m2, s2 = random_pairs(4, CASES)
   wide = [v.astype(np.float64) for v in (m1, s1, m2, s2)]
   of = lambda terms, nu1: student_t.kl_t_t(wide[0], wide[1], nu1, wide[2], wide[3], 6, terms, np)
-  for nu1, told in ((4, {16: 5e-5, 32: 3e-6}), (6, {16: 7e-7, 32: 1e-8}), (8, {16: 3e-8, 32: 1e-10})):
+  for nu1, figure_of in ((4, {16: 5e-5, 32: 3e-6}), (6, {16: 7e-7, 32: 1e-8}), (8, {16: 3e-8, 32: 1e-10})):
     long = of(1000, nu1)
     assert (long >= 0).all()
-    for terms, figure in told.items():
+    for terms, figure in figure_of.items():
       assert np.abs(of(terms, nu1) - long).max() < 2 * figure
   narrow = jax.jit(lambda m1, s1, m2, s2: student_t.kl_t_t(m1, s1, 6, m2, s2, 6))(m1, s1, m2, s2)
   assert error(narrow, of(1000, 6)).max() < 2e-6

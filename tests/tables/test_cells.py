@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import types
 
 import numpy as np
@@ -10,9 +9,9 @@ import pytest
 
 from affectjax.common.errors import UserError
 from affectjax.engine import train
-from affectjax.tables import cells, records
+from affectjax.engine.cell import Folder
+from affectjax.tables import cells, records, scores
 from tests.helpers.refusals import refused
-from tests.helpers.shared import ROOT
 from tests.helpers.table_small import RUN, table
 
 
@@ -124,68 +123,7 @@ def test_a_fingerprint_follows_the_cell_it_starts_from():
   assert first['a', '0', 0] != second['a', '0', 0] and first['b', '0', 0] == second['b', '0', 0]
 
 
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-  """A copy of the package's code to change; (file, old, new) -> whether the hash of mtclar's code changes."""
-  shutil.copytree(ROOT / 'affectjax', tmp_path / 'affectjax', ignore=shutil.ignore_patterns('__pycache__'))
-  monkeypatch.setattr(records, '_ROOT', tmp_path / 'affectjax')
-  records.code_hash.cache_clear()
-  before = records.code_hash('mtclar')
-
-  def change(name, old, new) -> bool:
-    path = tmp_path / 'affectjax' / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = path.read_text() if path.exists() else ''
-    assert old in text, f'{name} has no {old!r}'
-    path.write_text(text.replace(old, new, 1))
-    records.code_hash.cache_clear()
-    return records.code_hash('mtclar') != before
-
-  yield change
-  records.code_hash.cache_clear()
-
-
-@pytest.mark.parametrize(
-  ('name', 'old', 'new'),
-  [
-    ('systems/mtclar/pairs.py', 'NEAR, FAR = 0.2', 'NEAR, FAR = 0.3'),
-    ('systems/mtclar/ridge.py', 'range(-3, 5)', 'range(-3, 6)'),
-    ('objectives/regression.py', 'EPS = 1e-8', 'EPS = 1e-7'),
-    ('layers/heads.py', 'momentum: float = 0.9', 'momentum: float = 0.99'),
-    ('engine/train.py', 'MAX_SKIPPED = 5', 'MAX_SKIPPED = 6'),
-    ('engine/steps.py', 'state.skipped + 1', 'state.skipped + 2'),
-    ('examples/batches.py', '.permutation(rows)', '.permutation(rows)[::-1]'),
-    ('data/folds.py', 'k < 3', 'k < 2'),
-    ('metrics/table.py', "('f1.macro', 'f1.micro',", "('f1.macro',"),
-    ('metrics/statistics.py', 'ROUNDING = 1e-12', 'ROUNDING = 1e-10'),
-  ],
-)
-def test_code_that_matters_changes_the_hash(source, name, old, new):
-  assert source(name, old, new)
-
-
-@pytest.mark.parametrize(
-  ('name', 'old', 'new'),
-  [
-    ('systems/mtclar/pairs.py', '= 50, 4', '= 50, 4  # enough'),
-    ('systems/mtclar/pairs.py', '= 50, 4', '=    50, 4\n\n'),
-    ('systems/mtclar/pairs.py', '"""Pairs for Siamese training', '"""Couples for Siamese training'),
-    ('objectives/regression.py', '"""(prediction - target)^2 per example', '"""Squares per example'),
-    ('layers/heads.py', '"""Batch normalisation over', '"""Normalises over'),
-    ('systems/another.py', '', 'def build(config, data_dir):\n  return 1\n'),
-    ('tables/render.py', 'UNLIKE = ', 'UNLIKE = "none" or '),
-    ('main.py', 'import os', 'import os\nimport re'),
-    ('data/corpora/afew_va.py', 'import', 'import os\nimport'),
-  ],
-)
-def test_what_cannot_change_a_result_does_not(source, name, old, new):
-  assert not source(name, old, new)
-
-
-def test_another_system_has_another_hash_and_an_unknown_one_is_refused(source):
-  source('systems/another.py', '', 'def build(config, data_dir):\n  return 1\n')
-  assert records.code_hash('another') != records.code_hash('mtclar')
-  refused("unknown system 'emonet'; there is: (.*, )?another, (.*, )?mtclar", lambda: records.code_hash('emonet'))
+PREDICTED = {'group': np.array(['g', 'g', 'h', 'h']), 'x': np.array([0, 1, 2, 1]), 'x_hat': np.array([0, 1, 1, 1])}
 
 
 @pytest.fixture
@@ -198,8 +136,8 @@ def trained(monkeypatch):
     if (error := state.broken.get(folder.parent.name)) is not None:
       raise error
     (folder / 'checkpoints' / 'steps' / '3').mkdir(parents=True)
-    np.savez(folder / 'predictions.npz', x=np.zeros(1))
-    return train.Result({'acc.x': 0.5}, {'acc.x': 0.4}, 10, 8, {'compile': 1.0})
+    Folder(folder).store({'test': PREDICTED})
+    return train.Result({'loss': 0.4}, 10, 8, {'compile': 1.0})
 
   monkeypatch.setattr(train, 'run', run)
   return state
@@ -236,13 +174,23 @@ def test_a_record_says_what_was_run(trained, tmp_path):
   run_all(made, tmp_path)
   (record,) = records.load(tmp_path).values()
   assert (record['row'], record['fold'], record['seed']) == ('b', '0', 0)
-  assert record['scores'] == {'acc.x': 0.5} and record['dev'] == {'acc.x': 0.4}
+  assert record['scores'] == {'acc.x': 0.75} and record['dev'] == {'loss': 0.4}
   assert (record['steps'], record['selected_step']) == (10, 8)
   assert record['data']['afew_va']['kind'] == 'synthetic' and len(record['data']['afew_va']['sha256']) == 64
   assert record['data']['afew_va']['counts'] == {'all': 10}
   assert record['config']['label'] == {'k': 20} and record['config']['fold'] == '0'
   assert set(record['packages']) == set(records.PACKAGES) and record['device'].startswith('8 x')
   assert record['revision'] and record['seconds'] >= 0
+
+
+def test_a_metric_that_does_not_fit_costs_no_training(trained, tmp_path):
+  """The cell is done without scores; the report refuses the metric, and a table without it needs no training."""
+  odd = table({'b': {}}, folds=('0',), metrics=('acc.x', 'acc.group'))
+  assert set(run_all(odd, tmp_path).values()) == {None}
+  assert [r['scores'] for r in records.load(tmp_path).values()] == [{'acc.x': 0.75}]
+  more = table({'b': {}}, folds=('0',), metrics=('acc.x', 'uar.x'))
+  assert run_all(more, tmp_path) == {}
+  assert scores.points(Folder(tmp_path / cells.plan(more)[0].folder), more.config['metrics'])['uar.x'] == 2 / 3
 
 
 def test_a_failed_cell_does_not_stop_others_and_its_dependents_say_so(trained, tmp_path):

@@ -42,6 +42,7 @@ import numpy as np
 from affectjax.common.errors import UserError
 from affectjax.data.corpus import Columns, Corpus, Ragged
 from affectjax.data.twins import _clips, _twin, _worded
+from affectjax.labels import raters
 
 VERSION = '1.0.0'
 EMOTIONS = ('happy', 'sad', 'anger', 'surprise', 'disgust', 'fear')
@@ -122,7 +123,7 @@ def make(
     labelled, path = _labelled(knobs, place)
     return {**{k: place[k] for k in ('id', 'group', 'item', 'official')}, **labelled, **_heard(knobs, place, path)}
 
-  modules = (sys.modules[__name__], _worded, _clips)
+  modules = (sys.modules[__name__], _worded, _clips, raters)
   return _twin.corpus('cmu_mosei', modules, VERSION, knobs, {'all': count}, _meta(knobs), columns)
 
 

@@ -97,7 +97,7 @@ def make(
     raise unknown('votes of the twin crema_d', votes, ('drawn', 'real'))
   if votes == 'drawn' and pack:
     raise UserError(f'twin crema_d: pack {pack!r} is of real votes; take votes=real, or leave it out')
-  modules = [sys.modules[__name__], _clips]
+  modules = [sys.modules[__name__], _clips, raters]
   if votes == 'real':
     real, rule, pack_sha256, adapter = _pack(pack, actors)
     modules.append(adapter)

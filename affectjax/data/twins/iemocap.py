@@ -102,7 +102,7 @@ def make(
     features = _worded.features(np.random.default_rng((seed, 5)), shown, nuisance, labels['unreliable'], knobs, ERROR)
     return {**place, **labels, **rated, **features}
 
-  modules = (sys.modules[__name__], _worded, _clips)
+  modules = (sys.modules[__name__], _worded, _clips, label_rules, raters)
   return _twin.corpus('iemocap', modules, VERSION, knobs, {'all': turns}, _meta(knobs), columns)
 
 

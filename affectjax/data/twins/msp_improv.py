@@ -88,7 +88,9 @@ def make(
     'licence': 'Apache-2.0', 'groups': 'dyads (pairs of actors)', 'fixed': ['partitions'],
     'partitions': [str(p + 1) for p in range(len(TEST_DYADS))],
   }  # fmt: skip
-  return _twin.corpus('msp_improv', (sys.modules[__name__], _clips), VERSION, knobs, {'all': turns}, meta, columns)
+  return _twin.corpus(
+    'msp_improv', (sys.modules[__name__], _clips, raters), VERSION, knobs, {'all': turns}, meta, columns
+  )
 
 
 def _shares(counts: np.ndarray, total: int) -> np.ndarray:

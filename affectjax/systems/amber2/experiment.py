@@ -12,9 +12,8 @@ from affectjax.common.errors import UserError, unknown
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import targets
+from affectjax.examples import shape, targets
 from affectjax.examples.examples import Examples
-from affectjax.examples.targets import Distributions
 from affectjax.objectives import ambiguity, dirichlet, distributions
 from affectjax.systems.amber2 import items as items_lib
 from affectjax.systems.amber2 import network, training, views
@@ -58,11 +57,10 @@ def spec(config: Mapping[str, Any], widths: Mapping[str, int]) -> training.Spec:
   if config['student'] not in heads or len(set(heads)) < len(heads):
     raise UserError(f'run.heads is {", ".join(heads)}; expected each once, the student {config["student"]} among them')
   for part, choices in CHOICES.items():
-    for key, there in choices.items():
-      if config[part][key] not in there:
-        raise unknown(f'run.{part}.{key}', config[part][key], there)
+    for key, known in choices.items():
+      if config[part][key] not in known:
+        raise unknown(f'run.{part}.{key}', config[part][key], known)
   _refuse_senseless(config)
-  _refuse_loss(config)
   size = {k: model[k] for k in ('width', 'hidden', 'dropout', 'gate')}
   net = network.AmbER2(inputs=tuple(widths.items()), heads=tuple(heads), classes=len(config['target']['names']), **size)
   made = training.Spec(
@@ -80,48 +78,44 @@ def spec(config: Mapping[str, Any], widths: Mapping[str, int]) -> training.Spec:
 
 def _refuse_senseless(config: Mapping[str, Any]) -> None:
   """Refuses what no network can be made or trained with, and settings that would be passed over."""
-  model, loss = config['model'], config['loss']
-  if min(model['width'], model['hidden'], config['batch_size'], config['eval_batch_size'], config['members']) < 1:
-    raise UserError('run.model.width, hidden, run.batch_size, eval_batch_size, members: expected at least 1 each')
-  if config['steps'] < 0 or (not config['steps'] and config['epochs'] <= 0) or config['data']['max_frames'] < 0:
-    raise UserError(f'run.steps {config["steps"]}, run.epochs {config["epochs"]}, run.data.max_frames '
-                    f'{config["data"]["max_frames"]}; expected 0 or more, and steps or epochs above 0')  # fmt: skip
-  if config['optim']['schedule'] == 'plateau':  # it is told one dev loss, copies have one each
-    raise UserError('run.optim.schedule plateau is not for amber2; set it to constant, cosine or step')
-  if not 0 <= model['dropout'] < 1 or loss['regulariser_weight'] < 0:
-    raise UserError(f'run.model.dropout {model["dropout"]}, run.loss.regulariser_weight {loss["regulariser_weight"]}; '
-                    'expected a rate from 0 to below 1, and a weight from 0')  # fmt: skip
-  if len(config['target']['names']) < 2:
-    raise UserError(f'run.target.names is {config["target"]["names"]}; expected two classes or more')
-  if loss['kind'] == 'amber2' and len(config['heads']) < 2:
-    raise UserError('run.heads has no expert beside the student; AmbER^2 needs one at least')
-  if loss['kind'] != 'amber2' and not loss['joint']:
-    raise UserError("run.loss.joint False is for run.loss.kind 'amber2'; the other losses train every head")
-  if loss['kind'] == 'amber2' and not loss['joint'] and not config['warm_start']:
-    raise UserError('run.loss.joint False leaves the experts as they are; name the row that trains them in '
-                    'run.warm_start, and their heads in run.warm_modules')  # fmt: skip
-  if config['warm_start'] and not config['warm_modules']:  # () would take over the other row's lambda and kappa too
-    raise UserError(f'run.warm_start is {config["warm_start"]}, but run.warm_modules names nothing; expected heads, '
-                    'such as head_audio')  # fmt: skip
+  model, loss, data, tried = config['model'], config['loss'], config['data'], settings(config)
+  amber2, weight, kappas = loss['kind'] == 'amber2', loss['lambda_rai'], {k for _, _, k in tried}
+  for wrong, why in (
+    (min(model['width'], model['hidden'], config['batch_size'], config['eval_batch_size'], config['members']) < 1,
+     'run.model.width, hidden, run.batch_size, eval_batch_size, members: expected at least 1 each'),
+    (config['steps'] < 0 or (not config['steps'] and config['epochs'] <= 0) or data['max_frames'] < 0,
+     f'run.steps {config["steps"]}, run.epochs {config["epochs"]}, run.data.max_frames {data["max_frames"]}; expected '
+     '0 or more, and steps or epochs above 0'),
+    (config['optim']['schedule'] == 'plateau',  # it goes by one dev loss, copies have one each
+     'run.optim.schedule plateau is not for amber2; set it to constant, cosine or step'),
+    (not 0 <= model['dropout'] < 1 or loss['regulariser_weight'] < 0,
+     f'run.model.dropout {model["dropout"]}, run.loss.regulariser_weight {loss["regulariser_weight"]}; expected a rate '
+     'from 0 to below 1, and a weight from 0'),
+    (len(config['target']['names']) < 2,
+     f'run.target.names is {config["target"]["names"]}; expected two classes or more'),
+    (amber2 and len(config['heads']) < 2, 'run.heads has no expert beside the student; AmbER^2 needs one at least'),
+    (not amber2 and not loss['joint'],
+     "run.loss.joint False is for run.loss.kind 'amber2'; the other losses train every head"),
+    (amber2 and not loss['joint'] and not config['warm_start'],
+     'run.loss.joint False leaves the experts as they are; name the row that trains them in run.warm_start, and their '
+     'heads in run.warm_modules'),
+    (config['warm_start'] and not config['warm_modules'],  # () would take over the other row's lambda and kappa too
+     f'run.warm_start is {config["warm_start"]}, but run.warm_modules names nothing; expected heads, such as '
+     'head_audio'),
+    (amber2 and (not (weight == -1 or 0 < weight < math.inf) or math.inf in kappas),
+     f'run.loss.lambda_rai is {weight:g}, kappa {", ".join(f"{k:g}" for _, _, k in tried)}; expected a weight above 0, '
+     'or -1 for 1 - lambda_mai, and finite numbers'),
+    (amber2 and weight == -1 and any(x == 1 for _, x, _ in tried),
+     'run.loss.lambda_mai (or run.search.lambda_mai) is 1 and run.loss.lambda_rai -1, so that raters would weigh 0; '
+     'expected less than 1'),
+    (amber2 and loss['weights'] == 'uniform' and len(kappas) > 1,
+     "run.search.kappa has several values, but run.loss.weights 'uniform' takes none; leave one"),
+  ):  # fmt: skip
+    if wrong:
+      raise UserError(why)
 
 
-def _refuse_loss(config: Mapping[str, Any]) -> None:
-  """Refuses weights by which nothing would be learnt from raters, or a search whose settings are alike."""
-  loss, tried = config['loss'], settings(config)
-  if loss['kind'] != 'amber2':
-    return
-  given = loss['lambda_rai']
-  if not (given == -1 or 0 < given < math.inf) or any(k == math.inf for _, _, k in tried):
-    raise UserError(f'run.loss.lambda_rai is {given:g}, kappa {", ".join(f"{k:g}" for _, _, k in tried)}; expected a '
-                    'weight above 0, or -1 for 1 - lambda_mai, and finite numbers')  # fmt: skip
-  if given == -1 and any(x == 1 for _, x, _ in tried):
-    raise UserError('run.loss.lambda_mai (or run.search.lambda_mai) is 1 and run.loss.lambda_rai -1, so that raters '
-                    'would weigh 0; expected less than 1')  # fmt: skip
-  if loss['weights'] == 'uniform' and len({k for _, _, k in tried}) > 1:
-    raise UserError("run.search.kappa has several values, but run.loss.weights 'uniform' takes none; leave one")
-
-
-def _numbers(config: Mapping[str, Any], cell: training.Spec, labels: np.ndarray) -> dict[str, np.ndarray]:
+def numbers(config: Mapping[str, Any], cell: training.Spec, labels: np.ndarray) -> dict[str, np.ndarray]:
   """What a search varies and what the data decide, one row per copy [S, ...]; `labels` [M] of training, 0 .. K - 1."""
   loss, classes = config['loss'], cell.net.classes
   tried = settings(config)
@@ -129,80 +123,69 @@ def _numbers(config: Mapping[str, Any], cell: training.Spec, labels: np.ndarray)
   lambda_rai = 1 - lambda_mai if loss['lambda_rai'] == -1 else np.full(len(tried), loss['lambda_rai'], np.float32)
   counts = np.bincount(labels, minlength=classes)
   weights = distributions.effective_number_weights(counts.astype(np.float64), loss['beta'], np)
-  numbers = {
+  out = {
     'lambda_mai': lambda_mai, 'lambda_rai': lambda_rai, 'kappa': np.array([s[2] for s in tried], np.float32),
     'class_weights': np.tile(weights.astype(np.float32), (len(tried), 1)),
     'regulariser': np.full(len(tried), loss['regulariser_weight'], np.float32),
   }  # fmt: skip
-  return {k: np.repeat(v, cell.copies, 0) if len(v) < cell.copies else v for k, v in numbers.items()}
+  return {k: np.repeat(v, cell.copies, 0) if len(v) < cell.copies else v for k, v in out.items()}
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell."""
   items = items_lib.load(config, data_dir)
-  widths = {m: items.streams[m].width for m in config['data']['modalities']}
-  cell = spec(config, widths)
+  modalities, tried = tuple(config['data']['modalities']), settings(config)
+  cell = spec(config, {m: items.streams[m].width for m in modalities})
   labels = targets.distributions(items, config['target'])
-  sides = items_lib.sides(items, labels, config)
+  rows = items_lib.labelled(items, labels, config)
   # before ties are left out: what starts from a row sees embeddings as that row did, whatever its loss
-  standard = items_lib.standardisers(items, sides['train'], config['data']['standardise'])
+  standard = shape.standardisers(items, rows['train'], on=config['data']['standardise'])
   hard = labels.emotion if config['target']['ties'] == 'excluded' else labels.first
   if cell.loss == 'cross_entropy':  # a tie has no one class to learn
-    sides['train'] = sides['train'][hard[sides['train']] >= 0]
-  train = sides['train']
+    rows['train'] = rows['train'][hard[rows['train']] >= 0]
+  train = rows['train']
   if not len(train):
     raise UserError(f'{items.name}: every training utterance is a tie; set run.target.ties to first')
-  numbers = _numbers(config, cell, hard[train][hard[train] >= 0])
-  extra = {'input': standard, 'numbers': numbers}
+  extra = {'input': standard, 'numbers': numbers(config, cell, hard[train][hard[train] >= 0])}
   batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
   steps = config['steps'] or math.ceil(config['epochs'] * len(train) / batch_size)
-  known = targets.truth(items, labels, config['target'])
-  gather = functools.partial(_gather, items, labels, hard, known, frames_of(items, config['data']['max_frames']))
-  modalities, tried = tuple(widths), settings(config)
+  columns = {
+    'votes': labels.votes, 'shares': labels.shares, 'emotion': labels.emotion, 'first': labels.first,
+    'level': labels.level, 'label': hard, **targets.truth(items, labels, config['target']),
+  }  # fmt: skip
+  frames = frames_of(items, config['data']['max_frames'])
+  gather = functools.partial(items.gather, frames=frames, columns=columns)
 
-  def batches(side, seed):
-    if side == 'train':
+  def batches(split, seed):
+    if split == 'train':
       return batches_lib.shuffled(train, gather, batch_size, seed, items.on_disk)
-    return batches_lib.ordered(sides[side], gather, eval_size, items.on_disk)
+    return batches_lib.ordered(rows[split], gather, eval_size, items.on_disk)
 
   return Experiment(
     batches=batches,
     init=functools.partial(training.init, cell, config['optim'], steps, extra),
     step=training.make_step(cell, config['optim'], steps),
     predict=training.make_predict(cell),
-    score=functools.partial(views.score, cell.student, _judged(cell), modalities, tried),
+    score=functools.partial(views.score, cell.student, judged(cell), modalities, tried, select=config['select']),
     steps=steps,
     epoch=math.ceil(len(train) / batch_size),
     finish=functools.partial(_finish, cell.student, modalities, config['temper']),
   )
 
 
-def _judged(cell: training.Spec) -> tuple[str, ...]:
+def judged(cell: training.Spec) -> tuple[str, ...]:
   """The heads whose JS on dev selects the step: the student's, or all where each learns for itself."""
   return (cell.student,) if cell.loss == 'amber2' else cell.net.heads
 
 
 def _finish(student: str, modalities: tuple[str, ...], temper: bool, outputs):
-  found = views.chosen(student, modalities, outputs)
+  best = views.chosen(student, modalities, outputs)
   if temper:
-    found = views.tempered(student, modalities, found)
-  return {side: views.add(student, modalities, out) for side, out in found.items()}
+    best = views.tempered(student, modalities, best)
+  return {split: views.add(student, modalities, out) for split, out in best.items()}
 
 
 def frames_of(items: Examples, limit: int) -> dict[str, int]:
   """Frames that a batch has per modality: the longest utterance's, or `limit` if that is less."""
   longest = {m: int(x.lengths.max()) for m, x in items.streams.items()}
   return {m: min(n, limit) if limit else n for m, n in longest.items()}
-
-
-def _gather(
-  items: Examples, labels: Distributions, hard: np.ndarray, known, frames: Mapping[str, int], rows: np.ndarray
-):
-  """A batch: ids, embeddings and masks per modality, what raters said."""
-  out = {'id': items.id[rows], 'group': items.group[rows], 'item': items.item[rows]}
-  for m, x in items.streams.items():
-    out[m], out[f'{m}_mask'] = x.gather(rows, frames[m])
-    out[f'{m}_present'] = out[f'{m}_mask'].any(1)
-  told = {'votes': labels.votes, 'shares': labels.shares, 'emotion': labels.emotion, 'first': labels.first}
-  return {**out, **{k: v[rows] for k, v in told.items()}, 'level': labels.level[rows], 'label': hard[rows],
-          **{k: v[rows] for k, v in known.items()}}  # fmt: skip

@@ -1,4 +1,7 @@
-"""Utterances with cached embeddings per modality: their shape, their sides, their standardisation."""
+"""Utterances with cached embeddings of one or more modalities: their shape, their split, their standardisation.
+
+Modalities are named by `run.data.modalities`, in their order; in the paper they are audio and text.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,14 +14,17 @@ from affectjax.examples import examples as examples_lib
 from affectjax.examples import shape, splits
 from affectjax.examples.examples import Examples
 from affectjax.examples.targets import Distributions
-from affectjax.objectives import distributions
+from affectjax.systems.amber2.network import FUSION
+from affectjax.systems.amber2.training import PASSED_ON
+
+_TAKEN = (FUSION, 'id', 'group', 'item', 'mask', 'label', *PASSED_ON)  # by the other head, and by what a batch has
 
 
 def load(config: Mapping[str, Any], data_dir: str | None, embedded: bool = True) -> Examples:
   """The utterances of a config's corpus; without `embedded` what raters said of them alone."""
   modalities = tuple(config['data']['modalities']) if embedded else ()
-  if embedded and not modalities:
-    raise UserError('run.data.modalities is empty; expected one or more')
+  if embedded and (not modalities or set(modalities) & set(_TAKEN)):
+    raise UserError(f'run.data.modalities is {modalities}; expected one or more names, none of {", ".join(_TAKEN)}')
   return shaped(examples_lib.load(config, data_dir, modalities), config['data'])
 
 
@@ -34,8 +40,8 @@ def shaped(items: Examples, data: Mapping[str, Any]) -> Examples:
   return dataclasses.replace(items, streams=streams)
 
 
-def sides(items: Examples, labels: Distributions, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-  """Index of train, dev and test, of the utterances that have a label; training limited to `data.limit`.
+def labelled(items: Examples, labels: Distributions, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Index of the utterances of train, dev and test that have a label; training limited to `data.limit`.
 
   'stratified' (the paper's on MSP-Podcast) balances levels of ambiguity and classes.
   """
@@ -43,19 +49,3 @@ def sides(items: Examples, labels: Distributions, config: Mapping[str, Any]) -> 
   strata = labels.level.astype(np.int64) * (labels.votes.shape[1] + 1) + labels.first
   rows = splits.split(items, config, np.flatnonzero(labels.kept), strata)
   return {**rows, 'train': splits.limited(rows['train'], data['limit'], data['seed'])}
-
-
-def standardisers(items: Examples, index: np.ndarray, on: bool) -> dict[str, dict[str, np.ndarray]]:
-  """Mean and scale per feature and modality over the real frames of the examples at `index`; 0 and 1 if not `on`."""
-  out = {}
-  for m, x in items.streams.items():
-    found = shape.standardiser(x, index)
-    if found is None:
-      raise UserError(f'{items.name}: no training utterance has {m}; leave it out of run.data.modalities')
-    out[m] = found if on else shape.unchanged(x.width)
-  return out
-
-
-def entropy_bits(labels: Distributions) -> np.ndarray:
-  """Entropy of each label distribution in bits [N]; NaN where nothing is kept."""
-  return distributions.entropy(labels.shares.astype(np.float64), 'bits', np)

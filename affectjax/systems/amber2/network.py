@@ -16,7 +16,13 @@ GATES = ('convex', 'concatenation')
 
 
 class Head(nn.Module):
-  """Dense - ReLU - dropout - Dense, [B, D] -> [B, K]; the softmax is the caller's."""
+  """Dense - ReLU - dropout - Dense; the softmax is the caller's.
+
+  Attributes:
+    hidden: width in between.
+    classes: K.
+    dropout: rate.
+  """
 
   hidden: int
   classes: int
@@ -24,6 +30,7 @@ class Head(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """Logits [B, K] of an embedding [B, D]."""
     x = nn.relu(nn.Dense(self.hidden, name='hidden')(x))
     return nn.Dense(self.classes, name='out')(Dropout(self.dropout)(x, train))
 
@@ -53,10 +60,10 @@ class Gate(nn.Module):
     parts = [v @ kernel[b : b + n] for v, b, n in zip(x, begins, sizes, strict=True)]  # [B, outs] each
     if self.kind == 'convex':
       x = [nn.Dense(self.width, use_bias=False, name=f'project_{i}')(v) for i, v in enumerate(x)]
-    return [self._fused(x, parts, bias, there) for there in views]
+    return [self._fused(x, parts, bias, present) for present in views]
 
-  def _fused(self, x, parts, bias, there) -> jax.Array:
-    keep = [t[:, None] for t in there]  # [B, 1]
+  def _fused(self, x, parts, bias, present) -> jax.Array:
+    keep = [p[:, None] for p in present]  # [B, 1]
     scores = bias + sum(jnp.where(k, p, 0.0) for k, p in zip(keep, parts, strict=True))
     if self.kind == 'concatenation':
       return nn.sigmoid(scores) * jnp.concatenate([jnp.where(k, v, 0.0) for k, v in zip(keep, x, strict=True)], -1)
@@ -100,14 +107,14 @@ class AmbER2(nn.Module):
     """
     names = [m for m, _ in self.inputs]
     pooled = {m: masked_mean(batch[m], batch[f'{m}_mask']) for m in names}  # [B, D]
-    there = [batch[f'{m}_mask'].any(1) for m in names]  # [B]
+    present = [batch[f'{m}_mask'].any(1) for m in names]  # [B]
     make = lambda name: Head(self.hidden, self.classes, self.dropout, name=f'head_{name}')
     out = {m: make(m)(pooled[m], train) for m in names if m in self.heads}
     if FUSION in self.heads:
-      views = [there]
+      views = [present]
       if alone:
-        nobody = jnp.zeros_like(there[0])
-        views += [[t if i == j else nobody for j, t in enumerate(there)] for i in range(len(names))]
+        nobody = jnp.zeros_like(present[0])
+        views += [[p if i == j else nobody for j, p in enumerate(present)] for i in range(len(names))]
       fused = Gate(self.gate, self.width, name='gate')([pooled[m] for m in names], views)
       head = make(FUSION)
       out |= {name: head(x, train) for name, x in zip((FUSION, *(f'{FUSION}_{m}' for m in names)), fused, strict=False)}

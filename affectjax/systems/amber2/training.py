@@ -19,6 +19,7 @@ from affectjax.objectives import ambiguity, dirichlet, distributions
 from affectjax.systems.amber2.network import FUSION, AmbER2
 
 LOSSES = ('amber2', 'cross_entropy', 'soft', 'evidential', 'prior')
+PASSED_ON = ('votes', 'shares', 'emotion', 'first', 'level', 'true_shares', 'reason')  # of a batch, to be scored
 _INIT = 2**31 - 1
 
 
@@ -58,21 +59,11 @@ class Spec:
     return tuple(h for h in self.net.heads if h != self.student)
 
 
-def inputs(spec: Spec, extra: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
-  """Standardised embeddings by modality, zeros where a frame is not real."""
-  out = {}
-  for m, _ in spec.net.inputs:
-    x = (batch[m] - extra['input'][m]['mean']) / extra['input'][m]['scale']
-    real = batch[f'{m}_mask'] & (batch['mask'] > 0)[:, None]
-    out[m], out[f'{m}_mask'] = jnp.where(real[..., None], x, 0.0), real
-  return out
-
-
 def _present(spec: Spec, x: Mapping[str, jax.Array], heads: tuple[str, ...]) -> jax.Array:
   """[B, M] bool, whether each head has anything to go by."""
-  there = {m: x[f'{m}_mask'].any(1) for m, _ in spec.net.inputs}
-  there[FUSION] = functools.reduce(jnp.logical_or, there.values())
-  return jnp.stack([there[h] for h in heads], 1)
+  present = {m: x[f'{m}_mask'].any(1) for m, _ in spec.net.inputs}
+  present[FUSION] = functools.reduce(jnp.logical_or, present.values())
+  return jnp.stack([present[h] for h in heads], 1)
 
 
 def _head_loss(spec: Spec, numbers: Mapping[str, jax.Array], logits: jax.Array, batch: Batch) -> jax.Array:
@@ -104,15 +95,15 @@ def _copy_loss(spec: Spec, params, numbers, x, batch, key) -> tuple[jax.Array, d
   """One copy: losses [B], and the means of their terms over the real examples here."""
   logits = spec.net.apply({'params': params}, x, True, rngs={'dropout': key})
   if spec.loss != 'amber2':
-    there = _present(spec, x, spec.net.heads)  # [B, M]
+    present = _present(spec, x, spec.net.heads)  # [B, M]
     each = [_head_loss(spec, numbers, logits[h], batch) for h in spec.net.heads]
-    return sum(jnp.where(there[:, i], loss, 0.0) for i, loss in enumerate(each)), {}
-  there = _present(spec, x, spec.experts)
+    return sum(jnp.where(present[:, i], loss, 0.0) for i, loss in enumerate(each)), {}
+  present = _present(spec, x, spec.experts)
   given = {h: jax.nn.softmax(logits[h], -1) for h in spec.net.heads}
   terms = ambiguity.total(
     batch['shares'], given[spec.student], jnp.stack([given[h] for h in spec.experts], 1),
     lambda_rai=numbers['lambda_rai'], lambda_mai=numbers['lambda_mai'],
-    kappa=0.0 if spec.uniform else numbers['kappa'], present=there, name=spec.divergence, base=spec.base,
+    kappa=0.0 if spec.uniform else numbers['kappa'], present=present, name=spec.divergence, base=spec.base,
     stop=spec.stop, joint=spec.joint,
   )  # fmt: skip
   weight = batch['mask'] / jnp.maximum(batch['mask'].sum(), 1.0)
@@ -125,7 +116,7 @@ def make_loss(spec: Spec):
   """The loss of all copies together, for `steps.gradient_step`: their sum, per example."""
 
   def loss(params, state: TrainState, batch: Batch, keys: steps.Keys) -> steps.Losses:
-    x = inputs(spec, state.extra, batch)
+    x = steps.standardised(batch, state.extra['input'])
     keys_ = [jax.random.fold_in(keys.device, i if spec.members else 0) for i in range(spec.copies)]
     one = functools.partial(_copy_loss, spec)
     losses, scalars = jax.vmap(one, (0, 0, None, None, 0))(params, state.extra['numbers'], x, batch, jnp.stack(keys_))
@@ -172,14 +163,13 @@ def make_predict(spec: Spec):
   """`share_<head>` [B, S, K], [B, K] of one copy or an ensemble; `share_fusion_<modality>`: of that modality alone."""
 
   def predict(state: TrainState, batch: Batch) -> dict[str, jax.Array]:
-    x = inputs(spec, state.extra, batch)
+    x = steps.standardised(batch, state.extra['input'])
     logits = jax.vmap(lambda p: spec.net.apply({'params': p}, x, False, alone=True))(state.params)
     out = {}
     for head, values in logits.items():
-      found = shares(spec, values)  # [S, B, K]
-      out[f'share_{head}'] = found.mean(0) if spec.members or spec.copies == 1 else jnp.swapaxes(found, 0, 1)
-    kept = ('votes', 'shares', 'emotion', 'first', 'level', *(f'{m}_present' for m, _ in spec.net.inputs))
-    known = (k for k in ('true_shares', 'reason') if k in batch)
-    return {**out, **{k: batch[k] for k in (*kept, *known)}}
+      each = shares(spec, values)  # [S, B, K]
+      out[f'share_{head}'] = each.mean(0) if spec.members or spec.copies == 1 else jnp.swapaxes(each, 0, 1)
+    kept = (*PASSED_ON, *(f'{m}_present' for m, _ in spec.net.inputs))
+    return {**out, **{k: batch[k] for k in kept if k in batch}}
 
   return predict

@@ -11,20 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
+from affectjax.examples.streams import Rows
 from affectjax.metrics import predictive
 from affectjax.systems.label_uncertainty import losses, network, postprocess, windows
 
 # How a row comes by its spread: from passes with drawn weights, from an output of its own, from passes with dropout,
 # from members trained apart; 'none' predicts the mean only, 'only' nothing but the spread.
 SPREADS = ('passes', 'direct', 'dropout', 'members', 'none', 'only')
-SCORED = ('ccc.pooled.{}', 'ccc.per_video.{}', 'ccc.pooled.{}_post', 'ccc.pooled.{}_meanweight', 'ccc.pooled.{}_spread',
-          'ccc.per_video.{}_spread', 'kl.gauss.{}', 'kl.t.{}', 'kl.t_minus_floor.{}', 'kl.true.{}', 'nll.raters.{}',
-          'crps.raters.{}', 'coverage.50.{}', 'coverage.80.{}', 'coverage.95.{}', 'calibration.raters.{}')  # fmt: skip
+TRAINED = ('id', 'window', 'x', 'x_mask', 'mean', 'spread', 'count')  # of `windows.cut`
 _INIT, _PREDICT = 2**31 - 1, 2**31 - 2
 
 
@@ -44,8 +43,7 @@ class Spec:
 def spec(config: Mapping[str, Any], attributes: tuple[str, ...], data_frames: float) -> Spec:
   """The spec of a config."""
   model, loss = config['model'], losses.Loss.of(config)
-  if model['spread'] not in SPREADS:
-    raise unknown('run.model.spread', model['spread'], SPREADS)
+  refuse_unknown('run.model.spread', model['spread'], SPREADS)
   bayes = model['spread'] == 'passes'
   if (loss.bbb != 'none') != bayes:
     raise UserError(f'run.loss.bbb is {loss.bbb!r} with run.model.spread {model["spread"]!r}; the cost of the weights '
@@ -86,30 +84,29 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell."""
   data = windows.load(config, data_dir)
   batch_size = parallel.global_batch(config['batch_size'])
-  train = data.sides['train']
+  train = data.splits['train']
   steps = config['steps'] or math.ceil(config['epochs'] * len(train['window']) / batch_size)
   cell = spec(config, data.attributes, float((train['count'] > 0).any(-1).sum()))
   losses.refuse_few(cell.loss, float(train['count'].max()))
   members = cell.members if cell.spread == 'members' else 1
   optimizer = {**config['optim'], 'clip': config['optim']['clip'] * math.sqrt(members)}  # the norm is of all members
-  told = optim.key(optimizer)
   state = functools.partial(_init, cell, optim.make(optimizer, steps), data.standard)
 
-  def batches(side, seed):
-    arrays = data.sides[side]
-    if side == 'train':
-      trained = {k: arrays[k] for k in ('id', 'window', 'x', 'x_mask', 'mean', 'spread', 'count')}
-      gather = lambda i: {k: v[i] for k, v in trained.items()}
-      return batches_lib.shuffled(np.arange(len(arrays['window'])), gather, batch_size, seed)
-    size = parallel.global_batch(config['eval_batch_size'])
-    return batches_lib.ordered(np.arange(len(arrays['window'])), lambda i: {k: v[i] for k, v in arrays.items()}, size)
+  def batches(split, seed):
+    arrays = data.splits[split]
+    index, on_disk = np.arange(len(arrays['window'])), isinstance(arrays['x'], Rows)
+    names = TRAINED if split == 'train' else tuple(arrays)
+    gather = lambda at: {k: arrays[k][at] for k in names}
+    if split == 'train':
+      return batches_lib.shuffled(index, gather, batch_size, seed, on_disk)
+    return batches_lib.ordered(index, gather, parallel.global_batch(config['eval_batch_size']), on_disk)
 
   return Experiment(
     batches=batches,
     init=state,
-    step=_step(cell, told, steps),
+    step=_step(cell, optim.key(optimizer), steps),
     predict=make_predict(cell),
-    score=functools.partial(_score, cell, data.delays),
+    score=functools.partial(_score, cell, data.delays, select=config['select']),
     steps=steps,
     finish=functools.partial(postprocess.add, attributes=data.attributes),
   )
@@ -185,8 +182,8 @@ def _loss(cell: Spec):
       scalars['bbb'] = cost / frames
       total += scalars['bbb']
     if loss.label != 'none':
-      values, there = losses.label_divergence(loss, batch, mean, spread)
-      label = losses.per_example(values, there, batch['mask'])
+      values, marked = losses.label_divergence(loss, batch, mean, spread)
+      label = losses.per_example(values, marked, batch['mask'])
       scalars['label_loss'] = parallel.total((label * batch['mask']).sum()) / parallel.total(batch['mask'].sum())
       total += label
     return Losses(total, scalars, state.extra)
@@ -248,16 +245,18 @@ def _outputs(cell: Spec, batch, mean, spread, mean_weight) -> dict[str, jax.Arra
   return out
 
 
-def _score(cell: Spec, delays: tuple[float, ...], out: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Named metrics, the delays, and the loss that selects: what the row minimises, without the cost of the weights."""
-  names = [form.format(a) for form in SCORED for a in cell.attributes]
-  scores = {name: metrics.compute(name, out) for name in names if metrics.available(name, out)}
-  mean = lambda form: float(np.mean([scores[form.format(a)] for a in cell.attributes]))
-  loss = cell.loss.spread * (1 - mean('ccc.pooled.{}_spread')) if cell.loss.spread else 0.0
-  loss += cell.loss.mean * (1 - mean('ccc.pooled.{}')) if cell.loss.mean else 0.0
+def _score(
+  cell: Spec, delays: tuple[float, ...], out: Mapping[str, np.ndarray], select: str = 'loss'
+) -> dict[str, float]:
+  """The loss, what the row minimises without the cost of the weights, the delays, and what else selects."""
+  ccc = lambda name: metrics.ccc(out[name], out[f'{name}_hat'])
+  concordance = lambda suffix: float(np.mean([ccc(a + suffix) for a in cell.attributes]))
+  loss = cell.loss.spread * (1 - concordance('_spread')) if cell.loss.spread else 0.0
+  loss += cell.loss.mean * (1 - concordance('')) if cell.loss.mean else 0.0
   if cell.loss.label != 'none':
     loss += float(np.mean([_label_loss(cell.loss, out, a) for a in cell.attributes]))
-  return {**scores, **{f'delay_s.{a}': d for a, d in zip(cell.attributes, delays, strict=True)}, 'loss': loss}
+  chosen = metrics.selected(select, out)
+  return {**chosen, **{f'delay_s.{a}': d for a, d in zip(cell.attributes, delays, strict=True)}, 'loss': loss}
 
 
 def _label_loss(loss: losses.Loss, out: Mapping[str, np.ndarray], name: str) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import parallel
 from affectjax.objectives import bayes, regression, student_t
 from affectjax.systems.label_uncertainty import network
@@ -60,8 +60,7 @@ class Loss:
     """From `config['loss']`; unknown choices are refused with those there are."""
     loss = config['loss']
     for key, known in CHOICES.items():
-      if loss[key] not in known:
-        raise unknown(f'run.loss.{key}', loss[key], known)
+      refuse_unknown(f'run.loss.{key}', loss[key], known)
     return cls(**loss)
 
   @property
@@ -84,30 +83,28 @@ def label_divergence(loss: Loss, batch, m_hat: jax.Array, s_hat: jax.Array) -> t
   """KL from the raters to the prediction per frame, and where there is one; [B, T, A] each.
 
   Args:
-    loss: the row's.
     batch: `mean`, `spread`, `count` [B, T, A] of the raters.
     m_hat, s_hat: [B, T, A].
   """
   a = batch['count']
-  there = a >= loss.fewest
-  safe = lambda x, other: jnp.where(there, x, other)  # masked frames must not make NaN gradients
+  marked = a >= loss.fewest
+  safe = lambda x, other: jnp.where(marked, x, other)  # masked frames must not make NaN gradients
   m, m_hat = safe(batch['mean'], 0.0), safe(m_hat, 0.0)
   s = safe(jnp.sqrt(jnp.square(batch['spread']) + loss.floor**2) if loss.floor else batch['spread'], 1.0)
   s_hat, a = safe(jnp.maximum(s_hat, loss.floor_hat), 1.0), safe(a, 8.0)
   if loss.label == 'gauss':
-    return student_t.kl_normal_normal(m, s, m_hat, s_hat), there
+    return student_t.kl_normal_normal(m, s, m_hat, s_hat), marked
   nu = a if loss.nu == 'a' else a - 1.0
   s = s if loss.scale == 's' else s * jnp.sqrt(1.0 + 1.0 / a)
   if loss.label == 't':
-    return student_t.kl_t_normal(m, s, nu, m_hat, s_hat), there
-  return student_t.kl_t_t(m, s, nu, m_hat, s_hat, loss.df_hat), there
+    return student_t.kl_t_normal(m, s, nu, m_hat, s_hat), marked
+  return student_t.kl_t_t(m, s, nu, m_hat, s_hat, loss.df_hat), marked
 
 
 def weights_cost(loss: Loss, head, key: jax.Array, windows: jax.Array, blocks: int, passes: int) -> jax.Array:
   """Cost of the Bayesian head's posterior in nats, [].
 
   Args:
-    loss: the row's.
     head: its parameters.
     key: of the draws of this step.
     windows: [B] numbers of this device's windows.
@@ -128,26 +125,25 @@ def concordance(loss: Loss, batch, prediction: jax.Array, target: jax.Array, few
   """1 - CCC over all devices' frames, mean over attributes, []; frames with fewer raters are left out.
 
   Args:
-    loss: the row's.
     batch: `count` [B, T, A] and the mask of examples.
     prediction, target: [B, T, A].
     fewest: raters.
   """
-  there = ((batch['count'] >= fewest) & (batch['mask'] > 0)[:, None, None]).astype(jnp.float32)
-  rows = [parallel.gather(v) for v in (prediction, target, there)]
+  marked = ((batch['count'] >= fewest) & (batch['mask'] > 0)[:, None, None]).astype(jnp.float32)
+  rows = [parallel.gather(v) for v in (prediction, target, marked)]
   each = [regression.ccc(*(v[..., i] for v in rows), moments=loss.moments) for i in range(target.shape[-1])]
   return 1.0 - sum(each) / len(each)
 
 
-def per_example(values: jax.Array, there: jax.Array, mask: jax.Array) -> jax.Array:
+def per_example(values: jax.Array, marked: jax.Array, mask: jax.Array) -> jax.Array:
   """Losses [B] whose mean over all devices' real examples is the mean of `values` over all marked frames.
 
   Args:
     values: [B, T, A]; attributes are averaged.
-    there: [B, T, A] bool.
+    marked: [B, T, A] bool.
     mask: [B] real examples.
   """
-  there = there & (mask > 0)[:, None, None]
-  frames = jnp.maximum(parallel.total(there.sum((0, 1)).astype(jnp.float32)), 1.0)  # [A]
-  share = jnp.where(there, values, 0.0).sum(1) / frames  # [B, A]
+  marked = marked & (mask > 0)[:, None, None]
+  frames = jnp.maximum(parallel.total(marked.sum((0, 1)).astype(jnp.float32)), 1.0)  # [A]
+  share = jnp.where(marked, values, 0.0).sum(1) / frames  # [B, A]
   return share.mean(-1) * parallel.total(mask.sum())

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.layers import bayesian, convolution, recurrent
 
 SAMPLES = 640  # per frame: 16 kHz, 40 ms
@@ -73,8 +73,7 @@ class Features(nn.Module):
 
 def widths(hidden: int, outputs: int, bottleneck: str) -> tuple[int, ...]:
   """Units of the head's four layers."""
-  if bottleneck not in BOTTLENECKS:
-    raise unknown('model.bottleneck', bottleneck, BOTTLENECKS)
+  refuse_unknown('model.bottleneck', bottleneck, BOTTLENECKS)
   return 2 * hidden, hidden, outputs if bottleneck == 'kept' else hidden // 2, outputs
 
 
@@ -97,6 +96,7 @@ class Prelu(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """x [..., W], element by element."""
     slope = self.param('slope', nn.initializers.constant(0.25), (x.shape[-1],))
     return jnp.where(x > 0, x, slope * x)
 
@@ -109,6 +109,7 @@ class DenseHead(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+    """[B, T, H] -> [B, T, the last of `widths`]."""
     for i, width in enumerate(self.widths):
       init = _bounded(x.shape[-1])
       x = nn.Dense(width, kernel_init=init, bias_init=init, name=f'dense_{i}')(x)
@@ -145,10 +146,9 @@ class Network(nn.Module):
   recurrent: str = 'auto'
 
   def setup(self):
-    if self.frontend not in FRONTENDS:
-      raise unknown('model.frontend', self.frontend, FRONTENDS)
-    if self.head not in ('bayes', 'dense'):
-      raise unknown('model.head', self.head, ('bayes', 'dense'))
+    """Makes the parts; unknown choices are refused."""
+    refuse_unknown('model.frontend', self.frontend, FRONTENDS)
+    refuse_unknown('model.head', self.head, ('bayes', 'dense'))
     self._frontend = (
       Features(self.width, self.dropout, name='frontend') if self.frontend == 'features'
       else Waveform(POOLS[self.frontend], self.dropout, name='frontend')

@@ -16,7 +16,7 @@ SHIFTS = (0.04, 0.2, 0.4, 1.0, 2.0, 4.0, 7.0, 10.0)  # s
 
 
 class Track:
-  """Truth and prediction of one attribute on one side, as recordings. Windows of a recording lie in order."""
+  """Truth and prediction of one attribute on one split, as recordings. Windows of a recording lie in order."""
 
   def __init__(self, out: Mapping[str, np.ndarray], attribute: str):
     self.shape = out[attribute].shape
@@ -82,7 +82,7 @@ def chain(dev: Mapping[str, np.ndarray], attribute: str) -> list[tuple[str, floa
 
 
 def apply(track: Track, x: np.ndarray, steps: Sequence[tuple[str, float, float]]) -> np.ndarray:
-  """The steps one after the other, on all real frames of a side."""
+  """The steps one after the other, on all real frames of a split."""
   for name, a, b in steps:
     x = median(track, x, a) if name == 'median' else shifted(track, x, a) if name == 'shift' else a * x + b
   return x
@@ -90,7 +90,7 @@ def apply(track: Track, x: np.ndarray, steps: Sequence[tuple[str, float, float]]
 
 def add(outputs: Mapping[str, Mapping[str, np.ndarray]], attributes: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
   """Dev and test outputs with `<attribute>_post` and `<attribute>_post_hat`, [N, T] each."""
-  out = {side: dict(o) for side, o in outputs.items()}
+  out = {split: dict(o) for split, o in outputs.items()}
   for attribute in attributes:
     if f'{attribute}_hat' not in outputs['dev']:
       continue

@@ -13,7 +13,7 @@ from affectjax.systems.label_uncertainty.series import Recording
 
 
 def inputs(cell: Cell) -> tuple[str, ...]:
-  """The modalities that are read; all must be there."""
+  """The modalities that are read; every example must have all."""
   return cell.config['data']['modalities']
 
 

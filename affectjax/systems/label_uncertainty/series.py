@@ -2,15 +2,16 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.data import features
 from affectjax.data.corpus import Ragged
 from affectjax.examples import examples as examples_lib
+from affectjax.examples import shape
 from affectjax.examples.examples import Examples
 
 
@@ -21,7 +22,8 @@ class Recording:
   Attributes:
     id, group: of the recording; `group` is what must not leak (speaker, conversation, film segment).
     rate: labels per second.
-    x: [T, D] float32 features (or waveform, D = 640); x_mask: [T] bool, whether there are any.
+    source: `x`, or a function that reads it.
+    x_mask: [T] bool, whether there are features.
     ratings: [T, R, A] float32 in [-1, 1], NaN where a rater has none.
     true: [T, A, 3] float32 location, scale and degrees of freedom of the twin's true distribution, or None.
   """
@@ -29,13 +31,23 @@ class Recording:
   id: str
   group: str
   rate: float
-  x: np.ndarray
+  source: np.ndarray | Callable[[], np.ndarray]
   x_mask: np.ndarray
   ratings: np.ndarray
   true: np.ndarray | None
 
   def __len__(self) -> int:
     return len(self.ratings)
+
+  @property
+  def on_disk(self) -> bool:
+    """Whether features are read when they are asked for."""
+    return callable(self.source)
+
+  @property
+  def x(self) -> np.ndarray:
+    """[T, D] float32 features (or waveform, D = 640)."""
+    return self.source() if callable(self.source) else self.source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,37 +95,37 @@ def per_recording(examples: Examples) -> Examples:
                   examples.meta)  # fmt: skip
 
 
-def of(examples: Examples, data: Mapping[str, Any]) -> Series:
-  """The recordings of a corpus by a config's `data` (`summary`, `rate_hz`); kept, for a table's cells share them."""
-  return _of(examples, tuple(data['summary']), data['rate_hz'])
-
-
 @functools.lru_cache(maxsize=4)
-def _of(examples: Examples, summary: tuple[str, ...], rate: float) -> Series:
+def of(examples: Examples, summary: tuple[str, ...], rate: float) -> Series:
+  """The recordings of a corpus by a config's `summary` and `rate_hz`; kept, for a table's cells share them."""
   for key in summary:
-    if key not in features.SUMMARIES:
-      raise unknown('summary in run.data.summary', key, features.SUMMARIES)
+    refuse_unknown('summary in run.data.summary', key, features.SUMMARIES)
   waveform = tuple(examples.streams) == ('waveform',)
   if rate and waveform:
     raise UserError('run.data.rate_hz must be 0 with a waveform: averaged samples are no sound')
   first = starts(examples)
   bounds = zip(first, np.append(first[1:], len(examples)), strict=True)
-  recordings = [_recording(examples, np.arange(a, b), summary) for a, b in bounds]
-  if rate:
-    recordings = [resample(r, rate) for r in recordings]
+  recordings = [_recording(examples, np.arange(a, b), summary, rate) for a, b in bounds]
   return Series(examples.name, tuple(examples.meta['attributes']), waveform, tuple(recordings))
 
 
-def _recording(examples: Examples, index: np.ndarray, summary: Sequence[str]) -> Recording:
+def _recording(examples: Examples, index: np.ndarray, summary: Sequence[str], rate: float) -> Recording:
   """One item: a single example with many labels, or many examples one after the other (a film, second by second)."""
+  whole = functools.partial(_read, examples, index, summary, rate)
+  return dataclasses.replace(whole(), source=lambda: whole().x) if examples.on_disk else whole()
+
+
+def _read(examples: Examples, index: np.ndarray, summary: Sequence[str], rate: float) -> Recording:
+  """`_recording` with its features in memory, at `rate` labels per second, or their own for 0."""
   given, mask = (examples.series(key).take(index) for key in ('ratings', 'ratings_mask'))
   ratings = np.where(mask.values, given.values, np.nan)
   x, x_mask = frames(examples, index, given.lengths, summary)
   true, names = None, [f'{a}_true' for a in examples.meta['attributes']]
   if all(name in examples.columns for name in names):
     true = np.stack([examples.series(name).take(index).values for name in names], 1)
-  return Recording(str(examples.item[index[0]]), str(examples.group[index[0]]), _label_rate(examples, index[0]), x,
+  made = Recording(str(examples.item[index[0]]), str(examples.group[index[0]]), _label_rate(examples, index[0]), x,
                    x_mask, ratings.astype(np.float32), true)  # fmt: skip
+  return resample(made, rate) if rate else made
 
 
 def _label_rate(examples: Examples, i: int) -> float:
@@ -136,7 +148,7 @@ def frames(
     examples: with the frames of those modalities.
     index: [N] of the examples.
     steps: [N] labels of each; S altogether.
-    summary: see `align`.
+    summary: see `shape.align`.
 
   Returns:
     [S, D] float32, the modalities side by side, and [S] bool, where all of them are real.
@@ -144,38 +156,10 @@ def frames(
   values, masks = [], []
   for stream in examples.streams.values():
     x, mask = stream.read(index), stream.mask.take(index)
-    aligned = [align(x[i], mask[i], n, summary) for i, n in enumerate(steps)]
+    aligned = [shape.align(x[i], mask[i], n, summary) for i, n in enumerate(steps)]
     values.append(np.concatenate([v for v, _ in aligned]))
     masks.append(np.concatenate([m for _, m in aligned]))
   return np.concatenate(values, 1), np.all(masks, 0)
-
-
-def align(x: np.ndarray, mask: np.ndarray, steps: int, summary: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-  """Features at the rate of the labels of the same stretch of time.
-
-  Args:
-    x: [T, D] features; mask: [T] whether they are real.
-    steps: S, number of labels.
-    summary: where several frames fall upon a label, what describes them; else a label takes the frame it lies in.
-
-  Returns:
-    [S, D] (times the number of summaries if T > S) float32, and [S] bool.
-  """
-  if len(x) == steps:
-    return x, mask
-  if len(x) == 0:
-    raise UserError('a recording has no frame of features; leave it out when the corpus is prepared')
-  if len(x) < steps:
-    at = np.arange(steps) * len(x) // steps
-    return x[at], mask[at]
-  if not summary:
-    raise UserError('run.data.summary is empty, but there are more frames than labels; name mean, std or max')
-  edges = np.linspace(0, len(x), steps + 1).round().astype(int)
-  pieces = [x[a:b][mask[a:b]] for a, b in zip(edges[:-1], edges[1:], strict=True)]
-  present = np.array([len(p) > 0 for p in pieces])
-  width = x.shape[1] * len(summary)
-  rows = [np.concatenate([features.SUMMARIES[s](p, 0) for s in summary]) if len(p) else np.zeros(width) for p in pieces]
-  return np.array(rows, np.float32), present
 
 
 def resample(recording: Recording, rate: float) -> Recording:
@@ -203,52 +187,6 @@ def resample(recording: Recording, rate: float) -> Recording:
     df = true[np.searchsorted(step, np.arange(count)), :, 2:]  # inf does not average
     true = np.concatenate([average(true[..., :2], np.ones(true[..., :2].shape, bool)), df], -1)
   return dataclasses.replace(
-    recording, rate=float(rate), x=np.where(x_mask[:, None], x, 0), x_mask=x_mask,
+    recording, rate=float(rate), source=np.where(x_mask[:, None], x, 0), x_mask=x_mask,
     ratings=average(recording.ratings, np.isfinite(recording.ratings)), true=true,
   )  # fmt: skip
-
-
-def choose_raters(ratings: np.ndarray, count: int, seed: int, reserve: int = 0) -> tuple[np.ndarray, np.ndarray]:
-  """Deals a recording's raters to training and to the others: `count` of those who marked anything, 0 for all.
-
-  The order of slots depends on `seed` alone, so that a rater of all recordings is on one side in all of them.
-
-  Args:
-    ratings: [T, R, A], NaN where there is none.
-    count: raters for training.
-    seed: of the draw.
-    reserve: raters who are kept from the others, 0 for `count`: rows that train on unequally many raters have the same
-      others if they reserve as many.
-
-  Returns:
-    (training [R] bool, others [R] bool).
-  """
-  there = np.isfinite(ratings).any((0, 2))
-  if not count:
-    return there, np.zeros_like(there)
-  order = np.random.default_rng((seed, 71)).permutation(len(there))
-  chosen, others = np.zeros_like(there), np.zeros_like(there)
-  present = [r for r in order if there[r]]
-  chosen[present[:count]] = True
-  others[present[max(count, reserve) :]] = True
-  return chosen, others
-
-
-def only(ratings: np.ndarray, raters: np.ndarray) -> np.ndarray:
-  """The ratings [T, R, A] of these raters [R] bool, NaN for the others."""
-  return np.where(raters[:, None], ratings, np.nan)
-
-
-def shift(ratings: np.ndarray, delays: Sequence[float], rate: float) -> np.ndarray:
-  """Marks moved to the moment they are about, `delays` [A] s earlier; the end then has none.
-
-  Args:
-    ratings: [T, ..., A], NaN where there is none.
-    delays: s, per attribute.
-    rate: labels per second.
-  """
-  out = np.full_like(ratings, np.nan)
-  for a, delay in enumerate(delays):
-    lag = min(round(delay * rate), len(ratings))
-    out[: len(ratings) - lag, ..., a] = ratings[lag:, ..., a]
-  return out

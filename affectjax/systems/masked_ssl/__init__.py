@@ -8,7 +8,7 @@ paper could not be read and no code was found: this is a re-implementation with 
 from collections.abc import Mapping
 from typing import Any
 
-from affectjax.common.errors import unknown
+from affectjax.common.errors import refuse_unknown
 from affectjax.engine.types import Experiment
 from affectjax.systems.masked_ssl import experiment, references
 
@@ -26,6 +26,5 @@ STAGES = {'pretrain': experiment.pretrain, 'finetune': experiment.finetune, 'ref
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell; `config['stage']` is 'pretrain', 'finetune' or 'reference' (what takes no training)."""
-  if config['stage'] not in STAGES:
-    raise unknown('stage', config['stage'], STAGES)
+  refuse_unknown('stage', config['stage'], STAGES)
   return STAGES[config['stage']](config, data_dir)

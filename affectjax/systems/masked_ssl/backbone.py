@@ -97,6 +97,7 @@ class Recurrent(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, real: jax.Array, at: jax.Array, train: bool) -> list[jax.Array]:
+    """As `Transformer`, without positions."""
     del at
     out = []
     for i in range(self.blocks):
@@ -113,14 +114,14 @@ class Recurrent(nn.Module):
     kernel = self.param(f'{name}_kernel', nn.initializers.orthogonal(), (half, 3 * half))
     bias = self.param(f'{name}_bias', nn.initializers.zeros, (half,))
 
-    def turn(h, frame):
-      z, there = frame
+    def advance(h, frame):
+      z, is_real = frame
       g = h @ kernel
       reset, update = jax.nn.sigmoid(z[:, : 2 * half] + g[:, : 2 * half]).reshape(-1, 2, half).swapaxes(0, 1)
       new = jnp.tanh(z[:, 2 * half :] + reset * (g[:, 2 * half :] + bias))
-      h = jnp.where(there[:, None], update * h + (1 - update) * new, h)
+      h = jnp.where(is_real[:, None], update * h + (1 - update) * new, h)
       return h, h
 
     zero = jnp.zeros((len(x), half), x.dtype)
-    _, h = jax.lax.scan(turn, zero, (inputs.swapaxes(0, 1), real.T), reverse=back)
+    _, h = jax.lax.scan(advance, zero, (inputs.swapaxes(0, 1), real.T), reverse=back)
     return h.swapaxes(0, 1)

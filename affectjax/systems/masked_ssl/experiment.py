@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
@@ -22,8 +22,7 @@ from affectjax.systems.masked_ssl import sequences as sequences_lib
 def _encoder(config: Mapping[str, Any]) -> dict[str, Any]:
   """The encoder's sizes; refuses those of which no network can be made."""
   model = config['model']
-  if model['kind'] not in backbone.KINDS:
-    raise unknown('run.model.kind', model['kind'], backbone.KINDS)
+  refuse_unknown('run.model.kind', model['kind'], backbone.KINDS)
   least = min(model['width'], model['blocks'], model['heads'], model['hidden'])
   if least < 1 or model['width'] % (2 * model['heads']) or not 0 <= model['dropout'] < 1:
     raise UserError(f'run.model: width {model["width"]}, blocks {model["blocks"]}, heads {model["heads"]}, hidden '
@@ -33,7 +32,7 @@ def _encoder(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepared(config: Mapping[str, Any], data_dir: str | None) -> tuple[Examples, Rows]:
-  """The sequences, and the index of those on each side."""
+  """The sequences, and the index of those of each split."""
   if config['data']['split'] == 'all' and config['stage'] != 'pretrain':
     raise UserError("run.data.split 'all' leaves nothing unseen to test on; it is for run.stage 'pretrain' only")
   examples = sequences_lib.load(config, data_dir)
@@ -49,23 +48,29 @@ def _length(config: Mapping[str, Any], rows: int, batch_size: int) -> tuple[int,
   return config['steps'] or by_epochs, math.ceil(rows / batch_size)
 
 
-def _batches(table: Mapping[str, np.ndarray], sides, batch_size: int, eval_size: int):
-  """Batches of a side, or the row numbers of those of training."""
-  gather = lambda rows: {k: v[rows] for k, v in table.items()}
-  numbers = lambda rows: {'row': rows.astype(np.int32)}
+def _batches(
+  examples: Examples, more: Mapping[str, np.ndarray], rows: Rows, batch_size: int, eval_size: int
+) -> dict[str, Any]:
+  """`batches` and `table` of an experiment; a table cannot be had of what stays on disk.
 
-  def batches(side, seed):
-    if side in ('train', 'rows'):
-      return batches_lib.shuffled(sides['train'], gather if side == 'train' else numbers, batch_size, seed)
-    return batches_lib.ordered(sides[side], gather, eval_size)
-
-  return batches
-
-
-def _table(examples: Examples, more: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """What batches are rows of."""
+  Args:
+    examples: N of them.
+    more: columns [N, ...] beside names and features.
+    rows: index of the examples of each split.
+    batch_size, eval_size: of all devices.
+  """
   x, real = sequences_lib.stream(examples).dense()
-  return {'id': examples.id, 'group': examples.group, 'item': examples.item, 'x': x, 'real': real, **more}
+  table = {'id': examples.id, 'group': examples.group, 'item': examples.item, 'x': x, 'real': real, **more}
+  gather, on_disk = lambda index: {k: v[index] for k, v in table.items()}, examples.on_disk
+
+  def batches(split, seed):
+    if split == 'rows':
+      return batches_lib.shuffled(rows['train'], lambda index: {'row': index.astype(np.int32)}, batch_size, seed)
+    if split == 'train':
+      return batches_lib.shuffled(rows['train'], gather, batch_size, seed, on_disk)
+    return batches_lib.ordered(rows[split], gather, eval_size, on_disk)
+
+  return {'batches': batches, 'table': None if on_disk else table}
 
 
 # Pretraining
@@ -74,9 +79,8 @@ def _table(examples: Examples, more: Mapping[str, np.ndarray]) -> dict[str, np.n
 def pretraining(config: Mapping[str, Any], features: int, meta: Mapping[str, Any]) -> training.Pretraining:
   """What is traced of a config."""
   mask, pretext = config['mask'], config['pretext']
-  for key, there in (('error', training.ERRORS), ('layout', network.LAYOUTS), ('target', network.TARGETS)):
-    if pretext[key] not in there:
-      raise unknown(f'run.pretext.{key}', pretext[key], there)
+  for key, known in (('error', training.ERRORS), ('layout', network.LAYOUTS), ('target', network.TARGETS)):
+    refuse_unknown(f'run.pretext.{key}', pretext[key], known)
   named = meta.get('column_groups', {})
   groups = tuple(tuple(g) for g in named.values()) or ((0, features),)
   masking = masks.Masking(mask['kind'], float(mask['ratio']), int(mask['span']), mask['replace'], groups)
@@ -110,22 +114,21 @@ def pretraining(config: Mapping[str, Any], features: int, meta: Mapping[str, Any
 
 def pretrain(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of a pretraining cell: labels are not looked at."""
-  examples, sides = prepared(config, data_dir)
-  sides = {**sides, 'train': sequences_lib.pool(examples, sides, config)}
+  examples, rows = prepared(config, data_dir)
+  rows = {**rows, 'train': sequences_lib.pool(examples, rows, config)}
   cell = pretraining(config, sequences_lib.stream(examples).width, examples.meta)
   batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
-  length, epoch = _length(config, len(sides['train']), batch_size)
-  standard = sequences_lib.standardiser(examples, sides['train'])
-  table = _table(examples, {'row': np.arange(len(examples), dtype=np.int32)})
+  length, epoch = _length(config, len(rows['train']), batch_size)
+  standard = sequences_lib.standardiser(examples, rows['train'])
+  number = {'row': np.arange(len(examples), dtype=np.int32)}
   return Experiment(
-    batches=_batches(table, sides, batch_size, eval_size),
+    **_batches(examples, number, rows, batch_size, eval_size),
     init=functools.partial(_init_pretraining, cell, optim.make(config['optim'], length), standard),
     step=_pretext_step(cell, optim.key(config['optim']), length),
     predict=training.pretext_predict(cell),
     score=lambda out: {k: float(np.mean(out[k])) for k in ('loss', 'loss_mean', 'loss_interpolated')},
     steps=length,
     epoch=epoch,
-    table=table,
   )
 
 
@@ -150,10 +153,8 @@ def _init_pretraining(cell: training.Pretraining, tx, standard, key, batch) -> T
 def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
   """What is traced of a config."""
   tune = config['tune']
-  if tune['loss'] not in training.LOSSES:
-    raise unknown('run.tune.loss', tune['loss'], training.LOSSES)
-  if tune['head'] not in network.HEADS:
-    raise unknown('run.tune.head', tune['head'], network.HEADS)
+  refuse_unknown('run.tune.loss', tune['loss'], training.LOSSES)
+  refuse_unknown('run.tune.head', tune['head'], network.HEADS)
   if not tune['encoder_lr'] or any(not lr > 0 for lr in tune['encoder_lr']) or not 0 < tune['decay'] <= 1:
     raise UserError(f'run.tune: encoder_lr {tuple(tune["encoder_lr"])}, decay {tune["decay"]}; expected one rate or '
                     'more above 0, and a factor above 0, to 1')  # fmt: skip
@@ -166,7 +167,7 @@ def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
   if (tune['loss'] == 'cross_entropy') != (config['target']['kind'] == 'class'):
     raise UserError(f"run.tune.loss {tune['loss']!r} with run.target.kind {config['target']['kind']!r}; cross_entropy "
                     'is for class, and only it')  # fmt: skip
-  if config['optim']['schedule'] == 'plateau':  # it is told one dev loss, learning rates have one each
+  if config['optim']['schedule'] == 'plateau':  # it follows one dev loss, learning rates have one each
     raise UserError('run.optim.schedule plateau is not for fine-tuning; set it to constant, cosine or step')
   levels = training.LEVELS if tune['loss'] == 'coral' else 0
   net = network.Predictor(
@@ -179,16 +180,16 @@ def finetuning(config: Mapping[str, Any], targets: int) -> training.Finetuning:
 
 def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of a cell with labels: from a pretrained encoder (`warm_start`), or from nothing."""
-  examples, sides = prepared(config, data_dir)
+  examples, rows = prepared(config, data_dir)
   label, names = views.labels(examples, config)
-  median = views.medians(label, sides['train'])  # of all labels, so that skill means the same at every budget
-  pool = sequences_lib.pool(examples, sides, config)  # features need no label: as in pretraining
-  sides = limited(examples, sides, label, config)
-  cell = finetuning(config, len(names))
-  batch_size = parallel.global_batch(min(config['batch_size'], len(sides['train'])))
-  length, epoch = _length(config, len(sides['train']), batch_size)
+  median = views.medians(label, rows['train'])  # of all labels, so that skill means the same at every budget
+  pool = sequences_lib.pool(examples, rows, config)  # features need no label: as in pretraining
+  rows = limited(examples, rows, label, config)
+  cell, width = finetuning(config, len(names)), sequences_lib.stream(examples).width
+  batch_size = parallel.global_batch(min(config['batch_size'], len(rows['train'])))
+  length, epoch = _length(config, len(rows['train']), batch_size)
   extra = {'input': sequences_lib.standardiser(examples, pool), **training.statistics(cell)}
-  table = _table(examples, {'label': label, 'median': median})
+  eval_size = parallel.global_batch(config['eval_batch_size'])
   rates, select = tuple(float(lr) for lr in config['tune']['encoder_lr']), views.selection(config)
 
   def init(key, batch):
@@ -197,15 +198,14 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     return TrainState.create(params, training.optimiser(cell, config['optim'], length, rates, params), key, extra)
 
   return Experiment(
-    batches=_batches(table, sides, batch_size, parallel.global_batch(config['eval_batch_size'])),
+    **_batches(examples, {'label': label, 'median': median}, rows, batch_size, eval_size),
     init=init,
-    step=_task_step(cell, optim.key(config['optim']), length, rates, table['x'].shape[1:]),
+    step=_task_step(cell, optim.key(config['optim']), length, rates, (config['data']['frames'], width)),
     predict=training.finetune_predict(cell),
     score=functools.partial(views.score, names, rates, select),
     steps=length,
     epoch=epoch,
     finish=functools.partial(views.finish, names, select),
-    table=table,
   )
 
 
@@ -222,15 +222,15 @@ def _task_step(cell: training.Finetuning, config: tuple, length: int, rates: tup
 
 
 def limited(examples: Examples, rows: Rows, label: np.ndarray, config: Mapping[str, Any]) -> Rows:
-  """The sides' labelled examples, training cut to `data.limit`, and dev to a quarter of it with `data.limit_dev`.
+  """The labelled examples of each split, training cut to `data.limit`, dev to a quarter of it with `data.limit_dev`.
 
   Whole items (videos, recordings) are drawn, by the cell's seed.
   """
   data, known = config['data'], targets.known(label)
-  labelled = {side: at[known[at]] for side, at in rows.items()}
-  for side, at in labelled.items():
+  labelled = {split: at[known[at]] for split, at in rows.items()}
+  for split, at in labelled.items():
     if not len(at):
-      raise UserError(f'{examples.name}: no example on the side {side} has a label; look at it with affectjax.doctor')
+      raise UserError(f'{examples.name}: no {split} example has a label; look at it with affectjax.doctor')
   limit = data['limit']
   labelled['train'] = splits.limited(labelled['train'], limit, config['seed'], examples.item)
   if data['limit_dev'] and limit:

@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 
 KINDS = ('iid', 'span_fixed', 'span_geometric', 'per_feature', 'band', 'mixed')
 REPLACE = ('learned', 'zero', '80_10_10', 'noise')
@@ -41,10 +41,8 @@ class Masking:
 
 def check(masking: Masking) -> None:
   """Refuses what cannot be drawn."""
-  if masking.kind not in KINDS:
-    raise unknown('run.mask.kind', masking.kind, KINDS)
-  if masking.replace not in REPLACE:
-    raise unknown('run.mask.replace', masking.replace, REPLACE)
+  refuse_unknown('run.mask.kind', masking.kind, KINDS)
+  refuse_unknown('run.mask.replace', masking.replace, REPLACE)
   if not 0 < masking.ratio < 1 or masking.span < 1:
     raise UserError(f'run.mask.ratio {masking.ratio}, span {masking.span}; expected above 0 and below 1, and 1 or more')
   most = masking.span / (1 + masking.span)  # of the chain that is left at 1 / span and entered at once
@@ -107,11 +105,11 @@ def _chain(key: jax.Array, real: jax.Array, more: tuple[int, ...], masking: Mask
   draws = jax.random.uniform(key, shape)  # [T, B, ..]
   first = draws[0] < masking.ratio
 
-  def turn(hidden, u):
+  def advance(hidden, u):
     hidden = jnp.where(hidden, u >= leave, u < enter)
     return hidden, hidden
 
-  _, rest = jax.lax.scan(turn, first, draws[1:])
+  _, rest = jax.lax.scan(advance, first, draws[1:])
   out = jnp.moveaxis(jnp.concatenate([first[None], rest]), 0, 1)  # [B, T, ..]
   length = real.sum(-1).reshape(-1, 1, *[1] * len(more))
   inside = jnp.arange(real.shape[1]).reshape(1, -1, *[1] * len(more)) < length

@@ -47,6 +47,7 @@ class Pretext(nn.Module):
   keep: float
 
   def setup(self):
+    """Makes the parts."""
     self.encoder = encoder(self.kind, self.width, self.blocks, self.heads, self.hidden, self.dropout, 'encoder')
     self.learned = self.param('learned', nn.initializers.normal(0.02), (self.features,))
     out = self.features if self.target == 'features' else self.width

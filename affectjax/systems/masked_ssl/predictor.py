@@ -22,7 +22,7 @@ def inputs(cell: Cell) -> tuple[str, ...]:
   if 'standard' not in cell.config['data']:
     raise cell.can_not(f'an earlier version ran it; {shared.AGAIN}')
   if cell.config['data']['standard'] == 'group':
-    raise cell.can_not("its features were standardised by speaker (run.data.standard 'group'), who are not told apart "
+    raise cell.can_not("its features were standardised by speaker (run.data.standard 'group'), who are not known "
                        "in a folder; use a cell with run.data.standard 'corpus'")  # fmt: skip
   return (cell.config['data']['modality'],)
 
@@ -44,12 +44,12 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
     return {'x': x[rows], 'real': real[rows], 'label': label, 'median': label.astype(np.float32)}
 
   def table(out):
-    found = np.where(real.any(1)[:, None], out['output'][:, best], np.nan)  # [N, K]
+    shown = np.where(real.any(1)[:, None], out['output'][:, best], np.nan)  # [N, K]
     if by_class:
-      return {'id': ids, **shared.classes(names, found)}
-    some = np.nan_to_num(found).max(1) > 0  # of no emotion at all none is the likeliest
-    return {'id': ids, **{k: found[:, i] for i, k in enumerate(names)},
-            shared.EMOTION: shared.likeliest(names, found, some)}  # fmt: skip
+      return {'id': ids, **shared.classes(names, shown)}
+    some = np.nan_to_num(shown).max(1) > 0  # of no emotion at all none is the likeliest
+    return {'id': ids, **{k: shown[:, i] for i, k in enumerate(names)},
+            shared.EMOTION: shared.likeliest(names, shown, some)}  # fmt: skip
 
   return Predictor(
     final['params'], final['extra'], {name: x[real]}, standard,

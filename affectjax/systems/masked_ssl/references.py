@@ -6,47 +6,32 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine.types import Experiment
 from affectjax.examples import trivial
 from affectjax.systems.masked_ssl import experiment, views
 
-
-def zero(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
-  """No emotion at all."""
-  del rows, classes
-  return np.zeros_like(label)
-
-
-def median(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
-  """The median of the training labels, the best constant for the absolute error."""
-  del classes
-  return views.medians(label, rows)
-
-
-def majority(label: np.ndarray, rows: np.ndarray, classes: int) -> np.ndarray:
-  """The most frequent training class."""
-  return np.repeat(trivial.majority(label[rows], classes)[None], len(label), 0)
-
-
-METHODS: Mapping[str, Callable[..., np.ndarray]] = {'zero': zero, 'median': median, 'majority': majority}
+# label, index of training examples, number of classes -> an output for every example
+METHODS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
+  'zero': lambda label, rows, classes: np.zeros_like(label),  # no emotion at all
+  'median': lambda label, rows, classes: views.medians(label, rows),  # the best constant for the absolute error
+  'majority': lambda label, rows, classes: np.repeat(trivial.majority(label[rows], classes)[None], len(label), 0),
+}
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """`run.reference` names one of `METHODS`."""
   name = config['reference']
-  if name not in METHODS:
-    raise unknown('run.reference', name, METHODS)
+  refuse_unknown('run.reference', name, METHODS)
   examples, whole = experiment.prepared(config, data_dir)
   label, names = views.labels(examples, config)
   if (label.ndim == 1) != (name == 'majority'):
     raise UserError(f'run.reference {name!r} with run.target.kind {config["target"]["kind"]!r}; majority is for class, '
                     'zero and median for intensity')  # fmt: skip
-  sides = experiment.limited(examples, whole, label, config)
-  output = METHODS[name](label, sides['train'], len(names))[:, None]
+  rows = experiment.limited(examples, whole, label, config)
+  output = METHODS[name](label, rows['train'], len(names))[:, None]
   columns = {'label': label, 'median': views.medians(label, whole['train']), 'output': output}
   select = views.selection(config)
   return trivial.fixed(
-    examples, sides, columns, config['eval_batch_size'], functools.partial(views.score, names, (0.0,), select),
-    functools.partial(views.finish, names, select),
+    examples, rows, columns, config['eval_batch_size'], functools.partial(views.finish, names, select),
   )  # fmt: skip

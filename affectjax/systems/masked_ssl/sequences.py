@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.data import folds
 from affectjax.examples import examples as examples_lib
 from affectjax.examples import shape, splits
 from affectjax.examples.examples import Examples
 from affectjax.examples.splits import Rows
-from affectjax.examples.streams import Memory
+from affectjax.examples.streams import Stream
 
 CHOICES = {'keep': ('first', 'last'), 'pad': ('right', 'left'), 'standard': ('corpus', 'group')}
 
@@ -23,8 +23,7 @@ def load(config: Mapping[str, Any], data_dir: str | None) -> Examples:
   if data['frames'] < 1 or data['pool'] < 1:
     raise UserError(f'run.data.frames {data["frames"]}, pool {data["pool"]}; expected whole numbers from 1')
   for key, choices in CHOICES.items():
-    if data[key] not in choices:
-      raise unknown(f'run.data.{key}', data[key], choices)
+    refuse_unknown(f'run.data.{key}', data[key], choices)
   if config['batch_size'] < 1 or config['eval_batch_size'] < 1:
     raise UserError(f'run.batch_size {config["batch_size"]}, eval_batch_size {config["eval_batch_size"]}; expected 1 '
                     'or more')  # fmt: skip
@@ -43,7 +42,7 @@ def shaped(examples: Examples, data: Mapping[str, Any]) -> Examples:
   return dataclasses.replace(examples, streams=streams)
 
 
-def stream(examples: Examples) -> Memory:
+def stream(examples: Examples) -> Stream:
   """Of the one modality; its `dense` is x [N, T, D] and real [N, T]."""
   (only,) = examples.streams.values()
   return only
@@ -58,13 +57,13 @@ def _refuse_cut(name: str, lengths: np.ndarray, most: int) -> None:
 
 
 def pool(examples: Examples, rows: Rows, config: Mapping[str, Any]) -> np.ndarray:
-  """What pretraining sees, and by which features are standardised: the training side, without its labels.
+  """What pretraining sees, and by which features are standardised: the training split, without its labels.
 
-  With `data.unassigned` and the corpus's own split also what that split puts on no side.
+  With `data.unassigned` and the corpus's own split also what that split leaves out.
 
   Args:
     examples: all of them.
-    rows: index of the examples on each side.
+    rows: index of the examples of each split.
     config: `data`.
 
   Returns:
@@ -86,6 +85,6 @@ def standardiser(examples: Examples, index: np.ndarray) -> dict[str, np.ndarray]
   """Mean and scale per feature [D] over the real steps at `index`; `on` [D] bool: which features are not constant."""
   count, mean, sd = shape.moments(stream(examples), index)
   if not count:
-    raise UserError(f'{examples.name}: no real step on the training side; look at it with affectjax.doctor')
+    raise UserError(f'{examples.name}: no real step in the training split; look at it with affectjax.doctor')
   on = sd > 1e-6
   return {'mean': mean.astype(np.float32), 'scale': np.where(on, sd, 1.0).astype(np.float32), 'on': on}

@@ -54,7 +54,7 @@ class Finetuning:
     targets: how many intensities, or classes.
     frozen: the encoder stays as it is.
     decay: factor of the learning rate per block below the head; 1 for none.
-    copies: encoder learning rates that are tried side by side.
+    copies: encoder learning rates that are tried together.
   """
 
   net: Predictor
@@ -94,13 +94,13 @@ def _reconstruction(spec: Pretraining, params, extra, x, real, key, train: bool)
   counted = (real[..., None] if spec.everywhere else hidden) & real[..., None]
   of_features = jnp.array(spec.weights) * (counted & extra['input']['on'])
   if spec.net.target == 'features':
-    truth, weight, told = x, of_features, {}
+    truth, weight, scalars = x, of_features, {}
   else:
     truth = spec.net.apply({'params': extra['teacher']}, x, real, method='latents')
     weight = counted.any(-1, keepdims=True).astype(x.dtype)
-    told = {'target_var': _variance(truth, real), 'output_var': _variance(out, real)}
+    scalars = {'target_var': _variance(truth, real), 'output_var': _variance(out, real)}
   each = error(spec.error, out, jax.lax.stop_gradient(truth))
-  return _weighted(each, jnp.broadcast_to(weight, out.shape)), hidden, of_features, told
+  return _weighted(each, jnp.broadcast_to(weight, out.shape)), hidden, of_features, scalars
 
 
 def _variance(values: jax.Array, real: jax.Array) -> jax.Array:
@@ -121,13 +121,13 @@ def pretext_loss(spec: Pretraining):
 
   def loss(params, state: TrainState, batch: Batch, keys: steps.Keys) -> steps.Losses:
     x, real = inputs(state.extra, batch)
-    losses, hidden, _, told = _reconstruction(spec, params, state.extra, x, real, keys.device, True)
+    losses, hidden, _, scalars = _reconstruction(spec, params, state.extra, x, real, keys.device, True)
     extra = dict(state.extra)
     if spec.net.target == 'ema_latent':
       slow = lambda old, new: spec.ema * old + (1 - spec.ema) * jax.lax.stop_gradient(new)
       extra['teacher'] = jax.tree.map(slow, extra['teacher'], params)
     share = (hidden & real[..., None]).mean() / jnp.maximum(real.mean(), 1e-6)
-    return steps.Losses(losses, {'hidden': share, **told}, extra)
+    return steps.Losses(losses, {'hidden': share, **scalars}, extra)
 
   return loss
 
@@ -171,8 +171,8 @@ def task_loss(spec: Finetuning, out: jax.Array, batch: Batch) -> jax.Array:
   """[B] of outputs [B, K], for intensities [B, E] or classes [B]; a missing intensity counts for nothing."""
   if spec.loss == 'cross_entropy':
     return optax.softmax_cross_entropy_with_integer_labels(out, jnp.maximum(batch['label'], 0))
-  there = jnp.isfinite(batch['label'])
-  y = jnp.where(there, batch['label'], 0.0)
+  known = jnp.isfinite(batch['label'])
+  y = jnp.where(known, batch['label'], 0.0)
   if spec.loss == 'coral':
     reached = y[..., None] >= jnp.arange(LEVELS) + 0.5  # [B, E, 3]; halves up, as the metrics round
     each = optax.sigmoid_binary_cross_entropy(_ranks(spec, out), reached.astype(out.dtype)).sum(-1)
@@ -180,7 +180,7 @@ def task_loss(spec: Finetuning, out: jax.Array, batch: Batch) -> jax.Array:
     each = optax.sigmoid_binary_cross_entropy(out, (y > 0).astype(out.dtype))
   else:
     each = error(spec.loss, out, y)
-  return jnp.where(there, each, 0.0).sum(-1) / jnp.maximum(there.sum(-1), 1)
+  return jnp.where(known, each, 0.0).sum(-1) / jnp.maximum(known.sum(-1), 1)
 
 
 def _ranks(spec: Finetuning, out: jax.Array) -> jax.Array:

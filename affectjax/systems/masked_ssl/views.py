@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.examples import targets, trivial
 from affectjax.examples.examples import Examples
 
@@ -17,7 +17,7 @@ Outputs = Mapping[str, np.ndarray]
 
 
 class Select(NamedTuple):
-  """What chooses the step and, of learning rates tried side by side, one: a dev score, and whether more is better."""
+  """What chooses the step and, of learning rates tried together, one: a dev score, and whether more is better."""
 
   by: str
   most: bool
@@ -29,26 +29,24 @@ class Select(NamedTuple):
 
 def selection(config: Mapping[str, Any]) -> Select:
   """Of `run.select` and `run.select_mode`."""
-  there = ('last', 'loss', *scored(config['target']['kind'] == 'class'))
-  if config['select'] not in there:
-    raise unknown('score in run.select', config['select'], there)
+  known = ('last', 'loss', *scored(config['target']['kind'] == 'class'))
+  refuse_unknown('score in run.select', config['select'], known)
   by = config['select']
-  mode = 'max' if by in there[2:] and metrics.better(by) == 'higher' else 'min'
+  mode = 'max' if by in known[2:] and metrics.better(by) == 'higher' else 'min'
   if by != 'last' and config['select_mode'] != mode:
     raise UserError(f'run.select {by!r} with run.select_mode {config["select_mode"]!r}; set it to {mode}')
   return Select(by, mode == 'max')
 
 
 def scored(classes: bool) -> tuple[str, ...]:
-  """The metrics of a cell's record."""
+  """The metrics by which may be selected."""
   return tuple(f'{m}.{EMOTION if classes else INTENSITY}' for m in SCORES['class' if classes else 'intensity'])
 
 
 def labels(examples: Examples, config: Mapping[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
   """[N, E] float32 intensities, NaN for none, or [N] int32 classes, -1 for none; and the emotions' names."""
   target = config['target']
-  if target['kind'] not in KINDS:
-    raise unknown('run.target.kind', target['kind'], KINDS)
+  refuse_unknown('run.target.kind', target['kind'], KINDS)
   names = tuple(target['names']) or tuple(examples.meta['emotions'])
   return KINDS[target['kind']](examples, target['label'], names), names
 
@@ -62,11 +60,11 @@ def medians(label: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def losses(out: Outputs) -> np.ndarray:
   """What selects, of every copy [S]: mean absolute error, or cross-entropy in nats."""
-  found, label = np.asarray(out['output'], np.float64), np.asarray(out['label'])  # [N, S, K]
+  output, label = np.asarray(out['output'], np.float64), np.asarray(out['label'])  # [N, S, K]
   if label.ndim == 1:
     known = label >= 0
-    return -np.log(np.maximum(found[known][np.arange(known.sum()), :, label[known]], 1e-12)).mean(0)
-  return np.nanmean(np.abs(found - label[:, None]), (0, 2))
+    return -np.log(np.maximum(output[known][np.arange(known.sum()), :, label[known]], 1e-12)).mean(0)
+  return np.nanmean(np.abs(output - label[:, None]), (0, 2))
 
 
 def worth(names: tuple[str, ...], by: str, out: Outputs) -> np.ndarray:
@@ -75,31 +73,31 @@ def worth(names: tuple[str, ...], by: str, out: Outputs) -> np.ndarray:
     return losses(out)
   copies = np.asarray(out['output']).shape[1]
   one = lambda s: {**out, 'output': np.asarray(out['output'])[:, s : s + 1]}
-  return np.array([metrics.compute(by, add(names, one(s))) for s in range(copies)])
+  return np.array([metrics.selected(by, add(names, one(s)))[by] for s in range(copies)])
 
 
 def finish(names: tuple[str, ...], select: Select, outputs: Mapping[str, Outputs]) -> dict[str, dict[str, np.ndarray]]:
   """Outputs of the learning rate that is best on dev, as truths and predictions by metric's target."""
   each = worth(names, select.by, outputs['dev'])
   best = select.best(each)
-  done = {side: add(names, {**out, 'output': out['output'][:, best : best + 1]}) for side, out in outputs.items()}
+  done = {split: add(names, {**out, 'output': out['output'][:, best : best + 1]}) for split, out in outputs.items()}
   done['dev']['search'] = np.repeat(each[None].astype(np.float32), len(outputs['dev']['label']), 0)
   return done
 
 
 def add(names: tuple[str, ...], out: Outputs) -> dict[str, np.ndarray]:
   """`emotion`, or `intensity` [N, E] and each emotion by its name, with `_hat` and of intensities `_median`."""
-  found, chosen, label = dict(out), np.asarray(out['output'])[:, 0], np.asarray(out['label'])
+  done, chosen, label = dict(out), np.asarray(out['output'])[:, 0], np.asarray(out['label'])
   if label.ndim == 1:
-    return {**found, EMOTION: label, f'{EMOTION}_hat': chosen.argmax(1).astype(np.int32)}
-  found |= {INTENSITY: label, f'{INTENSITY}_hat': chosen, f'{INTENSITY}_median': out['median']}
+    return {**done, EMOTION: label, f'{EMOTION}_hat': chosen.argmax(1).astype(np.int32)}
+  done |= {INTENSITY: label, f'{INTENSITY}_hat': chosen, f'{INTENSITY}_median': out['median']}
   for i, name in enumerate(names):
-    found |= {name: label[:, i], f'{name}_hat': chosen[:, i], f'{name}_median': out['median'][:, i]}
-  return found
+    done |= {name: label[:, i], f'{name}_hat': chosen[:, i], f'{name}_median': out['median'][:, i]}
+  return done
 
 
 def score(names: tuple[str, ...], rates: tuple[float, ...], select: Select, out: Outputs) -> dict[str, float]:
-  """Named metrics, and `loss`, the lowest of all learning rates; while training, also the best of what selects."""
+  """`loss`, the lowest of all learning rates, what each of several has, and what selects, of the best of them."""
   scores = {'loss': float(np.nanmin(losses(out)))}
   copies = np.asarray(out['output']).shape[1]
   tried = np.asarray(out['search'])[0] if 'search' in out else worth(names, select.by, out)
@@ -107,5 +105,4 @@ def score(names: tuple[str, ...], rates: tuple[float, ...], select: Select, out:
     scores |= {f'search.lr_{lr:g}': float(v) for lr, v in zip(rates, tried, strict=True)}
   if copies > 1:  # while training: every rate at once
     return scores if select.by in ('loss', 'last') else {**scores, select.by: float(tried[select.best(tried)])}
-  found = add(names, out)
-  return scores | {name: metrics.compute(name, found) for name in scored(np.ndim(out['label']) == 1)}
+  return scores | metrics.selected(select.by, add(names, out))

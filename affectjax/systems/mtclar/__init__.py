@@ -9,7 +9,7 @@ where the paper trains the upper part of EmoNet on a frozen trunk.
 from collections.abc import Mapping
 from typing import Any
 
-from affectjax.common.errors import unknown
+from affectjax.common.errors import refuse_unknown
 from affectjax.engine.types import Experiment
 from affectjax.systems.mtclar import heads, labelling, siamese
 
@@ -20,7 +20,7 @@ KEYS = {  # of `run`, by part; what the experiment file must have besides affect
   'head': 'balanced dropout method on_features target',
   'label': 'anchors antisymmetric k method rule smooth_block temperature zeroed',
   'loss': 'delta exponent margin tasks weights',
-  'model': 'adapter_dropout dropout fusion',
+  'model': 'adapter adapter_dropout dropout embedding fusion head projector',
   'pairs': 'rule same_video',
 }
 STAGES = {'siamese': siamese.build, 'label': labelling.build, 'head': heads.build}
@@ -28,6 +28,5 @@ STAGES = {'siamese': siamese.build, 'label': labelling.build, 'head': heads.buil
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell; `config['stage']` is 'siamese', 'label' or 'head'."""
-  if config['stage'] not in STAGES:
-    raise unknown('stage', config['stage'], STAGES)
+  refuse_unknown('stage', config['stage'], STAGES)
   return STAGES[config['stage']](config, data_dir)

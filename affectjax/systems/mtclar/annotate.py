@@ -8,14 +8,13 @@ How far off an estimate is (`spread`, a standard deviation in label units) is ca
 each is predicted from the others of its video by the same rule, and the squared errors, pooled over videos, are fitted
 by a + b * distance, a, b >= 0, where distance is the time to the anchors, weighted as they are. Hand labels at even
 intervals lie equally far from each other and cannot tell a from b; therefore the frame after each hand label is used
-too: a label hardly moves within one frame, so what the estimate there departs from it by is an error at almost no
+too: a label hardly moves within one frame, so what the estimate departs from it by is an error at almost no
 distance. Where no video has two hand labels there is nothing to calibrate on, and spreads are not known (NaN).
 """
 
 import concurrent.futures
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -25,11 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
-from affectjax.engine import checkpoint
+from affectjax.common.errors import UserError, refuse_unknown
+from affectjax.engine.cell import AGAIN, Folder
+from affectjax.engine.predictor import Cell
 from affectjax.layers.heads import BatchNorm
+from affectjax.systems.mtclar import labelling, supports
 from affectjax.systems.mtclar import spread as spread_lib
-from affectjax.systems.mtclar import supports
 
 BATCH, FEW = 1024, 128  # frames per call, and of a small call; larger ones leave the caches
 ANCHORS = ('past', 'two_sided', 'all')
@@ -59,6 +59,7 @@ class Model:
 
   @property
   def width(self) -> int:
+    """D."""
     return len(self.mean)
 
   @property
@@ -68,51 +69,28 @@ class Model:
 
 
 def load(folder: pathlib.Path) -> Model:
-  """The model of a finished cell: a Siamese one, or a labelling one, whose network is that of its warm start."""
+  """The model of a finished cell: a Siamese one, or a labelling one, whose network is that of its warm start.
+
+  Raises:
+    UserError: no such cell, damaged, or one that cannot label.
+  """
   folder = pathlib.Path(folder).resolve()
-  document = _config(folder)
+  document = Folder(folder).document()
   config = document['config']
-  source = folder if config['stage'] == 'siamese' else folder.parent.parent.parent / document['warm_start']
+  system, stage = config['system'], config.get('stage')
   try:
-    final = checkpoint.load_final(source)
-    params, extra = final['params'], final['extra']
-    weights, scaling = fold(params, extra['batch_stats']), extra['input']
-  except UserError:
-    raise
-  except Exception as error:  # Orbax tells of damage by errors of many kinds
-    line = (str(error).strip().splitlines() or [''])[0]
-    raise UserError(
-      f'{source}/checkpoints/{checkpoint.FINAL}: cannot be read (damaged?): {type(error).__name__}: {line[:200]}; '
-      'delete the cell and run it again'
-    ) from error
-  fusion = config['model']['fusion']
-  return Model(document['fingerprint'], fusion, config['label'], weights, scaling['mean'], scaling['scale'])
-
-
-def _config(folder: pathlib.Path) -> dict[str, Any]:
-  """config.json of a finished cell that can label."""
-  path = folder / 'config.json'
-  if not path.is_file():
-    raise UserError(f'{folder}: not a cell, there is no config.json; expected WORKDIR/cells/<row>/<cell> of MT-CLAR')
-  try:
-    document = json.loads(path.read_text('utf-8'))
-    config = document['config']
-    system, stage = config['system'], config.get('stage')
-    if system == 'mtclar':  # what labelling needs of it is there
-      _ = config['label']['method'], config['model']['fusion'], document['fingerprint']
-      if stage == 'label' and config['label']['method'] == 'mtclar':
-        _ = pathlib.Path(document['warm_start'])
-  except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-    raise UserError(f'{path}: cannot be read as the config of a cell: {error!r}') from error
-  method = config['label']['method'] if system == 'mtclar' and stage == 'label' else None
-  if system != 'mtclar' or stage not in ('siamese', 'label') or method not in (None, 'mtclar'):
-    found = ', '.join(str(v) for v in (system, stage, method) if v)
-    raise UserError(f'{folder}: a cell of {found}; expected mtclar, stage siamese, or stage label by method mtclar')
-  if (folder / 'FAILED').is_file():
-    raise UserError(f'{folder}: this cell failed, see its file FAILED; run it to its end first')
-  if not (folder / 'predictions.npz').is_file():
-    raise UserError(f'{folder}: this cell is not finished, there is no predictions.npz; run it to its end first')
-  return document
+    method = config['label']['method'] if (system, stage) == ('mtclar', 'label') else None
+    if system != 'mtclar' or stage not in ('siamese', 'label') or method not in (None, 'mtclar'):
+      kind = ', '.join(str(v) for v in (system, stage, method) if v)
+      raise UserError(f'{folder}: a cell of {kind}; expected mtclar, stage siamese, or stage label by method mtclar')
+    source = folder if stage == 'siamese' else folder.parent.parent.parent / document['warm_start']
+    fusion, label, fingerprint = config['model']['fusion'], config['label'], document['fingerprint']
+  except (KeyError, TypeError, AttributeError) as error:
+    raise UserError(f'{folder / "config.json"}: cannot be read as the config of a cell: {error!r}; {AGAIN}') from error
+  final = Cell(source, config, {}, {}).final()
+  scaling = final['extra']['input']
+  weights = fold(final['params'], final['extra']['batch_stats'])
+  return Model(fingerprint, fusion, label, weights, scaling['mean'], scaling['scale'])
 
 
 def fold(params: Mapping[str, Any], batch_stats: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,8 +254,7 @@ class Labels:
 
 def annotate(model: Model, scene: Scene, how: str) -> Labels:
   """Labels every frame of a scene; `how`, one of ANCHORS, says by which hand labels (as `supports.anchors`)."""
-  if how not in ANCHORS:
-    raise unknown('anchor choice', how, ANCHORS)
+  refuse_unknown('anchor choice', how, ANCHORS)
   differences = Differences(model, scene.x, scene.support)
   every, block = np.arange(len(scene.x)), model.label['smooth_block']
   # where consecutive frames share their mean difference, hand-labelled ones count in it
@@ -326,30 +303,17 @@ def _estimate(
     difference = np.zeros((*anchor.shape, 2), np.float32)
     difference[needed] = differences(np.broadcast_to(row, anchor.shape)[needed], anchor[needed])
     if model.label['temperature']:
-      weight = _by_similarity(differences.z, row, anchor, weight, usable, model.label['temperature'])
+      z, temperature = differences.z, model.label['temperature']
+      weight = labelling.by_similarity(z[rows[i]], z[anchor], weight, usable, temperature, np).astype(np.float32)
     if block > 1:
       starts = np.arange(0, len(i), block)
       counts = np.diff(np.r_[starts, len(i)])
-      found = np.maximum(np.add.reduceat(usable.astype(np.float32), starts), 1)  # [n / block, A]
-      mean = np.add.reduceat(difference, starts) / found[..., None]
+      number = np.maximum(np.add.reduceat(usable.astype(np.float32), starts), 1)  # [n / block, A]
+      mean = np.add.reduceat(difference, starts) / number[..., None]
       difference = np.where(usable[..., None], np.repeat(mean, counts, 0), 0).astype(np.float32)
     estimate[i] = np.clip((weight[..., None] * (known[anchor] + difference)).sum(1), -1, 1)
     distance[i] = (weight * np.abs(scene.time_s[row] - scene.time_s[anchor])).sum(1)
   return estimate, distance
-
-
-def _by_similarity(z, row, anchor, weight, usable, temperature: float) -> np.ndarray:
-  """softmax(cos(z_frame, z_anchor) / temperature) over the anchors in use that show a face, [n, A].
-
-  Where no face is to be compared, the weights stay what they are.
-  """
-  unit = lambda v: v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-6)
-  cosine = (unit(z[row]) * unit(z[anchor])).sum(-1)
-  allowed = (weight > 0) & usable
-  some = allowed.any(1, keepdims=True)
-  exponent = np.where(allowed | ~some, cosine / temperature, -np.inf)
-  shares = np.exp(exponent - exponent.max(1, keepdims=True))
-  return np.where(some, shares / shares.sum(1, keepdims=True), weight).astype(np.float32)
 
 
 def _anchors(scene: Scene, how: str, rows: np.ndarray, leave_out: bool):

@@ -10,8 +10,9 @@ import numpy as np
 from affectjax.common.errors import UserError
 from affectjax.data.corpus import Ragged
 from affectjax.examples import examples as examples_lib
-from affectjax.examples import shape
+from affectjax.examples import linear, shape
 from affectjax.examples.examples import Examples
+from affectjax.examples.streams import Rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Frames:
   """All rows of a corpus, videos contiguous and oldest first within a part of it.
 
   Attributes:
-    x: [N, D] float32 features.
+    x: [N, D] float32 features, `Rows` if a modality stays on disk.
     present: [N] bool, False where no face was found.
     labels: [N, 2] float32 valence and arousal in [-1, 1], NaN where unlabelled.
     emotion: [N] int32 class, -1 for none.
@@ -27,7 +28,7 @@ class Frames:
       video), part and columns, no streams.
   """
 
-  x: np.ndarray
+  x: np.ndarray | Rows
   present: np.ndarray
   labels: np.ndarray
   emotion: np.ndarray
@@ -50,6 +51,11 @@ class Frames:
   def item(self) -> np.ndarray:
     """[N] str, the video."""
     return self.examples.item
+
+  @property
+  def on_disk(self) -> bool:
+    """Whether features are read where they are indexed."""
+    return isinstance(self.x, Rows)
 
   @property
   def labelled(self) -> np.ndarray:
@@ -97,12 +103,18 @@ def of(examples: Examples, summary: tuple[str, ...], context: int) -> Frames:
       **{k: v[at] for k, v in columns.items() if not isinstance(v, Ragged)}, 'emotion': emotion[order],
     },
   )  # fmt: skip
-  return Frames(x[order], present[order], values[order], emotion[order], rows)
+  return Frames(_reordered(x, order), present[order], values[order], emotion[order], rows)
+
+
+def standardiser(frames: Frames, rows: np.ndarray) -> dict[str, np.ndarray]:
+  """Mean and scale [D] of the features at `rows` [M], one or more."""
+  parts = (frames.x[at] for at in linear.pieces(frames.x, rows))
+  return shape.scaling(*shape.moments_of(parts, frames.x.shape[1]))
 
 
 def features(
   examples: Examples, per_frame: bool, summary: tuple[str, ...], context: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray | Rows, np.ndarray, np.ndarray]:
   """The features of all rows, modalities side by side, in the order of the examples.
 
   Args:
@@ -113,7 +125,8 @@ def features(
     context: how many examples of an item a summary is over.
 
   Returns:
-    x [N, D] float32; present [N] bool, whether all modalities are; owner [N] int64, the example a row is of.
+    x [N, D] float32, to be read where a modality stays on disk; present [N] bool, whether all modalities are; owner
+    [N] int64, the example a row is of.
   """
   streams = examples.streams
   if per_frame:
@@ -121,11 +134,26 @@ def features(
   elif not all((stream.lengths == 1).all() for stream in streams.values()):
     first = shape.reach(examples.item, examples.part, context)
     streams = {m: shape.summarised(stream, first, summary) for m, stream in streams.items()}
-  everyone = np.arange(len(examples))
-  x = [stream.read(everyone).values for stream in streams.values()]
   present = np.all([stream.mask.values for stream in streams.values()], axis=0)
-  owner = next(iter(streams.values())).mask.owners()
+  mask = next(iter(streams.values())).mask
+  owner = mask.owners()
+
+  def read(index: np.ndarray) -> np.ndarray:
+    own, at = np.unique(owner[index], return_inverse=True)
+    place = index - mask.offsets[owner[index]]
+    parts = [stream.read(own) for stream in streams.values()]
+    return np.concatenate([part.values[part.offsets[at] + place] for part in parts], 1)
+
+  if any(stream.on_disk for stream in streams.values()):
+    return Rows((len(owner), sum(stream.width for stream in streams.values())), read), present, owner
+  x = [stream.read(np.arange(len(examples))).values for stream in streams.values()]
   return (x[0] if len(x) == 1 else np.concatenate(x, 1)).astype(np.float32, copy=False), present, owner
+
+
+def _reordered(x: np.ndarray | Rows, order: np.ndarray | slice) -> np.ndarray | Rows:
+  if isinstance(x, Rows) and not isinstance(order, slice):
+    return Rows(x.shape, lambda index: x[order[index]])
+  return x if isinstance(order, slice) else x[order]
 
 
 def position(owner: np.ndarray) -> np.ndarray:

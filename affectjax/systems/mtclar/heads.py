@@ -11,70 +11,62 @@ import numpy as np
 import optax
 
 from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
-from affectjax.data import features
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import splits
+from affectjax.examples import linear, splits
 from affectjax.objectives import regression
 from affectjax.systems.mtclar import frames as frames_lib
-from affectjax.systems.mtclar import network, ridge, siamese
+from affectjax.systems.mtclar import network, siamese
 
-VA = tuple(f'{m}.pooled.{d}' for d in ('valence', 'arousal') for m in ('ccc', 'pcc', 'rmse', 'sagr'))
-CATEGORIES = tuple(f'{m}.emotion' for m in ('acc', 'uar', 'f1.macro', 'f1.weighted'))
 METHODS = ('head', 'ridge')
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """Trains `head.target` ('va' or 'emotion') on `corpora[0]`; with `head.method` 'ridge' a linear map instead."""
   head = config['head']
-  if head['target'] not in ('va', 'emotion'):
-    raise unknown('head target', head['target'], ('va', 'emotion'))
-  if head['method'] not in METHODS:
-    raise unknown('head method', head['method'], METHODS)
+  refuse_unknown('head target', head['target'], ('va', 'emotion'))
+  refuse_unknown('head method', head['method'], METHODS)
   frames = frames_lib.load(config, data_dir)
   usable = frames.present & (frames.labelled if head['target'] == 'va' else frames.emotion >= 0)
   rows = {k: v[usable[v]] for k, v in splits.split(frames.examples, config).items()}
   for split, kept in rows.items():
     if not len(kept):
-      raise UserError(
-        f'{config["corpora"][0]}: no {split} example has a label for head target {head["target"]!r}; prepare the '
-        'corpus with these labels, or leave the row out with --rows'
-      )
+      raise UserError(f'{config["corpora"][0]}: no {split} example has a label for head target {head["target"]!r}; '
+                      'prepare the corpus with these labels, or leave the row out with --rows')  # fmt: skip
   batch_size = parallel.global_batch(config['batch_size'])
-  steps = 0 if head['method'] == 'ridge' else _steps(config, rows, batch_size)
+  steps = config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
   gather = functools.partial(_gather, frames)
 
   def batches(split, seed):
     if split != 'train':
-      return batches_lib.ordered(rows[split], gather, batch_size)
+      return batches_lib.ordered(rows[split], gather, batch_size, frames.on_disk)
     if head['balanced']:
       draw = lambda rng, n: {'row': _balanced(frames.emotion[rows['train']], rows['train'], rng, n)}
-      return batches_lib.drawn(draw, lambda d: gather(d['row']), batch_size, seed)
-    return batches_lib.shuffled(rows['train'], gather, batch_size, seed)
+      return batches_lib.drawn(draw, lambda d: gather(d['row']), batch_size, seed, frames.on_disk)
+    return batches_lib.shuffled(rows['train'], gather, batch_size, seed, frames.on_disk)
 
-  score = functools.partial(_score, head['target'])
   if head['method'] == 'ridge':
     init = functools.partial(_fit, frames, rows, head['target'], len(config['emotions']))
-    return Experiment(batches, init, None, _ridge_predict(head['target']), score)
+    return Experiment(batches, init, None, _ridge_predict(head['target']))
   tx = optim.make(config['optim'], steps, frozen=('encoder',))
   net = module(config)
-  init = functools.partial(_init, net, tx, features.standardiser(frames.x[rows['train']]), head)
+  init = functools.partial(network.start, net, 1, tx, frames_lib.standardiser(frames, rows['train']))
   step = _step(net, head['target'], optim.key(config['optim']), config['loss']['exponent'], config['epochs'], steps)
+  score = functools.partial(_score, head['target'], select=config['select'])
   return Experiment(batches, init, step, predict(net, head['target']), score, steps)
-
-
-def _steps(config, rows, batch_size: int) -> int:
-  return config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
 
 
 def module(config: Mapping[str, Any]) -> network.Supervised:
   """The network of a config."""
   head = config['head']
   out = 2 if head['target'] == 'va' else len(config['emotions'])
-  return network.Supervised(out, head['target'] == 'va', head['on_features'], head['dropout'], parallel.AXIS)
+  return network.Supervised(
+    out, head['target'] == 'va', head['on_features'], head['dropout'], parallel.AXIS,
+    *network.widths(config['model'], 'head'),
+  )  # fmt: skip
 
 
 def _balanced(classes: np.ndarray, rows: np.ndarray, rng: np.random.Generator, n: int) -> np.ndarray:
@@ -90,12 +82,6 @@ def _gather(frames, row: np.ndarray) -> dict[str, np.ndarray]:
     'id': frames.id[row], 'group': frames.group[row], 'item': frames.item[row],
     'x': frames.x[row], 'label': frames.labels[row], 'emotion': frames.emotion[row],
   }  # fmt: skip
-
-
-def _init(net, tx, standard, head, key: jax.Array, batch) -> TrainState:
-  x = jnp.zeros((2, batch['x'].shape[1]))
-  variables = network.initialiser(net)(jax.random.fold_in(key, 2**31 - 1), x)
-  return TrainState.create(variables['params'], tx, key, {'batch_stats': variables['batch_stats'], 'input': standard})
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS, typed=True)
@@ -147,11 +133,10 @@ def _fit(frames, rows, target: str, classes: int, key, batch) -> TrainState:
   """The ridge baseline: fitted on train, penalty by dev, kept as one affine map."""
   del batch
   y = frames.labels if target == 'va' else np.eye(classes, dtype=np.float32)[np.maximum(frames.emotion, 0)]
-  x, train, dev = frames.x, rows['train'], rows['dev']
-  fitted = ridge.Ridge(x[train], y[train], ridge.best_penalty(x[train], y[train], x[dev], y[dev]))
-  zero = np.zeros((1, x.shape[1]))
-  bias = fitted(zero)[0]
-  weights = fitted(np.eye(x.shape[1])) - bias
+  fitted = linear.best(frames.x, rows['train'], rows['dev'], y)
+  width = frames.x.shape[1]
+  bias = fitted(np.zeros((1, width)))[0]
+  weights = fitted(np.eye(width)) - bias
   params = {'weights': weights.astype(np.float32), 'bias': bias.astype(np.float32)}
   return TrainState.create(params, optax.identity(), key)
 
@@ -165,12 +150,13 @@ def _ridge_predict(target: str):
   return predict
 
 
-def _score(target: str, out: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Named metrics and the selection loss (experiments/mtclar.md, 4: s = 1/4 for V/A; cross-entropy for categories)."""
-  scores = {name: metrics.compute(name, out) for name in (VA if target == 'va' else CATEGORIES)}
+def _score(target: str, out: Mapping[str, np.ndarray], select: str = 'loss') -> dict[str, float]:
+  """The loss (experiments/mtclar.md, 4: s = 1/4 for V/A; cross-entropy for categories), and what else selects."""
+  scores = metrics.selected(select, out)
   if target == 'va':
-    squared = sum(scores[f'rmse.pooled.{d}'] ** 2 for d in ('valence', 'arousal'))
-    concordance = sum(scores[f'ccc.pooled.{d}'] for d in ('valence', 'arousal')) / 2
+    both = [(out[d], out[f'{d}_hat']) for d in ('valence', 'arousal')]
+    squared = sum(metrics.rmse(*pair) ** 2 for pair in both)
+    concordance = sum(metrics.ccc(*pair) for pair in both) / 2
     scores['loss'] = 0.25 * squared + 0.75 * (1 - concordance)
   else:
     logits = out['emotion_logits'].astype(np.float64)

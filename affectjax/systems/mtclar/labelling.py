@@ -5,44 +5,34 @@ fsl_mtclar.py, src/tools/test.py). Baselines keep the labels and leave the delta
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
-from affectjax.data import features
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import splits
+from affectjax.examples import linear, shape, splits
 from affectjax.systems.mtclar import frames as frames_lib
 from affectjax.systems.mtclar import network, siamese, supports
-from affectjax.systems.mtclar.ridge import ridge_by_dev
+from affectjax.systems.mtclar.frames import Frames
 
 METHODS = ('mtclar', 'carry_forward', 'interpolation', 'support_mean', 'ridge')
 _PAIRS_PER_BATCH = 2000
-METRICS = tuple(
-  f'{m}.{d}{subset}'
-  for d in ('valence', 'arousal')
-  for m in ('ccc.pooled', 'pcc.pooled', 'rmse.pooled', 'sagr.pooled', 'ccc.per_video')
-  for subset in ('', '.queries')
-)
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """Labels dev and test of `corpora[0]`; trains nothing. `label` holds rule, k, anchors, method and options."""
   label = config['label']
-  if label['method'] not in METHODS:
-    raise unknown('labelling method', label['method'], METHODS)
+  refuse_unknown('labelling method', label['method'], METHODS)
   if label['antisymmetric'] and label['zeroed']:
-    raise UserError(
-      'run.label.antisymmetric and run.label.zeroed are both set; the antisymmetric difference of a frame to itself is '
-      'zero already: set one of them'
-    )
+    raise UserError('run.label.antisymmetric and run.label.zeroed are both set; the antisymmetric difference of a '
+                    'frame to itself is zero already: set one of them')  # fmt: skip
   frames = frames_lib.load(config, data_dir)
   rows = splits.split(frames.examples, config)
   plans = _plans(frames, rows, label, config['seed'])
@@ -52,9 +42,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     del seed  # supports are drawn once, from the cell's seed
     plan = plans[split]
     size = parallel.round_up(max(1, _PAIRS_PER_BATCH // plan['anchor'].shape[1]), label['smooth_block'])
-    return batches_lib.ordered(
-      np.arange(len(plan['row'])), functools.partial(_gather, frames, plan, uses_network), size
-    )
+    gather = functools.partial(_gather, frames, plan, uses_network)
+    return batches_lib.ordered(np.arange(len(plan['row'])), gather, size, frames.on_disk)
 
   predict = _network_predict(_key(config)) if uses_network else _label_predict
   return Experiment(
@@ -62,39 +51,28 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=functools.partial(_init, config, uses_network),
     step=None,
     predict=predict,
-    score=lambda out: {name: metrics.compute(name, out) for name in METRICS},
   )
 
 
 def _init(config, uses_network: bool, key: jax.Array, batch) -> TrainState:
   if not uses_network:
-    return TrainState.create({}, _NoOptimiser, key)
+    return TrainState.create({}, optax.identity(), key)
   if not config['warm_start']:
     raise UserError('labelling by the network needs trained parameters: name a Siamese row in run.warm_start')
-  x = jax.ShapeDtypeStruct((2, batch['x'].shape[1]), jnp.float32)
-  shapes = jax.eval_shape(siamese.module(config).init, jax.random.key(0), x, x)
+  width = batch['x'].shape[1]
+  shapes = network.shapes(siamese.module(config), width)
   zeros = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)  # to be replaced by the warm start
-  extra = {'batch_stats': zeros['batch_stats'], 'input': features.standardiser(np.zeros((1, x.shape[1])))}
-  return TrainState.create(zeros['params'], _NoOptimiser, key, extra)
-
-
-class _NoOptimiser:
-  @staticmethod
-  def init(params):
-    del params
-    return ()
+  extra = {'batch_stats': zeros['batch_stats'], 'input': shape.unchanged(width)}
+  return TrainState.create(zeros['params'], optax.identity(), key, extra)
 
 
 def _plans(frames, rows, label, seed) -> dict[str, dict[str, np.ndarray]]:
   """Anchors, weights and base labels for the frames of dev and test."""
-  plans = {}
-  for number, split in enumerate(('dev', 'test')):
-    rng = np.random.default_rng((seed, number))
-    plans[split] = plan(frames, rows[split], rows['train'], label, rng)
+  rng = lambda number: np.random.default_rng((seed, number))
+  plans = {s: plan(frames, rows[s], rows['train'], label, rng(i)) for i, s in enumerate(('dev', 'test'))}
   if label['method'] == 'ridge':
-    estimates = ridge_by_dev(frames, plans['dev'], plans['test'])
-    for split in plans:
-      plans[split]['base'] = estimates[split]
+    estimates = _ridge_by_dev(frames, plans['dev'], plans['test'])
+    plans = {split: {**own, 'base': estimates[split]} for split, own in plans.items()}
   return plans
 
 
@@ -103,7 +81,7 @@ def plan(frames, rows: np.ndarray, train: np.ndarray, label: Mapping[str, Any], 
 
   Returns:
     row [N] into frames; anchor [N, A] rows of frames; weight [N, A]; base [N, 2] the weighted anchors' labels (or
-    the baseline's estimate); support [N] bool; support_rows [S]; apart [len(frames)], see `ridge_by_dev`, or None.
+    the baseline's estimate); support [N] bool; support_rows [S]; apart [len(frames)], see `_ridge_by_dev`, or None.
   """
   pool = supports.Pool.of(frames, rows)
   if label['rule'] == 'train_bins':
@@ -141,16 +119,47 @@ def _baseline_anchors(pool, support, label, local, weight):
   return supports.two_sided(pool, *supports.neighbours(pool, support))
 
 
+def _from_supports(frames: Frames, plan: Mapping[str, np.ndarray], penalties: Sequence[float]) -> np.ndarray:
+  """Valence and arousal [P, N, 2] of a plan's frames, by a ridge per penalty on the supports each frame may use.
+
+  A frame without a face keeps the plan's `base`, the label it would carry.
+  """
+  rows = plan['row']
+  out = np.repeat(plan['base'].astype(np.float64)[None], len(penalties), 0)
+  support = plan['support_rows'][frames.present[plan['support_rows']]]
+  owner = np.zeros(len(frames), int) if plan['apart'] is None else plan['apart']
+  for own in np.unique(owner[rows]):
+    here = (owner[rows] == own) & frames.present[rows]
+    known = support if plan['apart'] is None else support[owner[support] != own]
+    if here.any() and len(known):
+      maps = linear.fit(frames.x, known, frames.labels[known], penalties)
+      out[:, here] = [one.at(frames.x, rows[here]) for one in maps]
+  return out
+
+
+def _ridge_by_dev(
+  frames: Frames, dev: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Valence and arousal [N, 2] of both splits by a ridge fitted on each split's own supports.
+
+  The penalty is chosen on dev (its supports against its other frames), then used for both.
+
+  Args:
+    frames: of the corpus.
+    dev, test: plans, with `apart` [len(frames)] where a frame may not use the supports of its own actor or video
+      (equal values), else None.
+  """
+  rest = ~dev['support'] if not dev['support'].all() else dev['support']
+  truth, each = frames.labels[dev['row'][rest]], _from_supports(frames, dev, linear.PENALTIES)
+  best_ = int(np.argmin([np.square(np.clip(out[rest], -1, 1) - truth).mean() for out in each]))
+  tested = _from_supports(frames, test, linear.PENALTIES[best_ : best_ + 1])[0]
+  return {'dev': each[best_].astype(np.float32), 'test': tested.astype(np.float32)}
+
+
 def _gather(frames, plan_, uses_network: bool, i: np.ndarray) -> dict[str, np.ndarray]:
   row = plan_['row'][i]
-  batch = {
-    'id': frames.id[row],
-    'group': frames.group[row],
-    'item': frames.item[row],
-    'label': frames.labels[row],
-    'base': plan_['base'][i],
-    'support': plan_['support'][i],
-  }
+  batch = {'id': frames.id[row], 'group': frames.group[row], 'item': frames.item[row], 'label': frames.labels[row],
+           'base': plan_['base'][i], 'support': plan_['support'][i]}  # fmt: skip
   if uses_network:
     anchor = plan_['anchor'][i]
     usable = frames.present[row][:, None] & frames.present[anchor]  # no face: the anchor's label is carried over
@@ -161,13 +170,8 @@ def _gather(frames, plan_, uses_network: bool, i: np.ndarray) -> dict[str, np.nd
 
 def _outputs(batch, estimate: jax.Array) -> dict[str, jax.Array]:
   estimate = jnp.clip(estimate, -1.0, 1.0)
-  return {
-    'valence': batch['label'][:, 0],
-    'valence_hat': estimate[:, 0],
-    'arousal': batch['label'][:, 1],
-    'arousal_hat': estimate[:, 1],
-    'support': batch['support'],
-  }
+  return {'valence': batch['label'][:, 0], 'valence_hat': estimate[:, 0], 'arousal': batch['label'][:, 1],
+          'arousal_hat': estimate[:, 1], 'support': batch['support']}  # fmt: skip
 
 
 def _label_predict(state: TrainState, batch) -> dict[str, jax.Array]:
@@ -201,7 +205,7 @@ def _network_predict(key: tuple):
       difference = difference - delta(anchor, anchor)
     difference, weight, usable = difference.reshape(b, a, 2), batch['weight'], batch['usable']
     if temperature:
-      weight = _by_similarity(query, anchor.reshape(b, a, -1), weight, usable, temperature)
+      weight = by_similarity(query, anchor.reshape(b, a, -1), weight, usable, temperature)
     if block > 1:
       difference = _blocks(difference, batch['mask'][:, None] * usable, block)
     difference = difference * usable[..., None]
@@ -210,16 +214,24 @@ def _network_predict(key: tuple):
   return predict
 
 
-def _by_similarity(query, anchor, weight, usable, temperature: float) -> jax.Array:
+def by_similarity(query, anchor, weight, usable, temperature: float, xp: Any = jnp):
   """softmax(cos(z_query, z_anchor) / temperature) over the anchors in use that show a face, [B, A].
 
   Where no face is to be compared, the weights stay what they are.
+
+  Args:
+    query, anchor: z [B, H] and [B, A, H].
+    weight, usable: [B, A] weights before, and whether both show a face.
+    temperature: above 0.
+    xp: jax.numpy or numpy.
   """
-  unit = lambda z: z / jnp.maximum(jnp.linalg.norm(z, axis=-1, keepdims=True), 1e-6)
-  cosine = jnp.einsum('bh,bah->ba', unit(query), unit(anchor))
+  unit = lambda z: z / xp.maximum(xp.linalg.norm(z, axis=-1, keepdims=True), 1e-6)
+  cosine = xp.einsum('bh,bah->ba', unit(query), unit(anchor))
   allowed = (weight > 0) & usable
   some = allowed.any(-1, keepdims=True)
-  return jnp.where(some, jax.nn.softmax(jnp.where(allowed | ~some, cosine / temperature, -jnp.inf), -1), weight)
+  exponent = xp.where(allowed | ~some, cosine / temperature, -xp.inf)
+  shares = xp.exp(exponent - exponent.max(-1, keepdims=True))
+  return xp.where(some, shares / shares.sum(-1, keepdims=True), weight)
 
 
 def _blocks(difference: jax.Array, weight: jax.Array, block: int) -> jax.Array:

@@ -109,9 +109,9 @@ class DistancePairs:
       b = self._cells.rows[self._cells.draw(rng, np.where(wanted, beside, anywhere))]
       near, far = _near_and_far(self._labels, a, b)
       fits = np.where(wanted, near & (a != b), far).reshape(-1, _TRIES)
-      found, at = fits.any(1), np.arange(len(open_)) * _TRIES + fits.argmax(1)
-      first[open_[found]], second[open_[found]] = a[at[found]], b[at[found]]
-      open_ = open_[~found]
+      fit, at = fits.any(1), np.arange(len(open_)) * _TRIES + fits.argmax(1)
+      first[open_[fit]], second[open_[fit]] = a[at[fit]], b[at[fit]]
+      open_ = open_[~fit]
       if not len(open_):
         return Pairs(self._rows[first], self._rows[second], same)
     raise UserError(
@@ -152,6 +152,7 @@ class MixedPairs:
     self._base, self._video, self._share = base, video, share
 
   def draw(self, rng: np.random.Generator, n: int) -> Pairs:
+    """n pairs, the share of same-video ones last."""
     inside = round(n * self._share)
     parts = [self._base.draw(rng, n - inside), self._video.draw(rng, inside)]
     return Pairs(*(np.concatenate([getattr(p, k) for p in parts]) for k in ('first', 'second', 'same')))

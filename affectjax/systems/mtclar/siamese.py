@@ -14,11 +14,10 @@ import numpy as np
 import optax
 
 from affectjax import metrics
-from affectjax.common.errors import UserError, unknown
-from affectjax.data import features
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel
 from affectjax.engine.steps import Losses, gradient_step
-from affectjax.engine.types import Experiment, TrainState
+from affectjax.engine.types import Experiment
 from affectjax.examples import batches as batches_lib
 from affectjax.examples import splits
 from affectjax.objectives import contrastive, regression
@@ -31,7 +30,9 @@ TASKS = ('valence', 'similarity', 'arousal', 'contrast')  # order of the random 
 def module(config: Mapping[str, Any]) -> network.Siamese:
   """The network of a config."""
   model = config['model']
-  return network.Siamese(model['fusion'], model['dropout'], model['adapter_dropout'], parallel.AXIS)
+  return network.Siamese(
+    model['fusion'], model['dropout'], model['adapter_dropout'], parallel.AXIS, *network.widths(model, 'projector')
+  )
 
 
 def normalise(extra: Mapping[str, Any], x: jax.Array) -> jax.Array:
@@ -51,47 +52,31 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     a, b = drawn['first'], drawn['second']
     delta = frames.labels[a] - frames.labels[b]  # [B, 2], NaN where a label is missing
     return {
-      'id': np.char.add(np.char.add(frames.id[a], '|'), frames.id[b]),
-      'group': frames.group[a],
-      'item': frames.item[a],
-      'first': frames.x[a],
-      'second': frames.x[b],
-      'delta': delta,
-      'same': drawn['same'],
-      'emotion_first': frames.emotion[a],
-      'emotion_second': frames.emotion[b],
-    }
+      'id': np.char.add(np.char.add(frames.id[a], '|'), frames.id[b]), 'group': frames.group[a],
+      'item': frames.item[a], 'first': frames.x[a], 'second': frames.x[b], 'delta': delta, 'same': drawn['same'],
+      'emotion_first': frames.emotion[a], 'emotion_second': frames.emotion[b],
+    }  # fmt: skip
 
   def batches(split, seed):
     sampler = pairs.sampler(frames, rows[split], config['pairs']['rule'], config['pairs']['same_video'])
     draw = lambda rng, n: vars(sampler.draw(rng, n))
     if split == 'train':
-      return batches_lib.drawn(draw, gather, batch_size, seed)
+      return batches_lib.drawn(draw, gather, batch_size, seed, frames.on_disk)
     # as many pairs as frames, the same ones at every evaluation: a selection that is noisy by its draw is no selection
     fixed = draw(np.random.default_rng((seed, {'dev': 1, 'test': 2}[split])), len(rows[split]))
-    return batches_lib.ordered(
-      np.arange(len(rows[split])), lambda i: gather({k: v[i] for k, v in fixed.items()}), batch_size
-    )
+    some = lambda i: gather({k: v[i] for k, v in fixed.items()})
+    return batches_lib.ordered(np.arange(len(rows[split])), some, batch_size, frames.on_disk)
 
-  standard = features.standardiser(frames.x[rows['train']])
+  net, standard = module(config), frames_lib.standardiser(frames, rows['train'])
+  traced = (optim.key(config[part]) for part in ('augment', 'loss', 'optim'))
   return Experiment(
     batches=batches,
-    init=functools.partial(_init, config, optim.make(config['optim'], steps), standard),
-    step=_step(
-      module(config), *(optim.key(config[part]) for part in ('augment', 'loss', 'optim')), config['epochs'], steps
-    ),
-    predict=_predict(module(config)),
-    score=functools.partial(score, config['emotions'], config['loss']['margin']),
+    init=functools.partial(network.start, net, 2, optim.make(config['optim'], steps), standard),
+    step=_step(net, *traced, config['epochs'], steps),
+    predict=_predict(net),
+    score=functools.partial(score, config['emotions'], config['loss']['margin'], select=config['select']),
     steps=steps,
   )
-
-
-def _init(config, tx, standard, key: jax.Array, batch) -> TrainState:
-  net = module(config)
-  x = jnp.zeros((2, batch['first'].shape[1]))
-  variables = network.initialiser(net)(jax.random.fold_in(key, 2**31 - 1), x, x)
-  extra = {'batch_stats': variables['batch_stats'], 'input': standard}
-  return TrainState.create(variables['params'], tx, key, extra)
 
 
 def progress(step: jax.Array, steps: int, epochs: int, exponent: float) -> jax.Array:
@@ -140,15 +125,12 @@ def _classified(losses, same, mask):
 
 def _check(loss: Mapping[str, Any]) -> None:
   """Refuses a `run.loss` that is none."""
-  if loss['delta'] not in ('scheduled', 'mse', 'ccc'):
-    raise unknown('run.loss.delta', loss['delta'], ('scheduled', 'mse', 'ccc'))
-  if loss['weights'] not in ('random', 'equal'):
-    raise unknown('run.loss.weights', loss['weights'], ('random', 'equal'))
+  refuse_unknown('run.loss.delta', loss['delta'], ('scheduled', 'mse', 'ccc'))
+  refuse_unknown('run.loss.weights', loss['weights'], ('random', 'equal'))
   if not loss['tasks']:
     raise UserError(f'run.loss.tasks is empty; name one or more of {", ".join(TASKS)}')
   for task in loss['tasks']:
-    if task not in TASKS:
-      raise unknown('task', task, TASKS)
+    refuse_unknown('task', task, TASKS)
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS, typed=True)
@@ -192,33 +174,27 @@ def _predict(net: network.Siamese):
     variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}
     z1, z2, logits, delta = net.apply(variables, *(normalise(state.extra, batch[k]) for k in ('first', 'second')))
     return {
-      'delta_valence': batch['delta'][:, 0],
-      'delta_valence_hat': delta[:, 0],
-      'delta_arousal': batch['delta'][:, 1],
-      'delta_arousal_hat': delta[:, 1],
-      'same': batch['same'],
-      'same_hat': jnp.argmax(logits, -1),
-      'same_logit': logits[:, 1] - logits[:, 0],
+      'delta_valence': batch['delta'][:, 0], 'delta_valence_hat': delta[:, 0],
+      'delta_arousal': batch['delta'][:, 1], 'delta_arousal_hat': delta[:, 1],
+      'same': batch['same'], 'same_hat': jnp.argmax(logits, -1), 'same_logit': logits[:, 1] - logits[:, 0],
       'cosine': contrastive.cosine_similarity(z1, z2),
-      'emotion_first': batch['emotion_first'],
-      'emotion_second': batch['emotion_second'],
-    }
+      'emotion_first': batch['emotion_first'], 'emotion_second': batch['emotion_second'],
+    }  # fmt: skip
 
   return predict
 
 
-def score(emotions: tuple[str, ...], margin: float, out: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Named metrics, the selection loss (weights 1/4, s = 1/2; experiments/mtclar.md, 4), accuracy by pair of classes."""
-  names = [f'{m}.pooled.delta_{d}' for d in ('valence', 'arousal') for m in ('ccc', 'rmse')] + ['acc.same']
-  scores = {n: metrics.compute(n, out) for n in names}
+def score(
+  emotions: tuple[str, ...], margin: float, out: Mapping[str, np.ndarray], select: str = 'loss'
+) -> dict[str, float]:
+  """The loss (weights 1/4, s = 1/2; experiments/mtclar.md, 4), what else selects, accuracy by pair of classes."""
+  scores = metrics.selected(select, out)
   known = out['same'] >= 0
   logit = np.where(out['same'] == 1, 1.0, -1.0) * out['same_logit'].astype(np.float64)  # of the right answer
   cosine = out['cosine'].astype(np.float64)
   contrast = np.where(out['same'] == 1, 1 - cosine, np.maximum(0, cosine - margin))
-  deltas = [
-    0.5 * scores[f'rmse.pooled.delta_{d}'] ** 2 + 0.5 * (1 - scores[f'ccc.pooled.delta_{d}'])
-    for d in ('valence', 'arousal')
-  ]
+  both = [(out[f'delta_{d}'], out[f'delta_{d}_hat']) for d in ('valence', 'arousal')]
+  deltas = [0.5 * metrics.rmse(*pair) ** 2 + 0.5 * (1 - metrics.ccc(*pair)) for pair in both]
   scores['loss'] = float(0.25 * (sum(deltas) + np.logaddexp(0, -logit)[known].mean() + contrast[known].mean()))
   low = np.minimum(out['emotion_first'], out['emotion_second'])
   high = np.maximum(out['emotion_first'], out['emotion_second'])

@@ -43,8 +43,8 @@ def fit(distance_s: np.ndarray, squared: np.ndarray) -> Law:
 def suggest(pool: supports.Pool, time_s: np.ndarray, support: np.ndarray, present: np.ndarray, k: int):
   """The k frames whose labels are worth most, most wanted first.
 
-  One at a time, the frame of largest expected error, which is the one farthest in time from a hand label on either
-  side (one to come after it will serve it as well); it then counts as labelled. Ties go to the earlier row.
+  One at a time, the frame of largest expected error, which is the one farthest in time from a hand label before or
+  after (one to come after it will serve it as well); it then counts as labelled. Ties go to the earlier row.
 
   Args:
     pool: all frames.
@@ -57,8 +57,8 @@ def suggest(pool: supports.Pool, time_s: np.ndarray, support: np.ndarray, presen
     rows [k] and their distances [k] in seconds when they were chosen.
   """
   past, future = supports.neighbours(pool, support)
-  side = lambda other: np.where(other >= 0, np.abs(time_s - time_s[other]), np.inf)
-  distance = np.minimum(side(past), side(future)).round(9)  # so that what is equally far is equal
+  away = lambda other: np.where(other >= 0, np.abs(time_s - time_s[other]), np.inf)
+  distance = np.minimum(away(past), away(future)).round(9)  # so that what is equally far is equal
   distance[~present] = -1.0
   distance[support] = -1.0
   rows, distances = [], []

@@ -2,8 +2,8 @@
 
 A conformer block weighs two transformer layers (6.32 M and 3.15 M at D = 512), so a network of e blocks per modality
 and s shared ones is matched by 2 (2 e + s) layers, and each docstring says how they are dealt out. Heads are VAVL's.
-All take `batch` with `audio`, `visual` [B, T, D_m], masks [B, T] and `<m>_present` [B]; what is masked may hold
-anything.
+All take `batch` with two modalities m [B, T, D_m], masks `<m>_mask` [B, T] and `<m>_present` [B]; what is masked may
+hold anything.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from affectjax.layers.dense import Dense
 from affectjax.layers.transformer import Stack, masked_mean
-from affectjax.systems.vavl.network import MODALITIES, Head, mean_of
+from affectjax.systems.vavl.clips import BOTH
+from affectjax.systems.vavl.network import Head, mean_of
 
 Terms = dict[str, tuple[jax.Array, jax.Array]]  # view -> (outputs [B, out], who has it [B] bool)
 
@@ -23,10 +24,12 @@ class Baseline(nn.Module):
   """What the baselines share.
 
   Attributes:
+    inputs: (modality, width D_m) of two.
     out: classes, or attributes.
     width, blocks, shared_blocks, heads, dropout, classes, compute: as in VAVL, whose size is matched.
   """
 
+  inputs: tuple[tuple[str, int], ...]
   out: int
   width: int = 512
   blocks: int = 3
@@ -36,7 +39,13 @@ class Baseline(nn.Module):
   classes: bool = True
   compute: str = 'float32'
 
+  @property
+  def modalities(self) -> tuple[str, ...]:
+    """Names, in order."""
+    return tuple(m for m, _ in self.inputs)
+
   def stack(self, layers: int, name: str, positions: bool = True) -> Stack:
+    """Transformer layers of the network's size; with `positions` these are added to what comes in."""
     return Stack(layers, self.heads, self.dropout, self.compute, positions, name=name)
 
   def project(self, batch, modality: str) -> tuple[jax.Array, jax.Array]:
@@ -46,6 +55,7 @@ class Baseline(nn.Module):
     return Dense(self.width, compute=self.compute, name=f'project_{modality}')(x), mask
 
   def predict(self, r: jax.Array, train: bool, name: str) -> jax.Array:
+    """Vectors [B, D] -> logits or attributes [B, out], by a head of its own."""
     return Head(self.width, self.out, self.compute, name=name)(r, train)
 
 
@@ -62,33 +72,35 @@ class MulT(Baseline):
   @nn.compact
   def forward(self, batch, train: bool) -> jax.Array:
     """[B, out] from whatever is present."""
-    sides, ends = {m: self.project(batch, m) for m in MODALITIES}, []
-    for m, other in (MODALITIES, MODALITIES[::-1]):
-      (x, mask), (keys, seen) = sides[m], sides[other]
+    frames, ends = {m: self.project(batch, m) for m in self.modalities}, []
+    for m, other in (self.modalities, self.modalities[::-1]):
+      (x, mask), (keys, seen) = frames[m], frames[other]
       x = self.stack(self.blocks + self.shared_blocks, f'cross_{m}')(x, seen, keys, train)
       ends.append(masked_mean(self.stack(self.blocks, f'own_{m}', False)(x, mask, None, train), mask))
     return self.predict(jnp.concatenate(ends, -1), train, 'head')
 
   def terms(self, batch, train: bool) -> Terms:
     """What is trained: one prediction, from either or both."""
-    return {'both': (self.forward(batch, train), batch['audio_present'] | batch['visual_present'])}
+    first, second = (batch[f'{m}_present'] for m in self.modalities)
+    return {BOTH: (self.forward(batch, train), first | second)}
 
   def __call__(self, batch, train: bool = False) -> dict[str, jax.Array]:
     """view -> [B, out], each view with only its modalities present."""
-    nothing = jnp.zeros_like(batch['audio_present'])
-    only = lambda absent: self.forward({**batch, f'{absent}_present': nothing}, train)
-    return {'audio': only('visual'), 'visual': only('audio'), 'both': self.forward(batch, train)}
+    first, second = self.modalities
+    without = lambda m: self.forward({**batch, f'{m}_present': jnp.zeros_like(batch[f'{m}_present'])}, train)
+    return {first: without(second), second: without(first), BOTH: self.forward(batch, train)}
 
 
 class Separable(Baseline):
-  """A baseline whose views come out of one pass."""
+  """A baseline whose views come out of one pass; `JOINT`: that of both modalities has a loss of its own."""
 
   def terms(self, batch, train: bool) -> Terms:
     """What is trained: every view, on those who have it."""
     out = self.views(batch, train)
-    has = {m: batch[f'{m}_present'] for m in MODALITIES}
-    has['both'] = has['audio'] & has['visual']
-    return {view: (out[view], has[view]) for view in self.TRAINED}
+    trained = {m: (out[m], batch[f'{m}_present']) for m in self.modalities}
+    if self.JOINT:
+      trained[BOTH] = out[BOTH], jnp.logical_and(*(who for _, who in trained.values()))
+    return trained
 
   def __call__(self, batch, train: bool = False) -> dict[str, jax.Array]:
     """view -> [B, out]."""
@@ -103,17 +115,18 @@ class UAVM(Separable):
   Defaults of ours: 2 e own and 2 s shared layers, both losses in one update, mean over time.
   """
 
-  TRAINED = MODALITIES
+  JOINT = False
 
   @nn.compact
   def views(self, batch, train: bool) -> dict[str, jax.Array]:
+    """view -> [B, out]."""
     shared = self.stack(2 * self.shared_blocks, 'shared', False)
     head, out = Head(self.width, self.out, self.compute, name='head'), {}
-    for m in MODALITIES:
+    for m in self.modalities:
       x, mask = self.project(batch, m)
       x = shared(self.stack(2 * self.blocks, f'own_{m}')(x, mask, None, train), mask, None, train)
       out[m] = head(masked_mean(x, mask), train)
-    return {**out, 'both': mean_of(out, self.classes)}
+    return {**out, BOTH: mean_of(out, self.classes)}
 
 
 class AuxFormer(Separable):
@@ -125,21 +138,22 @@ class AuxFormer(Separable):
   answers where a modality is absent, no modality dropout.
   """
 
-  TRAINED = (*MODALITIES, 'both')
+  JOINT = True
 
   @nn.compact
   def views(self, batch, train: bool) -> dict[str, jax.Array]:
+    """view -> [B, out]."""
     encoded, out, ends = {}, {}, []
-    for m in MODALITIES:
+    for m in self.modalities:
       x, mask = self.project(batch, m)
       encoded[m] = self.stack(self.blocks, f'own_{m}')(x, mask, None, train), mask
       out[m] = self.predict(masked_mean(*encoded[m]), train, f'head_{m}')
-    for m, other in (MODALITIES, MODALITIES[::-1]):
+    for m, other in (self.modalities, self.modalities[::-1]):
       x = self.stack(self.blocks + self.shared_blocks, f'cross_{m}')(
         encoded[m][0], encoded[other][1], encoded[other][0], train
       )
       ends.append(masked_mean(x, encoded[m][1]))
-    return {**out, 'both': self.predict(jnp.concatenate(ends, -1), train, 'head')}
+    return {**out, BOTH: self.predict(jnp.concatenate(ends, -1), train, 'head')}
 
 
 KINDS: Mapping[str, type[Baseline]] = {'mult': MulT, 'uavm': UAVM, 'auxformer': AuxFormer}

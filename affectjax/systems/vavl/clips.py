@@ -1,4 +1,7 @@
-"""Clips with audio, visual or both: who is given what in training, who loses what at test, what is asked of whom."""
+"""Clips with one or both of two modalities: who is given what in training, who loses what at test, what is predicted.
+
+The two are named by `run.data.modalities`, in their order; in the paper they are audio and visual.
+"""
 
 import dataclasses
 import hashlib
@@ -13,16 +16,23 @@ from affectjax.examples import shape, targets
 from affectjax.examples.examples import Examples
 from affectjax.labels import raters
 
-MODALITIES = ('audio', 'visual')
+BOTH = 'both'  # the view of what is predicted from both modalities
+PARTS = ('gender', 'age')
+_TAKEN = (BOTH, *PARTS, 'id', 'group', 'item', 'label', 'shares', 'mask')  # by what a batch has besides
+
+
+def modalities(config: Mapping[str, Any]) -> tuple[str, ...]:
+  """The names of `run.data.modalities`, one or two."""
+  names = tuple(config['data']['modalities'])
+  if len(names) not in (1, 2) or set(names) & set(_TAKEN):
+    raise UserError(f'run.data.modalities is {names}; expected one or two names, none of {", ".join(_TAKEN)}')
+  return names
 
 
 def load(config: Mapping[str, Any], data_dir: str | None, features: bool = True) -> Examples:
   """The clips of a config's corpus; without `features` their labels alone."""
-  modalities = config['data']['modalities'] if features else ()
-  for m in modalities:
-    if m not in MODALITIES:
-      raise unknown('modality in run.data.modalities', m, MODALITIES)
-  return shaped(examples_lib.load(config, data_dir, tuple(m for m in MODALITIES if m in modalities)), config['data'])
+  names = modalities(config)
+  return shaped(examples_lib.load(config, data_dir, names if features else ()), config['data'])
 
 
 def shaped(clips: Examples, data: Mapping[str, Any]) -> Examples:
@@ -88,42 +98,33 @@ def presence(clips: Examples, rows: np.ndarray, data: Mapping[str, Any]) -> dict
     for present in out.values():
       present[single] = False
     return out
-  for m, present in out.items():
-    i = MODALITIES.index(m)
-    lost = single[i::2]
-    other = clips.present.get(MODALITIES[1 - i], np.zeros(len(clips), bool))
-    present[lost[other[lost]]] = False  # never the only one
+  pair = [*out, *(m for m in clips.present if m not in out)][:2]
+  if len(out) == 1:
+    pair.sort(key=list(clips.present).index)  # the corpus says which comes first
+  for i, m in enumerate(pair):
+    if m in out and len(pair) == 2:
+      lost = single[i::2]
+      other = clips.present[pair[1 - i]]
+      out[m][lost[other[lost]]] = False  # never the only one
   return out
 
 
 def drop_draws(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """For each id a number in [0, 1), from which share of dropping on it loses a modality, and whether that is audio."""
+  """Which test clips lose a modality: by `ids` [N] alone, so the same for every row.
+
+  Returns:
+    [N] in [0, 1), the share of dropping from which on a clip loses one; [N] bool, whether that is the first modality.
+  """
   words = np.array([list(hashlib.sha256(f'drop:{i}'.encode()).digest()[:9]) for i in ids.tolist()], np.uint64)
   words = words.reshape(-1, 9)
   number = (words[:, :8] << (8 * np.arange(8, dtype=np.uint64))).sum(1)
   return (number >> np.uint64(11)) / 2.0**53, words[:, 8] % 2 == 0
 
 
-def standardisers(
-  clips: Examples, rows: np.ndarray, present: Mapping[str, np.ndarray]
-) -> dict[str, dict[str, np.ndarray]]:
-  """Mean and scale per feature and modality over the real frames of the training rows that are given."""
-  out = {}
-  for m, x in clips.streams.items():
-    found = shape.standardiser(x, rows[present[m][rows]])
-    if found is None:
-      raise UserError(f'{clips.name}: no training clip has {m}; leave it out of run.data.modalities')
-    out[m] = found
-  return out
-
-
 def group_parts(clips: Examples) -> dict[str, np.ndarray]:
   """[N] int32 parts of the clips by gender (0 male, 1 female) and age (0 below 30, 1 from 45), -1 for neither."""
-  out, columns = {}, clips.columns
-  if 'gender' in columns:
-    gender = columns['gender']
-    out['gender'] = np.select([gender == 'male', gender == 'female'], [0, 1], -1).astype(np.int32)
-  if 'age' in columns:
-    age = columns['age']
-    out['age'] = np.select([age < 30, age >= 45], [0, 1], -1).astype(np.int32)
-  return out
+  parts = {'gender': lambda x: (x == 'male', x == 'female'), 'age': lambda x: (x < 30, x >= 45)}
+  return {
+    name: np.select(parts[name](clips.columns[name]), [0, 1], -1).astype(np.int32)
+    for name in PARTS if name in clips.columns
+  }  # fmt: skip

@@ -11,9 +11,10 @@ import numpy as np
 
 from affectjax.common.errors import UserError, unknown
 from affectjax.engine import parallel
+from affectjax.engine import steps as engine_steps
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import splits, targets
+from affectjax.examples import shape, splits, targets
 from affectjax.examples.examples import Examples
 from affectjax.layers.dense import COMPUTE
 from affectjax.systems.vavl import baselines, network, training, views
@@ -40,11 +41,11 @@ def spec(config: Mapping[str, Any], widths: Mapping[str, int]) -> training.Spec:
   """What is traced for a config, given the features' widths."""
   model, update, parity, target = config['model'], config['update'], config['parity'], target_of(config)
   _refuse_senseless(config, widths)
-  size = {k: model[k] for k in ('width', 'blocks', 'shared_blocks', 'heads', 'dropout')}
-  size |= dict(out=len(target.names), classes=target.kind == 'classification', compute=model['compute'])
+  size = {k: model[k] for k in ('width', 'blocks', 'shared_blocks', 'heads', 'dropout', 'compute')}
+  size |= dict(inputs=tuple(widths.items()), out=len(target.names), classes=target.kind == 'classification')
   if model['kind'] == 'vavl':
     net = network.VAVL(
-      inputs=tuple(widths.items()), kernel=model['kernel'], shared=model['shared'], residual=model['residual'],
+      kernel=model['kernel'], shared=model['shared'], residual=model['residual'],
       positions=model['positions'], fusion=model['fusion'], across_batch=parity['attend_across_batch'],
       remat=bool(model['remat']), **size,
     )  # fmt: skip
@@ -54,106 +55,92 @@ def spec(config: Mapping[str, Any], widths: Mapping[str, int]) -> training.Spec:
 
 
 def _refuse_senseless(config: Mapping[str, Any], widths: Mapping[str, int]) -> None:
-  """Refuses what no network can be made or trained with."""
-  model = config['model']
+  """Refuses what no network can be made or trained with, and settings that would be passed over."""
+  model, update, across = config['model'], config['update'], config['parity']['attend_across_batch']
   for key, known in (('kind', KINDS), ('compute', COMPUTE), ('fusion', ('head', 'mean'))):
     if model[key] not in known:
       raise unknown(f'run.model.{key}', model[key], known)
-  if model['width'] % model['heads'] or model['width'] < 2:
-    raise UserError(f'run.model.width {model["width"]} is no multiple of run.model.heads {model["heads"]}')
-  if model['kernel'] % 2 == 0 or min(model['blocks'], model['shared_blocks'], model['kernel']) < 1:
-    raise UserError(f'run.model: blocks {model["blocks"]}, shared_blocks {model["shared_blocks"]}, kernel '
-                    f'{model["kernel"]}; expected at least 1 each, and an odd kernel')  # fmt: skip
-  if not 0 <= model['dropout'] < 1 or config['loss']['rebuild'] < 0:
-    raise UserError(f'run.model.dropout {model["dropout"]}, run.loss.rebuild {config["loss"]["rebuild"]}; expected a '
-                    'rate from 0 to below 1, and a weight from 0')  # fmt: skip
-  if not widths or (model['kind'] != 'vavl' and len(widths) < 2):
-    raise UserError(f'run.data.modalities is {tuple(widths)}; {model["kind"]} needs '
-                    f'{"one or both of" if model["kind"] == "vavl" else "both"} audio and visual')  # fmt: skip
-  for key in ('batch_size', 'eval_batch_size'):
-    if config[key] < 1:
-      raise UserError(f'run.{key} is {config[key]}; expected at least 1')
-  _refuse_without_effect(config)
-
-
-def _refuse_without_effect(config: Mapping[str, Any]) -> None:
-  """Refuses settings that would be passed over."""
-  model, update, across = config['model'], config['update'], config['parity']['attend_across_batch']
-  if update['fusion_gradient'] and update['kind'] != 'joint':
-    raise UserError("run.update.fusion_gradient has no effect in phases; set run.update.kind to 'joint', or leave it")
-  if model['kind'] != 'vavl' and (across or update['kind'] != 'phases' or model['fusion'] != 'head'):
-    raise UserError(f'run.model.kind {model["kind"]!r} has one update and a fusion of its own: run.update.kind, '
-                    'run.model.fusion and run.parity.attend_across_batch belong to vavl')  # fmt: skip
-  if across and config['eval_batch_size'] != config['batch_size']:
-    raise UserError(f'run.parity.attend_across_batch: run.eval_batch_size is {config["eval_batch_size"]}, trained are '
-                    f'{config["batch_size"]} clips at a time; expected the same')  # fmt: skip
+  other, rebuild = model['kind'] != 'vavl', config['loss']['rebuild']
+  for wrong, why in (
+    (model['width'] % model['heads'] or model['width'] < 2,
+     f'run.model.width {model["width"]} is no multiple of run.model.heads {model["heads"]}'),
+    (model['kernel'] % 2 == 0 or min(model['blocks'], model['shared_blocks'], model['kernel']) < 1,
+     f'run.model: blocks {model["blocks"]}, shared_blocks {model["shared_blocks"]}, kernel {model["kernel"]}; expected '
+     'at least 1 each, and an odd kernel'),
+    (not 0 <= model['dropout'] < 1 or rebuild < 0,
+     f'run.model.dropout {model["dropout"]}, run.loss.rebuild {rebuild}; expected a rate from 0 to below 1, and a '
+     'weight from 0'),
+    (other and len(widths) < 2, f'run.data.modalities is {tuple(widths)}; {model["kind"]} needs two'),
+    (config['batch_size'] < 1 or config['eval_batch_size'] < 1,
+     f'run.batch_size is {config["batch_size"]}, eval_batch_size {config["eval_batch_size"]}; expected at least 1'),
+    (update['fusion_gradient'] and update['kind'] != 'joint',
+     "run.update.fusion_gradient has no effect in phases; set run.update.kind to 'joint', or leave it"),
+    (other and (across or update['kind'] != 'phases' or model['fusion'] != 'head'),
+     f'run.model.kind {model["kind"]!r} has one update and a fusion of its own: run.update.kind, run.model.fusion and '
+     'run.parity.attend_across_batch belong to vavl'),
+    (across and config['eval_batch_size'] != config['batch_size'],
+     f'run.parity.attend_across_batch: run.eval_batch_size is {config["eval_batch_size"]}, trained are '
+     f'{config["batch_size"]} clips at a time; expected the same'),
+  ):  # fmt: skip
+    if wrong:
+      raise UserError(why)
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """The experiment of one cell."""
   target_of(config)  # refused before anything is read
   clips = clips_lib.load(config, data_dir)
-  told = clips_lib.labels(clips, config)
-  sides = labelled(clips, told['label'], config)
-  data, parity = config['data'], config['parity']
-  sides['train'] = splits.limited(sides['train'], data['limit'], data['seed'])
-  given = clips_lib.presence(clips, sides['train'], data)
-  lengths = {m: x.lengths for m, x in clips.streams.items()}
-  sizes = batches_lib.Buckets(lengths, data['buckets'], data['max_frames'])
+  labels = clips_lib.labels(clips, config)
+  rows = labelled(clips, labels['label'], config)
+  data, parity, modalities = config['data'], config['parity'], tuple(clips.streams)
+  rows['train'] = splits.limited(rows['train'], data['limit'], data['seed'])
+  given = clips_lib.presence(clips, rows['train'], data)
+  sizes = batches_lib.Buckets({m: x.lengths for m, x in clips.streams.items()}, data['buckets'], data['max_frames'])
   cell = spec(config, {m: x.width for m, x in clips.streams.items()})
-  batch_size = parallel.global_batch(config['batch_size'])
-  eval_size = parallel.global_batch(config['eval_batch_size'])
-  steps = config['steps'] or math.ceil(config['epochs'] * len(sides['train']) / batch_size)
-  train = functools.partial(gather, clips, told, given)
-  test = functools.partial(gather, clips, {'label': told['label'], **clips_lib.group_parts(clips)}, clips.present)
-  standard = clips_lib.standardisers(clips, sides['train'], given)
+  batch_size, eval_size = (parallel.global_batch(config[k]) for k in ('batch_size', 'eval_batch_size'))
+  steps = config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
+  standard = shape.standardisers(clips, rows['train'], given)
+  parts = {'label': labels['label'], **clips_lib.group_parts(clips)}
+  train = lambda at, frames: clips.gather(at, frames, labels, given)
+  test = lambda at: clips.gather(at, sizes.needed(at), parts, clips.present)
 
-  def batches(side, seed):
-    rows = sides[side]
-    if side != 'train':
+  def batches(split, seed):
+    index = rows[split]
+    if split != 'train':
       if parity['attend_across_batch'] and not parity['file_order']:  # who is whose batch mate decides outputs
-        rows = np.random.default_rng((seed, 7)).permutation(rows)
+        index = np.random.default_rng((seed, 7)).permutation(index)
       elif not parity['file_order']:
-        rows = rows[np.argsort(sizes.of[rows], kind='stable')]  # of like length together
-      return batches_lib.ordered(rows, lambda at: test(at, sizes.needed(at)), eval_size, clips.on_disk)
-    rows = rows[[any(given[m][i] for m in given) for i in rows]]
+        index = index[np.argsort(sizes.of[index], kind='stable')]  # of like length together
+      return batches_lib.ordered(index, test, eval_size, clips.on_disk)
+    index = index[[any(given[m][i] for m in given) for i in index]]
     if parity['file_order']:
-      return batches_lib.in_file_order(rows, sizes, train, batch_size, clips.on_disk)
-    return batches_lib.bucketed(rows, sizes, train, batch_size, seed, clips.on_disk)
+      return batches_lib.in_file_order(index, sizes, train, batch_size, clips.on_disk)
+    return batches_lib.bucketed(index, sizes, train, batch_size, seed, clips.on_disk)
 
   return Experiment(
     batches=batches,
-    init=functools.partial(_init, cell, training.optimiser(config['optim'], steps), standard),
+    init=functools.partial(init, cell, training.optimiser(config['optim'], steps), standard),
     step=training.make_step(cell, config['optim'], steps),
     predict=predict(cell),
-    score=functools.partial(views.score, cell.target),
+    score=functools.partial(views.score, cell.target, modalities, select=config['select']),
     steps=steps,
-    finish=lambda outputs: {side: views.add(cell.target, out) for side, out in outputs.items()},
+    finish=lambda outputs: {split: views.add(cell.target, modalities, out) for split, out in outputs.items()},
   )
 
 
 def labelled(clips: Examples, label: np.ndarray, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-  """Rows of the sides that have a label, [N] or [N, A]; a side that is left with none is refused."""
+  """Index of the clips of each split that have a label, [N] or [N, A]; a split that is left with none is refused."""
   known = targets.known(label)
-  rows = {side: at[known[at]] for side, at in splits.split(clips, config).items()}
-  for side, at in rows.items():
-    if not len(at):
-      raise UserError(f'{clips.name}: no {side} clip of fold {config["fold"]} has a label '
+  rows = {split: index[known[index]] for split, index in splits.split(clips, config).items()}
+  for split, index in rows.items():
+    if not len(index):
+      raise UserError(f'{clips.name}: no {split} clip of fold {config["fold"]} has a label '
                       f'({", ".join(config["target"]["names"])}); look at it with affectjax.doctor')  # fmt: skip
   return rows
 
 
-def gather(clips: Examples, told, present, rows: np.ndarray, frames: Mapping[str, int]) -> dict[str, np.ndarray]:
-  """A batch: ids, frames and masks per modality, who has it, and what is told of each clip."""
-  out = {'id': clips.id[rows], 'group': clips.group[rows], 'item': clips.item[rows]}
-  for m, x in clips.streams.items():
-    there = present[m][rows]
-    values, mask = x.gather(rows, frames[m])
-    out[m], out[f'{m}_mask'], out[f'{m}_present'] = values, mask & there[:, None], there
-  return {**out, **{k: v[rows] for k, v in told.items()}}
-
-
-def _init(cell: training.Spec, tx, standard, key: jax.Array, batch) -> TrainState:
+def init(cell: training.Spec, tx, standard, key: jax.Array, batch) -> TrainState:
+  """The state before the first step: of the network of `cell`, its optimiser, and the standardisers by modality."""
   small = {}
   for m in standard:
     small[m] = jnp.zeros((1, 2, batch[m].shape[-1]))
@@ -175,10 +162,10 @@ def predict(cell: training.Spec):
   """(state, batch) -> outputs per view and what is scored with them, of the network of `cell`."""
 
   def outputs(state, batch):
-    x = training.inputs(cell, state.extra, batch)
+    x = engine_steps.standardised(batch, state.extra['input'])
     variables = {'params': state.params, 'batch_stats': state.extra['batch_stats']}
     out = {f'output_{view}': y for view, y in cell.net.apply(variables, x).items()}
-    kept = ('label', 'audio_present', 'visual_present', *views.PARTS)
+    kept = ('label', *(f'{m}_present' for m in cell.net.modalities), *clips_lib.PARTS)
     return {**out, **{k: batch[k] for k in kept if k in batch}}
 
   return outputs

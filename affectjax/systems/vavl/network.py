@@ -19,8 +19,8 @@ from affectjax.layers.conformer import EPS, bias_of, fan_in
 from affectjax.layers.dense import Dense
 from affectjax.layers.dropout import Dropout
 from affectjax.layers.transformer import masked_mean
+from affectjax.systems.vavl.clips import BOTH
 
-MODALITIES = ('audio', 'visual')
 REDUCED = 50  # channels between the first convolution and the projection
 HEAD_DROPOUT = 0.2
 
@@ -49,7 +49,7 @@ class Head(nn.Module):
     return dense(self.out, self.hidden // 2, 'out')(x)
 
 
-class Turn(nn.Module):
+class Step(nn.Module):
   """One conformer block as the body of a loop over blocks.
 
   Attributes:
@@ -97,9 +97,9 @@ class Blocks(nn.Module):
       x = Dense(self.reduced, use_bias=False, compute=self.compute, kernel_init=fan_in, name='reduce')(x)
     x = Dropout(self.dropout)(Dense(self.width, compute=self.compute, name='project')(x), train)
     kept = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-    turn = nn.remat(Turn, policy=kept, prevent_cse=False) if self.remat else Turn
+    step = nn.remat(Step, policy=kept, prevent_cse=False) if self.remat else Step
     loop = nn.scan(
-      turn, {'params': 0, 'batch_stats': 0}, split_rngs={'params': True, 'dropout': True}, in_axes=(nn.broadcast,) * 2,
+      step, {'params': 0, 'batch_stats': 0}, split_rngs={'params': True, 'dropout': True}, in_axes=(nn.broadcast,) * 2,
       length=self.blocks,
     )  # fmt: skip
     return loop(self.block, train, name='blocks')(x, mask, lengths)[0]
@@ -109,32 +109,26 @@ class Joint(nn.Module):
   """The shared encoder with its residual connection and norm, and the mean over time.
 
   Attributes:
-    blocks, width, block, dropout, compute, remat: as in `Blocks`.
+    encoder: makes `Blocks` by name.
     residual: whether its input is added to what comes out.
   """
 
-  blocks: int
+  encoder: functools.partial
   residual: bool
-  width: int
-  block: functools.partial
-  dropout: float
-  compute: str
-  remat: bool
 
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array, lengths: jax.Array, train: bool, time: int = 1) -> jax.Array:
     """x [B, T, D], mask [B, T] -> mean over axis `time`, [B, D] (for 0: [T, D]) float32."""
-    y = Blocks(self.blocks, 0, self.width, self.block, self.dropout, self.compute, self.remat, name='encoder')
-    y = y(x, mask, lengths, train)
+    y = self.encoder(name='encoder')(x, mask, lengths, train)
     h = nn.LayerNorm(EPS, name='norm')(y + x if self.residual else y)
     return masked_mean(h, mask) if time == 1 else masked_mean(jnp.swapaxes(h, 0, 1), mask.T)
 
 
 class VAVL(nn.Module):
-  """The network. `audio` and `visual` below are [B, T, D_m] with masks [B, T]; r is an utterance's vector [B, D].
+  """The network. Modality m is [B, T, D_m] with a mask [B, T]; r is an utterance's vector [B, D].
 
   Attributes:
-    inputs: ((modality, width), ...): what there is; one modality alone makes a unimodal network.
+    inputs: (modality, width D_m) of one or two; one alone makes a unimodal network.
     out: classes, or attributes.
     width, blocks, shared_blocks, heads, kernel, dropout: 512, 3, 2, 8, 31, 0.1 in the paper.
     shared: one encoder behind both modalities' (the paper), or one each (ablation: as deep, nothing shared).
@@ -170,14 +164,19 @@ class VAVL(nn.Module):
     block = functools.partial(
       conformer.Block, self.heads, self.kernel, self.dropout, self.positions, self.compute, axis
     )
-    common = (self.width, block, self.dropout, self.compute, self.remat)
-    names = [m for m, _ in self.inputs]
+    common, names = (self.width, block, self.dropout, self.compute, self.remat), self.modalities
+    shared = functools.partial(Blocks, self.shared_blocks, 0, *common)
     self.encoder = {m: Blocks(self.blocks, REDUCED, *common) for m in names}
-    self.joint = {place: Joint(self.shared_blocks, self.residual, *common) for place in map(self.place, names)}
+    self.joint = {place: Joint(shared, self.residual) for place in map(self.place, names)}
     self.head = {m: Head(self.width, self.out, self.compute) for m in names}
     self.rebuilder = {m: Head(self.width, d, self.compute) for m, d in self.inputs}
     if self.fuses:
       self.fused = Head(self.width, self.out, self.compute)
+
+  @property
+  def modalities(self) -> tuple[str, ...]:
+    """Names, in order."""
+    return tuple(m for m, _ in self.inputs)
 
   @property
   def fuses(self) -> bool:
@@ -218,22 +217,21 @@ class VAVL(nn.Module):
 
   def fuse(self, r: dict[str, jax.Array], train: bool) -> jax.Array:
     """Both vectors -> [B, out]."""
-    return self.fused(jnp.concatenate([r[m] for m, _ in self.inputs], -1), train)
+    return self.fused(jnp.concatenate([r[m] for m in self.modalities], -1), train)
 
   def __call__(self, batch, train: bool = False) -> dict[str, jax.Array]:
     """Everything once, for initialisation and evaluation: view -> [B, out]."""
-    names = [m for m, _ in self.inputs]
-    r = {m: self.encode(m, batch[m], batch[f'{m}_mask'], batch[f'{m}_present'], train) for m in names}
-    out = {m: self.predict(m, r[m], train) for m in names}
+    r = {m: self.encode(m, batch[m], batch[f'{m}_mask'], batch[f'{m}_present'], train) for m in self.modalities}
+    out = {m: self.predict(m, r[m], train) for m in r}
     if self.is_initializing():
-      for m in names:
+      for m in r:
         self.rebuild(m, r[m], train)
-    if len(names) < 2:
+    if len(r) < 2:
       return out
-    return {**out, 'both': self.fuse(r, train) if self.fuses else mean_of(out, self.classes)}
+    return {**out, BOTH: self.fuse(r, train) if self.fuses else mean_of(out, self.classes)}
 
 
 def mean_of(out: Mapping[str, jax.Array], classes: bool) -> jax.Array:
   """The mean of several predictions [B, out]: of numbers, or of logits' probabilities, as logits again."""
-  each = jnp.stack([out[m] for m in MODALITIES])
+  each = jnp.stack(list(out.values()))
   return jax.nn.logsumexp(jax.nn.log_softmax(each), 0) - jnp.log(len(each)) if classes else each.mean(0)

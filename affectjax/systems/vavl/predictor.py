@@ -12,7 +12,7 @@ from affectjax.systems.vavl import experiment, views
 
 
 def inputs(cell: Cell) -> tuple[str, ...]:
-  """The modalities that are read; a clip may lack one of two."""
+  """The one or two modalities that are read; a clip may lack one of two."""
   config = cell.config
   if config['stage'] != 'network':
     raise cell.can_not(f'a cell of vavl, stage {config["stage"]}, is not trained, so it predicts nothing of new clips; '
@@ -20,7 +20,7 @@ def inputs(cell: Cell) -> tuple[str, ...]:
   if config['parity']['attend_across_batch']:
     raise cell.can_not('with run.parity.attend_across_batch a prediction depends on which clips share a batch; use a '
                        'row without it')  # fmt: skip
-  return tuple(m for m in clips_lib.MODALITIES if m in config['data']['modalities'])
+  return clips_lib.modalities(config)
 
 
 def predictor(cell: Cell, corpus: Corpus) -> Predictor:
@@ -40,27 +40,15 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   size = shared.batch_size(config['eval_batch_size'], len(clips))
 
   def table(out):
-    found = {k: v[np.argsort(rows)] for k, v in out.items() if k.startswith('output_')}
-    nobody = np.zeros(len(clips), bool)
-    chosen, _ = views.chosen(found, *(clips.present.get(m, nobody) for m in clips_lib.MODALITIES))
+    outputs = {k: v[np.argsort(rows)] for k, v in out.items() if k.startswith('output_')}
+    chosen, _ = views.chosen(outputs, {m: clips.present[m] for m in names})
     if target.kind == 'classification':
       return {'id': clips.id, **shared.classes(target.names, shared.softmax(chosen))}
     return {'id': clips.id, **{name: chosen[:, i] for i, name in enumerate(target.names)}}
 
   return Predictor(
     final['params'], {**final['extra'], 'batch_stats': final['extra'].get('batch_stats') or {}}, real, standard,
-    lambda: batches_lib.ordered(
-      rows, lambda at: experiment.gather(clips, {}, clips.present, at, sizes.needed(at)), size
-    ),
-    -(-len(rows) // size), experiment.predict(spec), table, _notes(lengths, data['max_frames']),
+    lambda: batches_lib.ordered(rows, lambda at: clips.gather(at, sizes.needed(at), {}, clips.present), size),
+    -(-len(rows) // size), experiment.predict(spec), table,
+    shared.cut_notes('clips', lengths, data['max_frames']),
   )  # fmt: skip
-
-
-def _notes(lengths, longest) -> tuple[str, ...]:
-  notes = []
-  for m, n in lengths.items():
-    most = longest.get(m) or 0
-    if most and (n > most).any():
-      notes.append(f'{(n > most).sum()} of {len(n)} clips have more than {most} frames of {m}; as in training, the '
-                   f'first {most} count')  # fmt: skip
-  return tuple(notes)

@@ -43,7 +43,7 @@ class Spec:
   """What is traced: equal specs share what was compiled.
 
   Attributes:
-    net: of network.py or baselines.py.
+    net: of network.py or baselines.py, with `modalities`, the names in order.
     target: what is predicted.
     rebuild: weight of the reconstruction, 2 for classes and 1 for attributes in the released code.
     update: 'phases' (the paper) or 'joint'; baselines have one update.
@@ -58,14 +58,14 @@ class Spec:
 
 
 class Phase(NamedTuple):
-  """One update: the modules it changes, and its loss (params, extra, batch, key) -> `Told`."""
+  """One update: the modules it changes, and its loss (params, batch_stats, batch, key) -> `Loss`."""
 
   name: str
   modules: tuple[str, ...]
-  loss: Callable[..., 'Told']
+  loss: Callable[..., 'Loss']
 
 
-class Told(NamedTuple):
+class Loss(NamedTuple):
   """A loss on one device: `value` adds up over devices to the mean over all, `count` [] examples here."""
 
   value: jax.Array
@@ -90,8 +90,9 @@ def task_loss(target: Target, out: jax.Array, batch: Mapping[str, jax.Array], kn
     return share_of(losses, known)
   total, devices = 0.0, parallel.total(1)
   for i in range(len(target.names)):
-    there = known & jnp.isfinite(batch['label'][:, i])
-    rows = [parallel.gather(v) for v in (out[:, i], jnp.where(there, batch['label'][:, i], 0.0), there)]
+    label = batch['label'][:, i]
+    rated = known & jnp.isfinite(label)
+    rows = [parallel.gather(v) for v in (out[:, i], jnp.where(rated, label, 0.0), rated)]
     total += 1.0 - regression.ccc(*rows[:2], rows[2].astype(out.dtype), 'population')
   return total / devices
 
@@ -99,17 +100,6 @@ def task_loss(target: Target, out: jax.Array, batch: Mapping[str, jax.Array], kn
 def rebuild_loss(out: jax.Array, x: jax.Array, mask: jax.Array, known: jax.Array) -> jax.Array:
   """This device's part of the squared error between out [B, D] and the mean of the real frames of x [B, T, D]."""
   return share_of(jnp.mean(jnp.square(out - masked_mean(x, mask)), -1), known)
-
-
-def inputs(spec: Spec, extra: Mapping[str, Any], batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-  """The batch with standardised features, and nobody present in a padded row."""
-  out = dict(batch)
-  for m in extra['input']:
-    x = (batch[m] - extra['input'][m]['mean']) / extra['input'][m]['scale']
-    there = batch[f'{m}_present'] & (batch['mask'] > 0)
-    real = batch[f'{m}_mask'] & there[:, None]
-    out[m], out[f'{m}_mask'], out[f'{m}_present'] = jnp.where(real[..., None], x, 0.0), real, there
-  return out
 
 
 def _calls(spec: Spec, params, batch_stats, key, train: bool):
@@ -125,19 +115,24 @@ def _calls(spec: Spec, params, batch_stats, key, train: bool):
   return call
 
 
+def _own(spec: Spec, modality: str, params, batch_stats, batch, key) -> tuple[jax.Array, list[jax.Array], Any]:
+  """A modality's vectors r [B, D], its losses (of its head and its reconstruction) and the batch statistics behind."""
+  keys = jax.random.split(key, 3)
+  mask, known = batch[f'{modality}_mask'], batch[f'{modality}_present']
+  call = lambda i, method, *args: _calls(spec, params, batch_stats, keys[i], True)(method, modality, *args)
+  r, updated = call(0, 'encode', batch[modality], mask, known)
+  losses = [task_loss(spec.target, call(1, 'predict', r)[0], batch, known)]
+  if spec.rebuild:
+    losses.append(spec.rebuild * rebuild_loss(call(2, 'rebuild', r)[0], batch[modality], mask, known))
+  return r, losses, updated
+
+
 def _modality(spec: Spec, modality: str) -> Phase:
   """Phases 1 and 2: one modality's encoder, the shared encoder, its head and its reconstruction."""
 
-  def loss(params, batch_stats, batch, key) -> Told:
-    keys = jax.random.split(key, 3)
-    mask, known = batch[f'{modality}_mask'], batch[f'{modality}_present']
-    call = lambda i: _calls(spec, params, batch_stats, keys[i], True)
-    r, updated = call(0)('encode', modality, batch[modality], mask, known)
-    value = task_loss(spec.target, call(1)('predict', modality, r)[0], batch, known)
-    if spec.rebuild:
-      rebuilt = call(2)('rebuild', modality, r)[0]
-      value += spec.rebuild * rebuild_loss(rebuilt, batch[modality], mask, known)
-    return Told(value, known.sum(), updated)
+  def loss(params, batch_stats, batch, key) -> Loss:
+    _, losses, updated = _own(spec, modality, params, batch_stats, batch, key)
+    return Loss(sum(losses), batch[f'{modality}_present'].sum(), updated)
 
   return Phase(modality, _modules(spec, modality), loss)
 
@@ -149,39 +144,34 @@ def _modules(spec: Spec, modality: str) -> tuple[str, ...]:
 def _fusion(spec: Spec) -> Phase:
   """Phase 3: the fusion head alone, on vectors of encoders that neither learn nor drop anything."""
 
-  def loss(params, batch_stats, batch, key) -> Told:
+  def loss(params, batch_stats, batch, key) -> Loss:
     still = _calls(spec, params, batch_stats, key, False)
     known = _both(spec, batch)
-    r = {m: still('encode', m, batch[m], batch[f'{m}_mask'], batch[f'{m}_present'])[0] for m, _ in spec.net.inputs}
+    r = {m: still('encode', m, batch[m], batch[f'{m}_mask'], batch[f'{m}_present'])[0] for m in spec.net.modalities}
     out = _calls(spec, params, batch_stats, key, True)('fuse', jax.lax.stop_gradient(r))[0]
-    return Told(task_loss(spec.target, out, batch, known), known.sum(), batch_stats)
+    return Loss(task_loss(spec.target, out, batch, known), known.sum(), batch_stats)
 
   return Phase('fusion', ('fused',), loss)
 
 
 def _both(spec: Spec, batch) -> jax.Array:
-  return functools.reduce(jnp.logical_and, (batch[f'{m}_present'] for m, _ in spec.net.inputs))
+  return functools.reduce(jnp.logical_and, (batch[f'{m}_present'] for m in spec.net.modalities))
 
 
 def _joint(spec: Spec) -> Phase:
   """All of VAVL's losses in one update."""
-  names = [m for m, _ in spec.net.inputs]
+  names = spec.net.modalities
 
-  def loss(params, batch_stats, batch, key) -> Told:
-    value, r = 0.0, {}
+  def loss(params, batch_stats, batch, key) -> Loss:
+    losses, r = [], {}
     for i, m in enumerate(names):
-      keys = jax.random.split(jax.random.fold_in(key, i), 3)
-      mask, known = batch[f'{m}_mask'], batch[f'{m}_present']
-      call = lambda j, keys=keys, stats=batch_stats: _calls(spec, params, stats, keys[j], True)
-      r[m], batch_stats = call(0)('encode', m, batch[m], mask, known)
-      value += task_loss(spec.target, call(1)('predict', m, r[m])[0], batch, known)
-      if spec.rebuild:
-        value += spec.rebuild * rebuild_loss(call(2)('rebuild', m, r[m])[0], batch[m], mask, known)
+      r[m], own, batch_stats = _own(spec, m, params, batch_stats, batch, jax.random.fold_in(key, i))
+      losses += own
     if spec.net.fuses:
       vectors = r if spec.fusion_gradient else jax.lax.stop_gradient(r)
       out = _calls(spec, params, batch_stats, jax.random.fold_in(key, len(names)), True)('fuse', vectors)[0]
-      value += task_loss(spec.target, out, batch, _both(spec, batch))
-    return Told(value, (batch['mask'] > 0).sum(), batch_stats)
+      losses.append(task_loss(spec.target, out, batch, _both(spec, batch)))
+    return Loss(sum(losses), (batch['mask'] > 0).sum(), batch_stats)
 
   modules = {name: None for m in names for name in _modules(spec, m)}
   return Phase('joint', (*modules, *(['fused'] if spec.net.fuses else [])), loss)
@@ -190,23 +180,23 @@ def _joint(spec: Spec) -> Phase:
 def _terms(spec: Spec) -> Phase:
   """A baseline's losses in one update of everything (no modules named)."""
 
-  def loss(params, batch_stats, batch, key) -> Told:
+  def loss(params, batch_stats, batch, key) -> Loss:
     terms, updated = _calls(spec, params, batch_stats, key, True)('terms', batch)
     value = sum(task_loss(spec.target, out, batch, known) for out, known in terms.values())
-    return Told(value, (batch['mask'] > 0).sum(), updated)
+    return Loss(value, (batch['mask'] > 0).sum(), updated)
 
   return Phase('all', (), loss)
 
 
 def phases(spec: Spec) -> tuple[Phase, ...]:
-  """The updates of one batch, in order: visual, audio, fusion as in the paper, or one."""
+  """The updates of one batch, in order: the second modality, the first, fusion, as in the paper; or one."""
   if spec.update not in UPDATES:
     raise unknown('run.update.kind', spec.update, UPDATES)
   if not isinstance(spec.net, VAVL):
     return (_terms(spec),)
   if spec.update == 'joint':
     return (_joint(spec),)
-  modal = [_modality(spec, m) for m, _ in reversed(spec.net.inputs)]
+  modal = [_modality(spec, m) for m in reversed(spec.net.modalities)]
   return (*modal, *([_fusion(spec)] if spec.net.fuses else []))
 
 
@@ -239,28 +229,27 @@ def optimiser(optimizer: Mapping[str, Any], length: int) -> optax.GradientTransf
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _step(spec: Spec, optimizer: tuple, length: int):
-  tx, turns = optimiser(optim.unkey(optimizer), length), phases(spec)
+  tx, updates_of = optimiser(optim.unkey(optimizer), length), phases(spec)
 
   def step(state: TrainState, batch):
-    keys, batch = steps.step_keys(state), steps.without_padding(batch)
-    batch = inputs(spec, state.extra, batch)
+    keys, batch = steps.step_keys(state), steps.standardised(steps.without_padding(batch), state.extra['input'])
     params, moments, stats = dict(state.params), dict(state.opt_state), state.extra['batch_stats']
     whole, scalars, total = jnp.bool_(True), {}, 0.0
-    for i, phase in enumerate(turns):
+    for i, phase in enumerate(updates_of):
       names = phase.modules or tuple(params)
       key = jax.random.fold_in(keys.device, i)
 
       def objective(part, phase=phase, key=key, params=params, stats=stats):
-        told = phase.loss({**params, **part}, stats, batch, key)
-        return told.value, told
+        own = phase.loss({**params, **part}, stats, batch, key)
+        return own.value, own
 
-      (value, told), grads = jax.value_and_grad(objective, has_aux=True)({n: params[n] for n in names})
-      value, grads, count = parallel.total((value, grads, told.count))
+      (value, own), grads = jax.value_and_grad(objective, has_aux=True)({n: params[n] for n in names})
+      value, grads, count = parallel.total((value, grads, own.count))
       norm = optax.tree.norm(grads)
       finite = jnp.isfinite(value) & jnp.isfinite(norm)
       old = ({n: params[n] for n in names}, {n: moments[n] for n in names})
       updates, new = tx.update(grads, old[1], old[0])
-      kept = steps.keep_if(finite & (count > 0), (optax.apply_updates(old[0], updates), new, told.batch_stats),
+      kept = steps.keep_if(finite & (count > 0), (optax.apply_updates(old[0], updates), new, own.batch_stats),
                            (*old, stats))  # fmt: skip
       params, moments, stats = {**params, **kept[0]}, {**moments, **kept[1]}, kept[2]
       whole, total = whole & (finite | (count == 0)), total + value

@@ -30,6 +30,7 @@ class Column:
 
 
 def is_pair(value: Any) -> bool:
+  """Whether it is a sequence of two, and no text."""
   return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
 
 
@@ -59,10 +60,10 @@ def _apart(x: float, place: float, numbers: Sequence[float], log: bool) -> float
   return x + 0.012 * place * (max(numbers) - min(numbers))
 
 
-def _points(axes, found: Sequence[tuple[float, Any]], look: Mapping[str, Any]) -> Any:
+def _points(axes, means: Sequence[tuple[float, Any]], look: Mapping[str, Any]) -> Any:
   """Means joined, with intervals; hollow where there is none. Returns the line."""
-  line = axes.plot([x for x, _ in found], [i.mean for _, i in found], linewidth=1.5, zorder=3, **look)[0]
-  for x, i in found:
+  line = axes.plot([x for x, _ in means], [i.mean for _, i in means], linewidth=1.5, zorder=3, **look)[0]
+  for x, i in means:
     if math.isnan(i.low):
       axes.plot(x, i.mean, look['marker'], color=look['color'], markerfacecolor='white', markersize=6, zorder=4)
     else:
@@ -77,15 +78,15 @@ def _above(axes, run: Run, column: Column, log: bool) -> dict[str, tuple[Any, st
   numbers, entries = sorted({x for line in lines.values() for x, _, _ in line}), {}
   for i, (name, line) in enumerate(lines.items()):
     place = 2 * i / (len(lines) - 1) - 1 if len(lines) > 1 else 0
-    found = [(_apart(x, place, numbers, log), run.interval(row, metric)) for x, row, metric in line]
-    found = [(x, interval) for x, interval in found if interval is not None and math.isfinite(interval.mean)]
-    if not found:
+    means = [(_apart(x, place, numbers, log), run.interval(row, metric)) for x, row, metric in line]
+    means = [(x, interval) for x, interval in means if interval is not None and math.isfinite(interval.mean)]
+    if not means:
       entries[name] = None, f'{name}: no finished cell'
       continue
     look = {'color': _style.color(i), 'marker': _style.marker(i), 'linestyle': _style.dashes(i)}
-    part = '' if len(found) == len(line) else f' ({len(found)} of {len(line)} points)'
-    entries[name] = _points(axes, found, look), f'{name}{part}'
-    if any(math.isnan(interval.low) for _, interval in found):
+    part = '' if len(means) == len(line) else f' ({len(means)} of {len(line)} points)'
+    entries[name] = _points(axes, means, look), f'{name}{part}'
+    if any(math.isnan(interval.low) for _, interval in means):
       entries['hollow'] = _hollow(), 'without interval'
   axes.set_ylabel(f'{column.label}\n{_style.better(column.metric)}')
   if _style.aim(column.metric) is not None:
@@ -102,11 +103,11 @@ def _hollow() -> Any:
 def _below(axes, run: Run, column: Column, pair: tuple[str, str]) -> None:
   """The first line minus the second, at the numbers that both have."""
   ours, theirs = ({x: (row, metric) for x, row, metric in column.lines[name]} for name in pair)
-  found = [(x, run.difference(ours[x][0], theirs[x][0], ours[x][1])) for x in ours if x in theirs]
-  found = [(x, d) for x, d in found if d is not None and math.isfinite(d.mean)]
+  means = [(x, run.difference(ours[x][0], theirs[x][0], ours[x][1])) for x in ours if x in theirs]
+  means = [(x, d) for x, d in means if d is not None and math.isfinite(d.mean)]
   axes.axhline(0, color=_style.INK, linewidth=0.9, zorder=1.5)
-  if found:
-    _points(axes, found, {'color': 'black', 'marker': 'o', 'linestyle': '-'})
+  if means:
+    _points(axes, means, {'color': 'black', 'marker': 'o', 'linestyle': '-'})
   else:
     axes.text(0.5, 0.6, 'not done', color=_style.PALE, ha='center', transform=axes.transAxes)
   side = {'higher': f'\nabove 0: {pair[0]} is better', 'lower': f'\nbelow 0: {pair[0]} is better'}

@@ -29,13 +29,14 @@ class Run:
 
   @property
   def title(self) -> str:
+    """Of the table; says so where data are synthetic."""
     return self.summary.table['title'] + (' (synthetic)' if self.summary.kind == 'synthetic' else '')
 
   def cells(self, row: str, fold: Any = None, seed: Any = None) -> list[Cell]:
     """The row's finished cells in the table's order, perhaps of one fold (or of none) and one seed only."""
-    found = self.summary.loaded.finished.get(row, ())
+    finished = self.summary.loaded.finished.get(row, ())
     wanted = lambda cell, key, value: value is None or str(cell[key]) in (str(value), *['all'] * (key == 'fold'))
-    return [c for c in found if wanted(c, 'fold', fold) and wanted(c, 'seed', seed)]
+    return [c for c in finished if wanted(c, 'fold', fold) and wanted(c, 'seed', seed)]
 
   def label(self, row: str) -> str:
     """The row's name, with how much of it is finished if that is not all."""
@@ -76,6 +77,7 @@ def names(spec: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def one_name(spec: Mapping[str, Any], key: str) -> str:
+  """The one name under a key."""
   value = names(spec, key)
   if len(value) > 1:
     raise UserError(f'figure {spec["kind"]!r}: {key} is one name, found {spec[key]!r}; name one figure for each')

@@ -24,6 +24,7 @@ SETTINGS = {
 
 
 def matplotlib() -> Any:
+  """The package, which is imported by those alone who draw; a `UserError` if it is not installed."""
   try:
     import matplotlib
   except ImportError as error:
@@ -88,12 +89,15 @@ def aim(metric: str) -> float | None:
 
 
 def color(number: int) -> str:
+  """The colour of the number-th line; colours repeat."""
   return COLORS[number % len(COLORS)]
 
 
 def marker(number: int) -> str:
+  """The same for the mark of its points."""
   return MARKERS[number % len(MARKERS)]
 
 
 def dashes(number: int) -> str:
+  """The same for its dashes."""
   return DASHES[number % len(DASHES)]

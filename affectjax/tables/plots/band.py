@@ -24,6 +24,7 @@ EVER = -np.inf, np.inf
 
 
 def reads(spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The rows and the metrics that a figure of this kind draws; refuses a spec that is none."""
   one_name(spec, 'target')
   span = spec.get('span', EVER)
   if not (
@@ -46,8 +47,8 @@ def _choose(run: Run, spec: Mapping[str, Any]) -> tuple[str, dict[str, Cell]]:
         chosen[row] = cell
         break
   if not chosen:
-    found = f'; there is: {", ".join(seen[:8])}{", ..." if len(seen) > 8 else ""}' if seen else ''
-    raise Lacks(f'no finished cell of its rows was tested on item {item!r}{found}' if seen else 'no finished cell')
+    known = f'; there is: {", ".join(seen[:8])}{", ..." if len(seen) > 8 else ""}' if seen else ''
+    raise Lacks(f'no finished cell of its rows was tested on item {item!r}{known}' if seen else 'no finished cell')
   return str(item), chosen
 
 
@@ -57,11 +58,11 @@ def _over_time(run: Run, cell: Cell, item: str, target: str, span=EVER) -> dict[
   `time_s` and, as far as predicted, '' (raters' mean), '_hat', '_spread_hat', '_df_hat', '_ratings'.
   """
   suffixes = ('', '_hat', '_spread_hat', '_df_hat', '_ratings')
-  told = run.arrays(cell, ('item', 'time_s', *(target + suffix for suffix in suffixes)))
-  if 'time_s' not in told:
+  columns = run.arrays(cell, ('item', 'time_s', *(target + suffix for suffix in suffixes)))
+  if 'time_s' not in columns:
     raise Lacks(f'the predictions of row {cell["row"]} have no time_s')
-  here = told['item'].astype(str) == item
-  time = told['time_s'][here].astype(float)
+  here = columns['item'].astype(str) == item
+  time = columns['time_s'][here].astype(float)
   real = np.isfinite(time) & (time >= span[0]) & (time <= span[1])
   order = np.argsort(time[real], kind='stable')
   time = time[real][order]
@@ -69,8 +70,8 @@ def _over_time(run: Run, cell: Cell, item: str, target: str, span=EVER) -> dict[
   leaps = np.flatnonzero(step > 1.5 * np.median(step)) + 1 if len(step) else np.zeros(0, int)
   out = {'time_s': np.insert(time, leaps, np.nan)}
   for suffix in suffixes:
-    if target + suffix in told:
-      column = told[target + suffix][here][real][order].astype(float)
+    if target + suffix in columns:
+      column = columns[target + suffix][here][real][order].astype(float)
       out[suffix] = np.insert(column, leaps, np.nan, axis=0)
   return out
 
@@ -83,38 +84,38 @@ def half_width(share: float, sd: np.ndarray, df: np.ndarray) -> np.ndarray:
     return scale * np.where(df == np.inf, scipy.special.ndtri(p), scipy.special.stdtrit(df, p))
 
 
-def _predicts(told: Mapping[str, np.ndarray]) -> str:
-  if '_hat' not in told:
+def _predicts(columns: Mapping[str, np.ndarray]) -> str:
+  if '_hat' not in columns:
     return 'predicts no mean'
-  if not {'_spread_hat', '_df_hat'} <= set(told):
+  if not {'_spread_hat', '_df_hat'} <= set(columns):
     return 'predicts no spread'
-  df = np.unique(told['_df_hat'][~np.isnan(told['_df_hat'])])
+  df = np.unique(columns['_df_hat'][~np.isnan(columns['_df_hat'])])
   if len(df) == 1 and np.isfinite(df[0]):
     return f'Student-t, {df[0]:g} degrees of freedom'
   return 'Gaussian' if (df == np.inf).all() else 'Student-t'
 
 
-def _panel(axes, told: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], np.ndarray]:
+def _panel(axes, columns: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], np.ndarray]:
   """Draws one row; returns its legend, label -> handle, and values that y should hold.
 
   Of the wider band it should hold most: where it is widest it may leave the panel.
   """
-  time, entries, held = told['time_s'], {}, []
-  if '_ratings' in told:
-    lines = axes.plot(time, told['_ratings'], color=_style.PALE, linewidth=0.7, alpha=0.75, zorder=1.5)
+  time, entries, held = columns['time_s'], {}, []
+  if '_ratings' in columns:
+    lines = axes.plot(time, columns['_ratings'], color=_style.PALE, linewidth=0.7, alpha=0.75, zorder=1.5)
     entries |= {'raters': lines[0]} if lines else {}
-    held.append(told['_ratings'].ravel())
-  if {'_hat', '_spread_hat', '_df_hat'} <= set(told):
+    held.append(columns['_ratings'].ravel())
+  if {'_hat', '_spread_hat', '_df_hat'} <= set(columns):
     for share, shade in zip(SHARES, SHADES, strict=True):
-      half = half_width(share, told['_spread_hat'], told['_df_hat'])
-      low, high = told['_hat'] - half, told['_hat'] + half
+      half = half_width(share, columns['_spread_hat'], columns['_df_hat'])
+      low, high = columns['_hat'] - half, columns['_hat'] + half
       band = axes.fill_between(time, low, high, color=HAT, alpha=shade, linewidth=0, zorder=2)
       entries[f'predicted {100 * share:g} % interval'] = band
       held += [low, high] if share == min(SHARES) else [_quantile(low, 0.02), _quantile(high, 0.98)]
   for key, color, width, label in (('', 'black', 1.5, "raters' mean"), ('_hat', HAT, 1.5, 'predicted mean')):
-    if key in told:
-      entries[label] = axes.plot(time, told[key], color=color, linewidth=width, zorder=4)[0]
-      held.append(told[key])
+    if key in columns:
+      entries[label] = axes.plot(time, columns[key], color=color, linewidth=width, zorder=4)[0]
+      held.append(columns[key])
   return entries, np.concatenate([x[np.isfinite(x)] for x in held]) if held else np.zeros(0)
 
 
@@ -127,10 +128,10 @@ def draw(run: Run, spec: Mapping[str, Any]):
   """A panel per row, on the same axes of time and value; one that is not done says so."""
   rows, target = names(spec, 'rows'), one_name(spec, 'target')
   item, chosen = _choose(run, spec)
-  told = {row: _over_time(run, cell, item, target, spec.get('span', EVER)) for row, cell in chosen.items()}
-  if not any('' in t or '_ratings' in t for t in told.values()):
+  columns = {row: _over_time(run, cell, item, target, spec.get('span', EVER)) for row, cell in chosen.items()}
+  if not any('' in t or '_ratings' in t for t in columns.values()):
     raise Lacks(f'the predictions have no {target}')
-  if not any(len(t['time_s']) for t in told.values()):
+  if not any(len(t['time_s']) for t in columns.values()):
     raise Lacks(f'recording {item} has no frame in {spec.get("span", "it")}')
   fig = _style.figure(9, 1.4 + 2.0 * len(rows))
   panels = fig.subplots(len(rows), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -139,14 +140,14 @@ def draw(run: Run, spec: Mapping[str, Any]):
   alike = len(set(where.values())) == 1
   for row, axes in zip(rows, panels, strict=True):
     axes.set_ylabel(target)
-    if row not in told:
+    if row not in columns:
       axes.set_title(row, loc='left')
       axes.grid(visible=False)
       axes.text(0.5, 0.5, 'no finished cell with this recording', color=_style.PALE, ha='center', va='center',
                 transform=axes.transAxes)  # fmt: skip
       continue
-    axes.set_title(f'{row}: {_predicts(told[row])}' + ('' if alike else f' ({where[row]})'), loc='left')
-    new, values = _panel(axes, told[row])
+    axes.set_title(f'{row}: {_predicts(columns[row])}' + ('' if alike else f' ({where[row]})'), loc='left')
+    new, values = _panel(axes, columns[row])
     entries |= new
     held.append(values)
   held = np.concatenate(held)

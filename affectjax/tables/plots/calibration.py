@@ -17,6 +17,7 @@ SHARES = np.linspace(0, 1, 101)
 
 
 def reads(spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The rows and the metrics that a figure of this kind draws; refuses a spec that is none."""
   names(spec, 'target')
   return names(spec, 'rows'), ()
 
@@ -38,31 +39,31 @@ def _of_row(run: Run, row: str, target: str) -> np.ndarray | str:
     return 'no finished cell'
   for cell in cells:
     keys = [target + suffix for suffix in ('_ratings', '_hat', '_spread_hat', '_df_hat')]
-    told = run.arrays(cell, keys)
-    if set(told) != set(keys):
+    arrays = run.arrays(cell, keys)
+    if set(arrays) != set(keys):
       return 'predicts no distribution'
-    ratings = told[keys[0]].astype(float)
-    flat = [told[key].astype(float).ravel() for key in keys[1:]]
+    ratings = arrays[keys[0]].astype(float)
+    flat = [arrays[key].astype(float).ravel() for key in keys[1:]]
     seeds.setdefault(cell['seed'], []).append(observed(ratings.reshape(-1, ratings.shape[-1]), *flat))
-  found = np.mean([np.mean(folds, axis=0) for folds in seeds.values()], axis=0)
-  return 'nothing scored' if np.isnan(found).any() else found
+  means = np.mean([np.mean(folds, axis=0) for folds in seeds.values()], axis=0)
+  return 'nothing scored' if np.isnan(means).any() else means
 
 
 def draw(run: Run, spec: Mapping[str, Any]):
   """A panel per target, a line per row; a row that cannot be drawn is named in the legend."""
   rows, targets = names(spec, 'rows'), names(spec, 'target')
-  found = {(row, target): _of_row(run, row, target) for row in rows for target in targets}
-  if all(isinstance(line, str) for line in found.values()):
-    raise Lacks('; '.join(dict.fromkeys(f'{row}: {line}' for (row, _), line in found.items())))
+  lines = {(row, target): _of_row(run, row, target) for row in rows for target in targets}
+  if all(isinstance(line, str) for line in lines.values()):
+    raise Lacks('; '.join(dict.fromkeys(f'{row}: {line}' for (row, _), line in lines.items())))
   fig = _style.figure(max(6.0, 4.4 * len(targets)), (6.0 if len(targets) == 1 else 5.0) + 0.2 * (len(rows) // 4))
   panels = fig.subplots(1, len(targets), sharex=True, sharey=True, squeeze=False)[0]
   entries = {}
   for axes, target in zip(panels, targets, strict=True):
     ideal = axes.plot([0, 1], [0, 1], color=_style.INK, linewidth=0.9, zorder=2)[0]
     for i, row in enumerate(rows):
-      line = found[row, target]
+      line = lines[row, target]
       if isinstance(line, str):
-        everywhere = all(isinstance(found[row, t], str) for t in targets)
+        everywhere = all(isinstance(lines[row, t], str) for t in targets)
         entries[row, '' if everywhere else target] = None, f'{row}: {line}{"" if everywhere else f" ({target})"}'
         continue
       entries[row, ''] = axes.plot(

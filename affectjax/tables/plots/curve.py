@@ -42,6 +42,7 @@ def _minus(spec: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def reads(spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The rows and the metrics that a figure of this kind draws; refuses a spec that is none."""
   names(spec, 'x_label')
   _minus(spec)
   return tuple(row for points in _series(spec).values() for _, row in points), metric_names(spec)

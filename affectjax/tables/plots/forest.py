@@ -13,6 +13,7 @@ REQUIRED, OPTIONAL = ('metric',), ('rows',)  # rows: not all
 
 
 def reads(spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The rows and the metrics that a figure of this kind draws; refuses a spec that is none."""
   one_name(spec, 'metric')
   return names(spec, 'rows') if 'rows' in spec else (), metric_names(spec)
 

@@ -31,19 +31,20 @@ def _matrix(spec: Mapping[str, Any]) -> matrix.Matrix:
 
 
 def reads(spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The rows and the metrics that a figure of this kind draws; refuses a spec that is none."""
   pairs = _matrix(spec).pairs
   return tuple(dict.fromkeys(row for row, _ in pairs)), tuple(dict.fromkeys(metric for _, metric in pairs))
 
 
 def _says(run: Run, row: str, metric: str) -> tuple[float, str]:
   """The mean, and what stands in the cell; NaN and nothing where there is none."""
-  found, loaded = run.interval(row, metric), run.summary.loaded
-  if found is None or not math.isfinite(found.mean):
-    return math.nan, '' if found is None else value_text(metric, found.mean)
+  interval, loaded = run.interval(row, metric), run.summary.loaded
+  if interval is None or not math.isfinite(interval.mean):
+    return math.nan, '' if interval is None else value_text(metric, interval.mean)
   done, expected = loaded.scored(row, metric), loaded.expected[row]
-  below = interval_text(found.low, found.high) if not metrics.counts(metric) else ''
+  below = interval_text(interval.low, interval.high) if not metrics.counts(metric) else ''
   below = below if done == expected else f'({done} of {expected} cells)'
-  return found.mean, '\n'.join([value_text(metric, found.mean), *([below] if below else [])])
+  return interval.mean, '\n'.join([value_text(metric, interval.mean), *([below] if below else [])])
 
 
 def _luminance(color: tuple[float, ...]) -> float:

@@ -34,6 +34,7 @@ def _points(spec: Mapping[str, Any]) -> tuple[tuple[float, str], ...]:
 
 
 def reads(spec: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The rows and the metrics that a figure of this kind draws; refuses a spec that is none."""
   names(spec, 'x_label')
   rows = names(spec, 'rows')
   if len(set(rows)) < len(rows):

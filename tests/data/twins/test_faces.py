@@ -1,6 +1,5 @@
 """Synthetic twins: the corpora's geometry, a known truth behind every knob, and the effect that is to be found."""
 
-import functools
 import inspect
 
 import numpy as np
@@ -11,9 +10,9 @@ from affectjax.common.errors import UserError
 from affectjax.data.store import opening
 from affectjax.data.twins import _faces, afew_va, affectnet
 from affectjax.engine import train
-from affectjax.systems.mtclar import network
-from affectjax.systems.mtclar.ridge import Ridge
+from affectjax.examples.linear import fit
 from tests.helpers import small
+from tests.helpers.shared import scores
 
 SMALL = {'affectnet': dict(train=2000, val=400), 'afew_va': dict(clips=40)}
 KNOBS = [
@@ -41,7 +40,7 @@ def ridge_ccc(name, hidden=0, **knobs) -> np.ndarray:
   x = values(examples['visual'])
   y = np.stack([values(examples[k]) for k in ('valence', 'arousal')], 1)
   half = len(x) // 2
-  yhat = Ridge(x[:half], y[:half], 0.01)(x[half:])
+  yhat = fit(x, np.arange(half), y[:half], [0.01])[0](x[half:])
   return np.array([metrics.ccc(y[half:, i], yhat[:, i]) for i in range(2)])
 
 
@@ -158,24 +157,25 @@ def test_the_persons_bias_is_in_the_features_and_cancels_within_a_person():
   assert ridge_ccc('afew_va', bias=0.6).mean() < ridge_ccc('afew_va', bias=0.0).mean() - 0.1
 
 
+WIDER = dict(adapter=128, embedding=64, projector=(64, 32))
+
+
 def labelled(tmp_path, method, speed, signal=1.0) -> float:
   """Mean CCC of valence and arousal over the frames of test that were not given."""
   knobs = dict(clips=60, speed=speed, signal=signal, shift=0.0, error=0.05)
-  config = small.config(method, twins=dict(affectnet={}, afew_va=knobs))
+  config = small.config(method, twins=dict(affectnet={}, afew_va=knobs), model=WIDER)
   start = tmp_path / 'siamese' if method == 'mtclar' else None
-  scores = train.run(config, tmp_path / f'{method}-{speed}-{signal}', None, start).scores
-  return np.mean([scores[f'ccc.pooled.{d}.queries'] for d in ('valence', 'arousal')])
+  folder = tmp_path / f'{method}-{speed}-{signal}'
+  train.run(config, folder, None, start)
+  return np.mean([*scores(folder, 'ccc.pooled.valence.queries', 'ccc.pooled.arousal.queries').values()])
 
 
 @pytest.mark.slow
-def test_differences_help_where_labels_move_and_only_there(tmp_path, monkeypatch):
+def test_differences_help_where_labels_move_and_only_there(tmp_path):
   """At every 20th frame: a fast walk is labelled better with the network than by carrying forward, a slow one not."""
-  monkeypatch.setattr(network, 'PROJECTOR', (64, 32))
-  monkeypatch.setattr(network, 'EMBEDDING', 64)
-  monkeypatch.setattr(network, 'Adapter', functools.partial(network.Adapter, hidden=128))
   config = small.config(
     'siamese', steps=300, eval_every=0, log_every=100, batch_size=128,
-    twins=dict(affectnet=dict(train=6000, val=80), afew_va={}), model=dict(dropout=0.1),
+    twins=dict(affectnet=dict(train=6000, val=80), afew_va={}), model=dict(dropout=0.1, **WIDER),
     augment=dict(noise=0.05, dropout=0.05), optim=dict(lr=2e-3, schedule='cosine'),
   )  # fmt: skip
   train.run(config, tmp_path / 'siamese')

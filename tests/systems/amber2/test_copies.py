@@ -1,11 +1,12 @@
 """AmbER^2's copies side by side: settings of a search, members of an ensemble; none knows of another."""
 
+import chex
 import jax
 import numpy as np
 import pytest
 
 from tests.helpers import amber2_small as small
-from tests.helpers.amber2_small import ADAM, DROPOUT, SGD, close, copy_of, differ, same
+from tests.helpers.amber2_small import ADAM, DROPOUT, SGD, copy_of, differ
 
 
 @pytest.mark.slow
@@ -20,9 +21,9 @@ def test_a_setting_of_a_search_is_its_run_alone():
   for i, (lambda_mai, kappa) in enumerate(grid):
     changes = dict(loss=dict(lambda_mai=lambda_mai, kappa=kappa), **DROPOUT)
     one, first = small.spec(**changes), small.state('amber2', ADAM, fresh=True, **changes)
-    same(copy_of(start.params, i), first.params)
+    chex.assert_trees_all_equal(copy_of(start.params, i), first.params)
     alone, _ = small.steps(one, first, batches, ADAM)
-    close(copy_of(together.params, i), alone.params, rtol=1e-4, atol=2e-6)
+    chex.assert_trees_all_close(copy_of(together.params, i), alone.params, rtol=1e-4, atol=2e-6)
     found = small.predict(one, alone, batches[0])
     for head in ('fusion', 'audio', 'text', 'fusion_audio', 'fusion_text'):
       np.testing.assert_allclose(predicted[f'share_{head}'][:, i], found[f'share_{head}'], atol=2e-6)
@@ -38,10 +39,10 @@ def test_copies_do_not_leak_into_each_other():
     rai = start.extra['numbers']['lambda_rai'].copy()
     rai[1:] *= other
     start = start.replace(extra={**start.extra, 'numbers': {**start.extra['numbers'], 'lambda_rai': rai}})
-    after, told = small.steps(small.spec('search', **DROPOUT), start, batches, ADAM)
-    found.append((after, told))
+    after, logged = small.steps(small.spec('search', **DROPOUT), start, batches, ADAM)
+    found.append((after, logged))
   assert found[1][1][0]['grad_norm'] > 100 > found[0][1][0]['grad_norm']
-  same(copy_of(found[0][0].params, 0), copy_of(found[1][0].params, 0))
+  chex.assert_trees_all_equal(copy_of(found[0][0].params, 0), copy_of(found[1][0].params, 0))
   assert differ(copy_of(found[0][0].params, 1), copy_of(found[1][0].params, 1))
 
 
@@ -69,7 +70,7 @@ def test_members_of_an_ensemble_differ_and_their_mean_is_predicted():
   np.testing.assert_allclose(shares, np.mean(each, 0), atol=1e-6)
   assert min(np.abs(each[i] - each[j]).max() for i in range(3) for j in range(i)) > 0.01
   alone, _ = small.steps(single, small.state('ce_fusion', ADAM, fresh=True, **DROPOUT), [batch, batch], ADAM)
-  close(copy_of(after.params, 0), alone.params, rtol=1e-4, atol=2e-6)
+  chex.assert_trees_all_close(copy_of(after.params, 0), alone.params, rtol=1e-4, atol=2e-6)
 
 
 @pytest.mark.slow
@@ -82,4 +83,4 @@ def test_members_see_dropout_of_their_own():
   settings, start = small.spec('search', **DROPOUT), small.state('search', ADAM, **DROPOUT)
   numbers = {k: np.repeat(v[:1], 4, 0) for k, v in start.extra['numbers'].items()}
   after, _ = small.steps(settings, start.replace(extra={**start.extra, 'numbers': numbers}), [small.batch(32)], ADAM)
-  same(copy_of(after.params, 0), copy_of(after.params, 1))
+  chex.assert_trees_all_equal(copy_of(after.params, 0), copy_of(after.params, 1))

@@ -1,4 +1,4 @@
-"""AmbER^2's data: sides and folds, standardising, frames, and what a batch is made of."""
+"""AmbER^2's data: splits and folds, standardising, frames, and what a batch is made of."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from affectjax.common.errors import UserError
 from affectjax.data.corpus import Corpus, Ragged
 from affectjax.data.store import opening
 from affectjax.examples import examples as examples_lib
-from affectjax.examples import targets
+from affectjax.examples import shape, targets
 from affectjax.examples.streams import Memory
 from affectjax.systems.amber2 import experiment
 from affectjax.systems.amber2 import items as items_lib
@@ -30,11 +30,11 @@ def test_sessions_are_folds_with_the_next_one_for_dev():
   labels = targets.distributions(made, TARGET)
   session = made.columns['session']
   for fold in range(5):
-    rows = items_lib.sides(made, labels, config(fold=str(fold), by='session'))
+    rows = items_lib.labelled(made, labels, config(fold=str(fold), by='session'))
     assert set(session[rows['test']]) == {fold} and set(session[rows['dev']]) == {(fold + 1) % 5}
     assert set(session[rows['train']]) == set(range(5)) - {fold, (fold + 1) % 5}
     assert sorted(np.concatenate(list(rows.values())).tolist()) == list(range(120))
-  groups = items_lib.sides(made, labels, config(by='group', fold='3'))
+  groups = items_lib.labelled(made, labels, config(by='group', fold='3'))
   assert len(set(made.group[groups['test']])) == 1
 
 
@@ -43,7 +43,7 @@ def test_utterances_without_a_label_are_on_no_side(split):
   made = small.utterances()
   made.columns['votes'][::7] = 0
   labels = targets.distributions(made, TARGET)
-  rows = np.concatenate(list(items_lib.sides(made, labels, config(split, by='session')).values()))
+  rows = np.concatenate(list(items_lib.labelled(made, labels, config(split, by='session')).values()))
   assert sorted(rows.tolist()) == [i for i in range(120) if i % 7]
 
 
@@ -52,8 +52,8 @@ def test_folds_of_speakers():
   labels = targets.distributions(made, TARGET)
   tests = []
   for fold in range(5):
-    rows = items_lib.sides(made, labels, config('folds', str(fold)))
-    of = {side: set(made.group[r]) for side, r in rows.items()}
+    rows = items_lib.labelled(made, labels, config('folds', str(fold)))
+    of = {split: set(made.group[r]) for split, r in rows.items()}
     assert not of['train'] & of['test'] and not of['dev'] & of['test'] and not of['train'] & of['dev']
     tests += rows['test'].tolist()
   assert sorted(tests) == list(range(120))
@@ -62,11 +62,11 @@ def test_folds_of_speakers():
 def test_stratified_folds_are_balanced_in_level_and_class_and_share_speakers():
   made = small.utterances(331, seed=3)
   labels = targets.distributions(made, TARGET)
-  rows = [items_lib.sides(made, labels, config('stratified', str(f), dev=0.1)) for f in range(5)]
+  rows = [items_lib.labelled(made, labels, config('stratified', str(f), dev=0.1)) for f in range(5)]
   tests = [r['test'] for r in rows]
   assert sorted(np.concatenate(tests).tolist()) == list(range(331)), 'every utterance is tested once'
   strata = np.stack([labels.level, labels.first], 1)
-  count = lambda there, stratum: int((strata[there] == stratum).all(1).sum())
+  count = lambda index, stratum: int((strata[index] == stratum).all(1).sum())
   for stratum in np.unique(strata, axis=0):
     counts = [count(t, stratum) for t in tests]
     assert max(counts) - min(counts) <= 1, (stratum, counts)
@@ -78,22 +78,22 @@ def test_stratified_folds_are_balanced_in_level_and_class_and_share_speakers():
     assert sorted(np.concatenate(list(r.values())).tolist()) == list(range(331))
     assert len(r['dev']) in (26, 27)
   assert set(made.group[rows[0]['train']]) & set(made.group[rows[0]['test']]), 'the paper does not keep speakers apart'
-  again = items_lib.sides(made, labels, config('stratified', '0', dev=0.1))
-  other = items_lib.sides(made, labels, config('stratified', '0', dev=0.1, seed=6))
-  assert all(np.array_equal(again[side], rows[0][side]) for side in again)
+  again = items_lib.labelled(made, labels, config('stratified', '0', dev=0.1))
+  other = items_lib.labelled(made, labels, config('stratified', '0', dev=0.1, seed=6))
+  assert all(np.array_equal(again[split], rows[0][split]) for split in again)
   assert not np.array_equal(other['test'], tests[0])
 
 
 def test_fewer_training_utterances_leave_the_other_sides_alone():
   made = small.utterances()
   labels = targets.distributions(made, TARGET)
-  whole = items_lib.sides(made, labels, config(by='session'))
-  few = items_lib.sides(made, labels, config(by='session', limit=20))
+  whole = items_lib.labelled(made, labels, config(by='session'))
+  few = items_lib.labelled(made, labels, config(by='session', limit=20))
   assert len(few['train']) == 20 and set(few['train']) < set(whole['train']) and (np.diff(few['train']) > 0).all()
-  assert all(np.array_equal(few[side], whole[side]) for side in ('dev', 'test'))
-  fewer = items_lib.sides(made, labels, config(by='session', limit=10))
+  assert all(np.array_equal(few[split], whole[split]) for split in ('dev', 'test'))
+  fewer = items_lib.labelled(made, labels, config(by='session', limit=10))
   assert set(fewer['train']) < set(few['train']), 'a smaller set is part of a larger one'
-  more = items_lib.sides(made, labels, config(by='session', limit=10**6))
+  more = items_lib.labelled(made, labels, config(by='session', limit=10**6))
   np.testing.assert_array_equal(more['train'], whole['train'])
 
 
@@ -101,22 +101,22 @@ def test_official_sides_need_no_folds_and_leave_the_rest_out():
   official = np.repeat([0, 1, 2, 3], 30).astype(np.int8)
   made = small.utterances(official=official)
   made = dataclasses.replace(made, group=np.array([f's{o}-{i % 5}' for i, o in enumerate(official)]))
-  rows = items_lib.sides(made, targets.distributions(made, TARGET), config('official', 'all'))
-  assert {side: r.tolist() for side, r in rows.items()} == {
+  rows = items_lib.labelled(made, targets.distributions(made, TARGET), config('official', 'all'))
+  assert {split: r.tolist() for split, r in rows.items()} == {
     'train': list(range(30)), 'dev': list(range(30, 60)), 'test': list(range(60, 90))}  # fmt: skip
 
 
 def test_leaks_are_refused():
   made = small.utterances(session=np.arange(120, dtype=np.int32) % 3)
   labels = targets.distributions(made, TARGET)
-  assert 'groups in both train and dev: s0, s1' in refused(items_lib.sides, made, labels, config(by='session'))
+  assert 'groups in both train and dev: s0, s1' in refused(items_lib.labelled, made, labels, config(by='session'))
   official = small.utterances(official=np.arange(120) % 3)
   shared = config('official', 'all', dev_shares_groups=True)
-  assert 'in both train and test' in refused(items_lib.sides, official, labels, shared)
+  assert 'in both train and test' in refused(items_lib.labelled, official, labels, shared)
   official.columns['official'][:] = np.array([0, 1, 2])[np.arange(120) % 20 // 8]  # train and dev share nobody yet
   official.columns['official'][0] = 1  # of a speaker who trains: the corpus's own partitions are taken as they are
-  assert 'in both train and dev' in refused(items_lib.sides, official, labels, config('official', 'all'))
-  rows = items_lib.sides(official, labels, shared)
+  assert 'in both train and dev' in refused(items_lib.labelled, official, labels, config('official', 'all'))
+  rows = items_lib.labelled(official, labels, shared)
   assert set(official.group[rows['train']]) & set(official.group[rows['dev']]) == {'s0'}
 
 
@@ -137,7 +137,7 @@ def test_leaks_are_refused():
 def test_sides_that_cannot_be_made_are_refused(split, fold, data, said):
   made = small.utterances()
   labels = targets.distributions(made, TARGET)
-  assert said in refused(items_lib.sides, made, labels, config(split, fold, **data))
+  assert said in refused(items_lib.labelled, made, labels, config(split, fold, **data))
 
 
 def test_a_side_without_labels_is_refused():
@@ -145,7 +145,7 @@ def test_a_side_without_labels_is_refused():
   made.columns['votes'][made.columns['official'] == 1] = 0
   labels = targets.distributions(made, TARGET)
   assert "made: run.data.split 'official' leaves no dev example (fold all)" in refused(
-    items_lib.sides, made, labels, config('official', 'all')
+    items_lib.labelled, made, labels, config('official', 'all')
   )
 
 
@@ -187,14 +187,14 @@ def test_standardisers_look_at_real_frames_of_training_alone():
   rows = np.array([0, 1, 3])
   made.streams['audio'].mask.values[3] = False
   made.streams['audio'].values.values[[2, 3, 4, 5]] = 1e6
-  found = items_lib.standardisers(made, rows, True)
+  found = shape.standardisers(made, rows)
   seen = made.streams['audio'].values.values[:2].astype(np.float64)
   np.testing.assert_allclose(found['audio']['mean'], seen.mean(0), rtol=1e-5)
   np.testing.assert_allclose(found['audio']['scale'], seen.std(0), rtol=1e-5)
-  off = items_lib.standardisers(made, rows, False)
+  off = shape.standardisers(made, rows, on=False)
   assert not off['text']['mean'].any() and (off['text']['scale'] == 1).all()
   made.streams['text'].mask.values[rows] = False
-  assert 'no training utterance has text' in refused(items_lib.standardisers, made, rows, True)
+  assert 'no training example has text' in refused(shape.standardisers, made, rows)
 
 
 def corpus(monkeypatch, **splits):
@@ -272,21 +272,22 @@ def test_embeddings_that_are_not_there_are_refused(monkeypatch, data, said):
 
 
 def test_ties_are_not_learnt_by_cross_entropy_but_by_shares():
-  sides = {}
+  trained_on = {}
   for row in ('ce_fusion', 'amber2', 'soft'):
     made = experiment.build(small.config(row), None)
     batches = made.batches('train', 0)
     seen = [next(batches) for _ in range(30)]
     emotion = np.concatenate([b['emotion'] for b in seen])
     assert ((emotion < 0).any()) == (row != 'ce_fusion'), row
-    sides[row] = set(np.concatenate([b['id'] for b in seen]).tolist())
-    assert any((b['emotion'] < 0).any() for b in made.batches('test', 0)), 'ties stay on the other sides'
+    trained_on[row] = set(np.concatenate([b['id'] for b in seen]).tolist())
+    assert any((b['emotion'] < 0).any() for b in made.batches('test', 0)), 'ties stay in the other splits'
   first = experiment.build(small.config('ce_fusion', target=dict(ties='first')), None)
   batches = first.batches('train', 0)
   seen = [next(batches) for _ in range(30)]
   ties = np.concatenate([b['label'][b['emotion'] < 0] for b in seen])
   assert len(ties) and (ties >= 0).all()
-  assert sides['amber2'] == sides['soft'] == set(np.concatenate([b['id'] for b in seen]).tolist()) > sides['ce_fusion']
+  everybody = set(np.concatenate([b['id'] for b in seen]).tolist())
+  assert trained_on['amber2'] == trained_on['soft'] == everybody > trained_on['ce_fusion']
 
 
 def test_batches_hold_what_raters_said_and_only_utterances_that_are_kept():
@@ -296,7 +297,7 @@ def test_batches_hold_what_raters_said_and_only_utterances_that_are_kept():
   labels = targets.distributions(items, config['target'])
   assert 0.3 < labels.kept.mean() < 0.6, 'the rule inside leaves out more than half, as in the corpus'
   at = {name: i for i, name in enumerate(items.id.tolist())}
-  found = {side: list(made.batches(side, 0)) for side in ('dev', 'test')}
+  found = {split: list(made.batches(split, 0)) for split in ('dev', 'test')}
   for batch in (*found['dev'], *found['test'], next(made.batches('train', 0))):
     rows = np.array([at[i] for i in batch['id'].tolist()])
     np.testing.assert_array_equal(batch['shares'], labels.shares[rows])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from affectjax import metrics
 from affectjax.common.errors import UserError
 from affectjax.examples import targets
 from affectjax.objectives import distributions
@@ -84,7 +85,7 @@ def test_what_cannot_be_is_refused_in_one_line(row, changes, said):
 
 
 def test_a_prior_needs_something_to_learn_from():
-  with pytest.raises(UserError, match="'prior' learns from a training side; set run.per_fold to True"):
+  with pytest.raises(UserError, match="'prior' learns from a training split; set run.per_fold to True"):
     system.build(small.config('prior', fold='all'), None)
 
 
@@ -102,10 +103,10 @@ def outputs(n=6, copies=0, seed=0, heads=('fusion', 'audio', 'text', 'fusion_aud
   """Predictions of all heads, for everybody; three votes each."""
   rng = np.random.default_rng(seed)
   draw = lambda: rng.dirichlet(np.ones(4), (n, copies) if copies else n).astype(np.float32)
-  told = targets.Distributions.of(rng.multinomial(3, np.ones(4) / 4, n), rng.integers(0, 3, n))
+  voted = targets.Distributions.of(rng.multinomial(3, np.ones(4) / 4, n), rng.integers(0, 3, n))
   return {
-    **{f'share_{h}': draw() for h in heads}, 'shares': told.shares, 'emotion': told.emotion, 'first': told.first,
-    'level': told.level, 'audio_present': np.ones(n, bool), 'text_present': np.ones(n, bool),
+    **{f'share_{h}': draw() for h in heads}, 'shares': voted.shares, 'emotion': voted.emotion, 'first': voted.first,
+    'level': voted.level, 'audio_present': np.ones(n, bool), 'text_present': np.ones(n, bool),
   }  # fmt: skip
 
 
@@ -144,14 +145,16 @@ def test_a_student_of_one_modality_answers_for_those_who_have_it():
 
 def test_scores_by_hand():
   out = outputs(40)
-  found = views.score('fusion', ('fusion',), BOTH, SETTINGS[:1], out)
+  found = views.score('fusion', ('fusion',), BOTH, SETTINGS[:1], out, 'acc.emotion')
+  scored = views.add('fusion', BOTH, out)
   y, p = out['shares'].astype(np.float64), out['share_fusion'].astype(np.float64)
-  assert found['js.bits.emotion'] == pytest.approx(distributions.js(y, p, 'bits', np).mean())
-  assert found['bc.emotion'] == pytest.approx(np.sqrt(y * p).sum(1).mean())
+  assert metrics.compute('js.bits.emotion', scored) == pytest.approx(distributions.js(y, p, 'bits', np).mean())
+  assert metrics.compute('bc.emotion', scored) == pytest.approx(np.sqrt(y * p).sum(1).mean())
   clear = out['emotion'] >= 0
   assert 0 < clear.sum() < 40, 'ties are not in the accuracy'
   assert found['acc.emotion'] == pytest.approx((p.argmax(1) == out['emotion'])[clear].mean())
-  assert found['loss'] == pytest.approx(found['js.bits.emotion']) and not any(k.startswith('search') for k in found)
+  assert found['loss'] == pytest.approx(metrics.compute('js.bits.emotion', scored))
+  assert not any(k.startswith('search') for k in found)
 
 
 def test_the_setting_with_the_lowest_js_on_dev_is_chosen_for_both_sides():
@@ -196,10 +199,10 @@ def test_the_step_is_selected_by_all_heads_that_learn_for_themselves():
   js = {h: distributions.js(*(out[k].astype(np.float64) for k in ('shares', f'share_{h}')), 'bits', np)
         for h in ('fusion', 'audio', 'text')}  # fmt: skip
   js = {h: v[5:].mean() if h == 'audio' else v.mean() for h, v in js.items()}
-  found = views.score('fusion', ('audio', 'text', 'fusion'), BOTH, SETTINGS[:1], out)
+  found = views.score('fusion', ('audio', 'text', 'fusion'), BOTH, SETTINGS[:1], out, 'js.bits.emotion')
   assert found['loss'] == pytest.approx(np.mean(list(js.values())))
   assert found['js.bits.emotion'] == pytest.approx(js['fusion'])
-  judged = lambda row: experiment._judged(small.spec(row))
+  judged = lambda row: experiment.judged(small.spec(row))
   assert (judged('amber2'), judged('ce_text')) == (('fusion',), ('text',)) and len(judged('ce_experts')) == 3
 
 
@@ -244,8 +247,8 @@ def whole(row, fold='0', **changes):
   config = small.config(row, fold=fold, **{**changes, 'target': {'merge': {}, **changes.get('target', {})}})
   built = system.build(config, None)
   real = lambda b: {k: v[b['mask'] > 0] for k, v in b.items() if k != 'mask'}
-  pieces = {side: [real(b) for b in built.batches(side, 0)] for side in ('dev', 'test')}
-  found = {side: {k: np.concatenate([b[k] for b in p]) for k in p[0]} for side, p in pieces.items()}
+  pieces = {split: [real(b) for b in built.batches(split, 0)] for split in ('dev', 'test')}
+  found = {split: {k: np.concatenate([b[k] for b in p]) for k in p[0]} for split, p in pieces.items()}
   return built, built.finish(found)
 
 
@@ -257,10 +260,9 @@ def test_prior_is_the_mean_distribution_of_the_training_side(monkeypatch):
   assert built.steps == 0 and built.step is None and len(found['test']['id']) == 24
   np.testing.assert_allclose(found['test']['emotion_shares_hat'], np.tile(mean, (24, 1)), rtol=1e-5)
   assert set(found['dev']['emotion_hat'].tolist()) == {int(mean.argmax())}
-  scores = built.score(found['test'])
-  there = np.isin(np.arange(120), np.flatnonzero(items.columns['session'] == 0))
-  assert scores['js.bits.emotion'] == pytest.approx(
-    distributions.js(shares[there].astype(np.float64), mean.astype(np.float32), 'bits', np).mean(), rel=1e-5
+  trained = np.isin(np.arange(120), np.flatnonzero(items.columns['session'] == 0))
+  assert metrics.compute('js.bits.emotion', found['test']) == pytest.approx(
+    distributions.js(shares[trained].astype(np.float64), mean.astype(np.float32), 'bits', np).mean(), rel=1e-5
   )
 
 
@@ -275,7 +277,7 @@ def test_a_condition_is_told_by_the_others_votes(monkeypatch):
   np.testing.assert_allclose(out['emotion_shares_hat'][who], more[who] / 2, rtol=1e-6)
   np.testing.assert_allclose(out['emotion_shares'][who], items.columns['votes'][who] / 3, rtol=1e-6)
   assert np.isnan(out['emotion_shares'][7]).all() and out['emotion'][7] == -1 and out['emotion_hat'][7] == -1
-  assert np.isfinite(views.score('raters', ('raters',), ('raters',), SETTINGS[:1], out)['js.bits.emotion'])
+  assert np.isfinite(metrics.compute('js.bits.emotion', out))
   for k, name in enumerate(('neutral', 'happy', 'angry', 'sad')):
     assert (np.isfinite(out[f'emotion_of_{name}_shares']).all(1) == (out['emotion'] == k)).all()
 

@@ -96,16 +96,16 @@ def test_the_concatenation_gate():
   np.testing.assert_allclose(forward(model, p, x)['fusion'], head(p['head_fusion'], gate * both), rtol=1e-4, atol=1e-5)
 
 
-def gate(there, widths=None, ones=False, kind='convex', seed=0):
+def gate(present, widths=None, ones=False, kind='convex', seed=0):
   """Fused embeddings [B, 16] of random ones; `ones`: of projections to 1 everywhere, so that shares add up."""
   widths = widths or THREE
   rng = np.random.default_rng(seed)
-  x = [rng.normal(size=(len(there), w)).astype(np.float32) for w in widths.values()]
-  x = [np.where(t[:, None], v, 1e3).astype(np.float32) for t, v in zip(np.array(there).T, x, strict=True)]
+  x = [rng.normal(size=(len(present), w)).astype(np.float32) for w in widths.values()]
+  x = [np.where(t[:, None], v, 1e3).astype(np.float32) for t, v in zip(np.array(present).T, x, strict=True)]
   if ones:
     x = [np.concatenate([v[:, 1:], np.ones((len(v), 1), np.float32)], 1) for v in x]
   module = network.Gate(kind, 16)
-  views = [[jnp.asarray(t) for t in np.array(there).T]]
+  views = [[jnp.asarray(t) for t in np.array(present).T]]
   p = jax.tree.map(
     lambda s: rng.normal(0, 0.5, s.shape).astype(np.float32),
     jax.eval_shape(lambda: module.init(jax.random.key(0), x, views)),
@@ -118,18 +118,18 @@ def gate(there, widths=None, ones=False, kind='convex', seed=0):
 
 
 def test_shares_of_three_modalities_sum_to_one_whoever_is_missing():
-  there = [[True, True, True], [True, True, False], [False, True, True], [True, False, False], [False, False, True]]
-  shares, _, _ = gate(there, ones=True)
+  present = [[True, True, True], [True, True, False], [False, True, True], [True, False, False], [False, False, True]]
+  shares, _, _ = gate(present, ones=True)
   np.testing.assert_allclose(shares, 1.0, rtol=1e-5)
   nobody, _, _ = gate([[False, False, False]], ones=True)
   np.testing.assert_array_equal(nobody, 0.0)
 
 
 def test_the_gate_of_three_by_hand():
-  there = np.array([[True, True, True], [True, False, True], [False, True, False]])
-  found, x, p = gate(there)
+  present = np.array([[True, True, True], [True, False, True], [False, True, False]])
+  found, x, p = gate(present)
   begins = np.cumsum([0, *(v.shape[1] for v in x)])
-  for row, who in enumerate(there):
+  for row, who in enumerate(present):
     kernels = [p['gate_kernel'][b:e] for b, e in zip(begins, begins[1:], strict=False)]
     scores = p['gate_bias'] + sum(x[i][row] @ kernels[i] for i in range(3) if who[i])
     scores = np.concatenate([scores.reshape(2, 16), np.zeros((1, 16))])[who]
@@ -194,9 +194,9 @@ def test_whatever_an_absent_modality_holds_changes_nothing(gate_, junk):
   first, second = forward(model, p, only(clean), True), forward(model, p, only(dirty), True)
   equal(first, second)
   assert all(np.isfinite(v).all() for v in second.values())
-  there = np.array([1, 2, 4, 5])
+  present = np.array([1, 2, 4, 5])
   whole = forward(model, p, x)
-  np.testing.assert_array_equal(whole['fusion'][there], second['fusion'][there])
+  np.testing.assert_array_equal(whole['fusion'][present], second['fusion'][present])
   assert (np.abs(whole['fusion'][[0, 3]] - second['fusion'][[0, 3]]).max(1) > 1e-3).all()
 
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ from affectjax.engine import checkpoint, steps
 from affectjax.objectives import dirichlet, distributions
 from affectjax.systems.amber2 import training
 from tests.helpers import amber2_small as small
-from tests.helpers.amber2_small import ADAM, DROPOUT, SGD, close, differ, same
+from tests.helpers.amber2_small import ADAM, DROPOUT, SGD, differ
 
 LOSSES = ('amber2', 'ce_experts', 'soft', 'edl', 'dirichlet_prior')
 MOSTLY_SLOW = [LOSSES[0], *(pytest.param(row, marks=pytest.mark.slow) for row in LOSSES[1:])]  # one compilation each
@@ -103,7 +104,7 @@ def test_other_losses_are_the_sum_over_heads_of_their_own(row):
   np.testing.assert_allclose(loss(row, batch, labels=labels)[0], expected, rtol=1e-4, atol=1e-5, err_msg=row)
 
 
-def test_class_weights_of_the_training_side_reach_the_loss():
+def test_class_weights_of_the_training_split_reach_the_loss():
   batch = small.batch()
   rare, even = (np.asarray(loss('ce_fusion', batch, labels=np.repeat(np.arange(4), n))[0])
                 for n in ((50, 50, 50, 2), (10, 10, 10, 10)))  # fmt: skip
@@ -117,7 +118,7 @@ def test_class_weights_of_the_training_side_reach_the_loss():
 def test_uniform_weights_are_kappa_0_exactly():
   batch = small.batch()
   first, second = loss('uniform', batch), loss('kappa_0', batch)
-  same(first, second)
+  chex.assert_trees_all_equal(first, second)
   assert differ(first, loss('amber2', batch))
 
 
@@ -128,10 +129,10 @@ def test_experts_learn_of_the_raters_alone_unless_gradients_flow():
   stopped, flowing = loss('amber2', batch)[1], loss('no_stop', batch)[1]
   _, alone = loss('amber2', batch, loss=dict(lambda_mai=0.0, lambda_rai=0.5))
   for m in ('audio', 'text'):
-    close(stopped[f'head_{m}'], alone[f'head_{m}'])
+    chex.assert_trees_all_close(stopped[f'head_{m}'], alone[f'head_{m}'], rtol=1e-5, atol=1e-6)
     assert max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (
       stopped[f'head_{m}'], flowing[f'head_{m}'])), strict=True)) > 1e-4  # fmt: skip
-  close(stopped['head_fusion'], flowing['head_fusion'])
+  chex.assert_trees_all_close(stopped['head_fusion'], flowing['head_fusion'], rtol=1e-5, atol=1e-6)
   assert differ(stopped['head_fusion'], alone['head_fusion'])
 
 
@@ -162,7 +163,7 @@ def test_padding_is_invisible(row, junk):
     padded[m] = np.where(padded[f'{m}_mask'][..., None], padded[m], junk).astype(np.float32)
   (losses, grads), (other, seen) = loss(row, batch), loss(row, padded)
   np.testing.assert_array_equal(other[:8], losses[:8])
-  same(grads, seen)
+  chex.assert_trees_all_equal(grads, seen)
   assert any(np.any(g) for g in jax.tree.leaves(grads))
 
 
@@ -170,7 +171,7 @@ def test_padding_is_invisible(row, junk):
 @pytest.mark.parametrize('junk', [1e4, np.nan, np.inf])
 def test_an_absent_modality_changes_nothing_whatever_it_holds(row, junk):
   batch = small.without(small.batch(), 'audio', [0, 5, 6])
-  same(loss(row, batch), loss(row, small.without(batch, 'audio', [0, 5, 6], junk)))
+  chex.assert_trees_all_equal(loss(row, batch), loss(row, small.without(batch, 'audio', [0, 5, 6], junk)))
 
 
 @pytest.mark.parametrize('row', ['amber2', 'ce_experts'])
@@ -179,7 +180,8 @@ def test_a_head_does_not_learn_from_who_lacks_its_modality(row):
   lacking = small.without(batch, 'audio', slice(8, None))
   half = {**batch, 'mask': (np.arange(16) < 8).astype(np.float32)}
   seen, of_half = loss(row, lacking)[1]['head_audio'], loss(row, half)[1]['head_audio']
-  close(jax.tree.map(lambda g: 2 * np.asarray(g), seen), of_half)  # the mean is over all who are there
+  twice = jax.tree.map(lambda g: 2 * np.asarray(g), seen)  # the mean is over all who are there
+  chex.assert_trees_all_close(twice, of_half, rtol=1e-5, atol=1e-6)
   absent = small.without(batch, 'audio')
   assert not any(np.any(g) for g in jax.tree.leaves(loss(row, absent)[1]['head_audio']))
   assert differ(jax.tree.map(np.zeros_like, seen), loss(row, absent)[1]['head_text'])
@@ -223,15 +225,15 @@ def test_experts_of_the_two_stage_form_stay_as_they_came():
   cell, fresh = small.spec('two_stage'), small.state('two_stage', ADAM)
   given = {'params': taught.params, 'extra': taught.extra}
   start = checkpoint.warm(fresh, given, ('head_audio', 'head_text'))
-  after, told = small.steps(cell, start, batches, ADAM)
+  after, logged = small.steps(cell, start, batches, ADAM)
   for m in ('audio', 'text'):
-    same(after.params[f'head_{m}'], taught.params[f'head_{m}'])
+    chex.assert_trees_all_equal(after.params[f'head_{m}'], taught.params[f'head_{m}'])
     np.testing.assert_array_equal(*(small.predict(c, s, batches[0])[f'share_{m}'] for c, s in (
       (source, taught), (cell, after))))  # fmt: skip
   for name in ('head_fusion', 'gate'):
     assert differ(after.params[name], start.params[name])
-    same(start.params[name], fresh.params[name])
-  assert ADAM['decay'] > 0 and told[0]['experts'] > 0
+    chex.assert_trees_all_equal(start.params[name], fresh.params[name])
+  assert ADAM['decay'] > 0 and logged[0]['experts'] > 0
 
 
 TEACHER = dict(student='audio', warm_modules=('head_text', 'head_fusion', 'gate'))
@@ -265,9 +267,9 @@ def test_a_two_stage_loss_has_no_term_of_the_experts():
 def test_loss_falls(row):
   batch = small.batch(32)
   cell = small.spec(row)
-  _, told = small.steps(cell, small.state(row, ADAM), [batch] * 300, ADAM)
+  _, logged = small.steps(cell, small.state(row, ADAM), [batch] * 300, ADAM)
   floor = 0.97 if row in ('edl', 'dirichlet_prior', 'soft') else 0.8  # the best there is is not 0
-  assert told[-1]['loss'] < floor * told[0]['loss'] and all(t['finite'] for t in told)
+  assert logged[-1]['loss'] < floor * logged[0]['loss'] and all(t['finite'] for t in logged)
 
 
 # Devices
@@ -283,10 +285,10 @@ def test_eight_devices_are_one(row):
     batch['mask'] = (np.arange(32) < 27).astype(np.float32)
     batches.append(batch)
   cell, start = small.spec(row), small.state(row)
-  one, told = small.steps(cell, start, batches)
-  eight, told_eight = small.steps(cell, start, batches, devices=8)
-  close(one.params, eight.params, rtol=1e-5, atol=1e-5)
-  np.testing.assert_allclose([t['loss'] for t in told], [t['loss'] for t in told_eight], rtol=1e-5)
+  one, logged = small.steps(cell, start, batches)
+  eight, logged_eight = small.steps(cell, start, batches, devices=8)
+  chex.assert_trees_all_close(one.params, eight.params, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose([t['loss'] for t in logged], [t['loss'] for t in logged_eight], rtol=1e-5)
 
 
 @pytest.mark.parametrize('row', ['ce_experts', pytest.param('amber2', marks=pytest.mark.slow)])
@@ -300,7 +302,7 @@ def test_masked_is_dropped(row):
     padded['mask'] = (np.arange(32) < 24).astype(np.float32)
     long.append(padded)
   first, second = (small.steps(cell, start, batches, ADAM)[0] for batches in (short, long))
-  close(first.params, second.params, atol=1e-5)
+  chex.assert_trees_all_close(first.params, second.params, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -312,7 +314,7 @@ def test_devices_draw_dropout_of_their_own():
   two, _ = small.steps(cell, start, [twice], devices=2)
   assert differ(one.params, two.params)
   still = [small.steps(small.spec(), small.state(), [b], devices=d)[0].params for b, d in ((batch, 1), (twice, 2))]
-  close(*still)
+  chex.assert_trees_all_close(*still, rtol=1e-5, atol=1e-6)
 
 
 # What is compiled

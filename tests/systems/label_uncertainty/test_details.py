@@ -10,9 +10,10 @@ import pytest
 from affectjax import metrics
 from affectjax.common.errors import UserError
 from affectjax.engine import parallel, train
+from affectjax.labels import raters
 from affectjax.metrics import predictive
 from affectjax.systems import label_uncertainty as system
-from affectjax.systems.label_uncertainty import experiment, network, postprocess, series, windows
+from affectjax.systems.label_uncertainty import experiment, network, postprocess, windows
 from affectjax.tables import claims
 from tests.helpers import lu_small
 from tests.helpers.lu_small import outputs, recording
@@ -59,7 +60,7 @@ def test_claims_are_those_of_the_papers():
 
 def test_rows_with_unequal_training_raters_have_the_same_others():
   ratings = recording(raters=12).ratings
-  dealt = [series.choose_raters(ratings, k, seed=3, reserve=6) for k in (3, 4, 6)]
+  dealt = [raters.dealt(ratings, k, seed=3, reserve=6) for k in (3, 4, 6)]
   for chosen, others in dealt:
     assert not (chosen & others).any()
     np.testing.assert_array_equal(others, dealt[0][1])
@@ -79,7 +80,7 @@ def test_dealing_raters_who_miss_recordings_is_refused():
 def test_the_twins_truth_moves_with_the_marks():
   twin = dict(lu_small.TWINS, recola=dict(recordings=3, frames=2000, raters=60, tails=0.0, jitter=0.0, agreement=0.9))
   data = windows.load(lu_small.config(twins=twin, data=dict(delays=(2.0,))), None)
-  side = data.sides['test']
+  side = data.splits['test']
   there = side['count'] > 0
   for a in range(2):
     m, loc = side['mean'][..., a][there[..., a]], side['true'][..., a, 0][there[..., a]]
@@ -224,5 +225,5 @@ def test_unlike_rates_are_refused():
 
 
 def test_a_recording_shorter_than_the_delay_has_no_label():
-  out = series.shift(np.ones((10, 2, 2), np.float32), (5.0, 0.0), rate=5.0)
+  out = raters.shift(np.ones((10, 2, 2), np.float32), (5.0, 0.0), rate=5.0)
   assert np.isnan(out[..., 0]).all() and (out[..., 1] == 1).all()

@@ -269,7 +269,6 @@ def test_scales_come_from_training_rows_with_a_face(row, table, monkeypatch):
 
   from affectjax.systems import mtclar
 
-  small.shrink(monkeypatch.setattr)
   config = small.config(row, table, corpora=('afew_va',), pairs=dict(rule='distance'))
   frames = frames_lib.load(config, None)
   rows = splits.split(frames.examples, config)

@@ -50,7 +50,6 @@ def thirds(frames: Frames | Examples) -> dict[str, np.ndarray]:
 @pytest.fixture
 def label(monkeypatch):
   """(frames, seed=0, **label options) -> predictions of dev and test, network weights as drawn from key 3."""
-  small.shrink(monkeypatch.setattr)
   monkeypatch.setattr(labelling.splits, 'split', lambda examples, config: thirds(examples))
 
   def run(frames, split='test', seed=0, **options):

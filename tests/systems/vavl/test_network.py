@@ -2,14 +2,15 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from affectjax.engine import parallel
+from affectjax.engine import parallel, steps
 from affectjax.layers import conformer
-from affectjax.systems.vavl import experiment, network, training
+from affectjax.systems.vavl import experiment, network
 from tests.helpers import reference_conformer as reference
 from tests.helpers import vavl_small
 
@@ -82,8 +83,8 @@ def judged(row: str):
   start = vavl_small.state(cell)
   stats = start.extra['batch_stats']
 
-  def told(params, batch, weight):
-    x = training.inputs(cell, start.extra, batch)
+  def judge(params, batch, weight):
+    x = steps.standardised(batch, start.extra['input'])
 
     def total(params):
       out = cell.net.apply({'params': params, 'batch_stats': stats}, x)
@@ -93,7 +94,7 @@ def judged(row: str):
     (_, out), grads = jax.value_and_grad(total, has_aux=True)(params)
     return out, grads
 
-  run = jax.jit(told)
+  run = jax.jit(judge)
 
   def call(batch, weight, params=start.params):
     return jax.device_get(run(params, batch, np.asarray(weight, np.float32)))
@@ -111,7 +112,7 @@ def batch_of(row: str, **more):
 
 def close(first, second, atol=1e-6):
   scale = max(1.0, *(np.abs(x).max() for x in jax.tree.leaves(second)))
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol * scale), first, second)
+  chex.assert_trees_all_close(first, second, rtol=1e-7, atol=atol * scale)
 
 
 @pytest.mark.parametrize('row', NETS)
@@ -138,12 +139,12 @@ def test_what_is_masked_or_absent_may_hold_anything(row, junk):
   clean, dirty = dict(batch), dict(batch)
   for m in vavl_small.WIDTHS:
     if m in batch:
-      there = batch[f'{m}_mask'] & batch[f'{m}_present'][:, None]
-      clean[m] = np.where(there[..., None], batch[m], 0).astype(np.float32)
-      dirty[m] = np.where(there[..., None], batch[m], junk).astype(np.float32)
+      seen = batch[f'{m}_mask'] & batch[f'{m}_present'][:, None]
+      clean[m] = np.where(seen[..., None], batch[m], 0).astype(np.float32)
+      dirty[m] = np.where(seen[..., None], batch[m], junk).astype(np.float32)
   out, grads = run(clean, np.ones(8))
   assert all(np.isfinite(v).all() for v in jax.tree.leaves((out, grads)))
-  jax.tree.map(np.testing.assert_array_equal, (out, grads), run(dirty, np.ones(8)))
+  chex.assert_trees_all_equal((out, grads), run(dirty, np.ones(8)))
 
 
 @pytest.mark.parametrize(

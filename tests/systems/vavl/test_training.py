@@ -5,6 +5,7 @@ Without dropout, so that what is computed in two ways is the same.
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ import optax
 import pytest
 
 from affectjax import metrics
-from affectjax.engine import parallel
+from affectjax.engine import parallel, steps
 from affectjax.layers import conformer
 from affectjax.systems.vavl import network, training
 from tests.helpers import vavl_small
@@ -50,9 +51,9 @@ def adam(batches, start=None, cell=None):
 def clips(audio=None, visual=None, **more):
   """A batch in which only some have audio, only some have a picture."""
   batch = vavl_small.batch(**more)
-  for m, there in (('audio', audio), ('visual', visual)):
-    if there is not None:
-      batch[f'{m}_present'] = np.isin(np.arange(len(batch['mask'])), there)
+  for m, has in (('audio', audio), ('visual', visual)):
+    if has is not None:
+      batch[f'{m}_present'] = np.isin(np.arange(len(batch['mask'])), has)
   return batch
 
 
@@ -71,10 +72,6 @@ def counts(state) -> dict[str, set[int]]:
   return found
 
 
-def close(first, second, rtol=1e-5, atol=1e-6):
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), first, second)
-
-
 # Phases
 
 
@@ -91,16 +88,16 @@ def test_a_phase_changes_its_modules_and_nothing_else(present, moved):
   """Parameters, moments and step counts of the others stay bit for bit; the shared encoder steps in both phases."""
   start = vavl_small.state(spec(), ADAM)
   before, _ = adam([vavl_small.batch(seed=3)], start)  # moments that are not zero
-  after, (told,) = adam([clips(**present)], before)
+  after, (logged,) = adam([clips(**present)], before)
   assert changed(before.params, after.params) == changed(before.opt_state, after.opt_state) == set(moved)
   first = {name: 2 if name == 'joint_shared' else 1 for name in before.params}
   assert counts(after) == {name: {n + moved.get(name, 0)} for name, n in first.items()}
-  assert told['finite'] and int(after.skipped) == 0 and int(after.step) == 2
-  told_of = {m for m in OF if set(OF[m]) <= set(moved)}
+  assert logged['finite'] and int(after.skipped) == 0 and int(after.step) == 2
+  learnt = {m for m in OF if set(OF[m]) <= set(moved)}
   norms = {place: changed(*(s.extra['batch_stats'][place] for s in (before, after)))
            for place in before.extra['batch_stats']}  # fmt: skip
   assert {place for place, found in norms.items() if found} == {
-    *(f'encoder_{m}' for m in told_of), *(['joint_shared'] if told_of else [])
+    *(f'encoder_{m}' for m in learnt), *(['joint_shared'] if learnt else [])
   }  # fmt: skip
 
 
@@ -126,7 +123,7 @@ def by_hand(cell, start, batch):
       p = {**params, **part}
       r, updated = apply(p, stats, 'encode', m, x[m], mask, who, train=True)
       out, rebuilt = (apply(p, stats, method, m, r, train=True)[0] for method in ('predict', 'rebuild'))
-      mean = np.stack([v[there].mean(0) for v, there in zip(x[m], mask, strict=True)])
+      mean = np.stack([v[has].mean(0) for v, has in zip(x[m], mask, strict=True)])
       return cross(out, who) + REBUILD * jnp.square(rebuilt - mean)[who].mean(), updated['batch_stats']
 
     return jax.value_and_grad(loss, has_aux=True)({name: params[name] for name in OF[m]})
@@ -143,11 +140,11 @@ def by_hand(cell, start, batch):
 
   @jax.jit
   def advance(grads, moments, params):
-    told = {}
+    logged = {}
     for name, grad in grads.items():
       update, new = tx.update(grad, moments[name], params[name])
-      told[name] = optax.apply_updates(params[name], update), new
-    return told
+      logged[name] = optax.apply_updates(params[name], update), new
+    return logged
 
   values = []
   for phase in (functools.partial(modality, 'visual'), functools.partial(modality, 'audio'), fusion):
@@ -165,12 +162,12 @@ def test_a_step_is_three_updates_written_out():
   cell = spec()
   start = vavl_small.state(cell, ADAM)
   batch = clips(audio=[0, 1, 2, 3, 4, 5], visual=[2, 3, 4, 5, 6, 7])
-  after, (told,) = adam([batch], start)
+  after, (logged,) = adam([batch], start)
   params, stats, values = by_hand(cell, start, batch)
-  found = [told[f'loss.{phase}'] for phase in ('visual', 'audio', 'fusion')]
+  found = [logged[f'loss.{phase}'] for phase in ('visual', 'audio', 'fusion')]
   np.testing.assert_allclose(found, values, rtol=1e-5)
-  np.testing.assert_allclose(told['loss'], sum(values), rtol=1e-5)
-  close(after.extra['batch_stats'], stats)
+  np.testing.assert_allclose(logged['loss'], sum(values), rtol=1e-5)
+  chex.assert_trees_all_close(after.extra['batch_stats'], stats, rtol=1e-5, atol=1e-6)
   # Adam's first step is the gradient's sign: where a gradient is all but zero it may be either
   moved = lambda tree: np.concatenate([np.ravel(a - b) for a, b in zip(*map(jax.tree.leaves, tree), strict=True)])
   for name in params:
@@ -184,7 +181,7 @@ def test_fusion_has_no_gradient_but_its_own():
   start, batch = vavl_small.state(cell), vavl_small.batch()
   phase = training.phases(cell)[-1]
   assert phase.name == 'fusion' and phase.modules == ('fused',)
-  x = training.inputs(cell, start.extra, batch)
+  x = steps.standardised(batch, start.extra['input'])
 
   def gradient(params):
     return jax.grad(lambda p: phase.loss(p, start.extra['batch_stats'], x, jax.random.key(0)).value)(params)
@@ -197,9 +194,9 @@ def test_fusion_has_no_gradient_but_its_own():
 @WITH_BLOCKS
 def test_loss_falls():
   batch = clips(audio=range(6), visual=range(2, 8))
-  _, told = adam([batch] * 60)
+  _, logged = adam([batch] * 60)
   for name in ('loss', 'loss.visual', 'loss.audio', 'loss.fusion'):
-    assert told[-1][name] < 0.8 * told[0][name], name
+    assert logged[-1][name] < 0.8 * logged[0][name], name
 
 
 # Missing modalities, padding, what is not finite
@@ -212,29 +209,29 @@ def test_values_of_an_absent_modality_do_not_matter(junk, mask):
   batch = clips(audio=[0, 1, 2, 3, 4], visual=[3, 4, 5, 6, 7])
   dirty = dict(batch)
   for m in OF:
-    there = batch[f'{m}_present'][:, None]
-    batch[f'{m}_mask'] = batch[f'{m}_mask'] & there
-    dirty[f'{m}_mask'] = batch[f'{m}_mask'] | (~there & mask)
+    has = batch[f'{m}_present'][:, None]
+    batch[f'{m}_mask'] = batch[f'{m}_mask'] & has
+    dirty[f'{m}_mask'] = batch[f'{m}_mask'] | (~has & mask)
     dirty[m] = np.where(batch[f'{m}_mask'][..., None], batch[m], junk).astype(np.float32)
-  (after, (told,)), (other, (noisy,)) = adam([batch]), adam([dirty])
-  assert told == noisy and told['finite']
-  jax.tree.map(np.testing.assert_array_equal, after.params, other.params)
-  jax.tree.map(np.testing.assert_array_equal, after.extra['batch_stats'], other.extra['batch_stats'])
+  (after, (logged,)), (other, (noisy,)) = adam([batch]), adam([dirty])
+  assert logged == noisy and logged['finite']
+  chex.assert_trees_all_equal(after.params, other.params)
+  chex.assert_trees_all_equal(after.extra['batch_stats'], other.extra['batch_stats'])
 
 
 @WITH_BLOCKS
 def test_without_a_modality_is_as_without_the_clip():
   """The visual phase comes first; for it a clip without a picture, and padding full of NaN, are no clips."""
-  absent, (told,) = adam([clips(visual=[0, 1, 2, 3, 4])])
+  absent, (logged,) = adam([clips(visual=[0, 1, 2, 3, 4])])
   padded = vavl_small.batch()
   padded['mask'][5:] = 0
   for m in OF:
     padded[m][5:] = np.nan
   other, (scalars,) = adam([padded])
-  np.testing.assert_allclose(scalars['loss.visual'], told['loss.visual'], rtol=1e-6)
-  jax.tree.map(np.testing.assert_array_equal, *(s.extra['batch_stats']['encoder_visual'] for s in (absent, other)))
+  np.testing.assert_allclose(scalars['loss.visual'], logged['loss.visual'], rtol=1e-6)
+  chex.assert_trees_all_equal(*(s.extra['batch_stats']['encoder_visual'] for s in (absent, other)))
   for name in OF['visual'] - {'joint_shared'}:
-    close(other.params[name], absent.params[name])
+    chex.assert_trees_all_close(other.params[name], absent.params[name], rtol=1e-5, atol=1e-6)
 
 
 @WITH_BLOCKS
@@ -242,10 +239,10 @@ def test_a_phase_that_is_not_finite_is_skipped_alone_and_nothing_is_lost():
   start = vavl_small.state(spec(), ADAM)
   spoiled = vavl_small.batch()
   spoiled['visual'][2, 0] = np.inf
-  after, (told,) = adam([spoiled], start)
+  after, (logged,) = adam([spoiled], start)
   assert changed(start.params, after.params) == changed(start.opt_state, after.opt_state) == OF['audio']
   assert not changed(start.extra['batch_stats']['encoder_visual'], after.extra['batch_stats']['encoder_visual'])
-  assert not told['finite'] and int(after.skipped) == 1 and int(after.step) == 1
+  assert not logged['finite'] and int(after.skipped) == 1 and int(after.step) == 1
   assert all(np.isfinite(x).all() for x in jax.tree.leaves((after.params, after.extra['batch_stats'])))
   again, (_, healthy) = adam([spoiled, vavl_small.batch()], after)
   assert healthy['finite'] and int(again.skipped) == 0 and int(again.step) == 3
@@ -336,8 +333,8 @@ def sgd(cell, batches, devices=1):
 def joint(reach: bool):
   cell = spec('joint', update=dict(fusion_gradient=reach))
   start = vavl_small.state(cell, SGD)
-  after, (told,) = sgd(cell, [clips(audio=range(6), visual=range(2, 8))])
-  assert set(told) == {'loss', 'finite', 'skipped', 'loss.joint', 'grad_norm.joint'}
+  after, (logged,) = sgd(cell, [clips(audio=range(6), visual=range(2, 8))])
+  assert set(logged) == {'loss', 'finite', 'skipped', 'loss.joint', 'grad_norm.joint'}
   assert counts(after) == {name: {1} for name in after.params}
   assert changed(start.params, after.params) == set(after.params)
   return after
@@ -369,21 +366,21 @@ def test_eight_devices_are_one(row, table, blocks):
   kind = 'regression' if table == 'msp_improv' else 'classification'
   batches = [clips(range(6), range(2, 8), n=8, seed=s, kind=kind) for s in range(3)]
   batches[1]['mask'][:2] = 0
-  (one, told), (eight, other) = sgd(cell, batches), sgd(cell, batches, 8)
-  for a, b in zip(told, other, strict=True):
-    close(b, a)
-  close(eight.params, one.params, atol=2e-6)
-  close(eight.extra['batch_stats'], one.extra['batch_stats'])
+  (one, logged), (eight, other) = sgd(cell, batches), sgd(cell, batches, 8)
+  for a, b in zip(logged, other, strict=True):
+    chex.assert_trees_all_close(b, a, rtol=1e-5, atol=1e-6)
+  chex.assert_trees_all_close(eight.params, one.params, atol=2e-6, rtol=1e-5)
+  chex.assert_trees_all_close(eight.extra['batch_stats'], one.extra['batch_stats'], rtol=1e-5, atol=1e-6)
   assert changed(vavl_small.state(cell).params, one.params) == set(one.params)
 
 
 @pytest.mark.slow
 def test_bfloat16_is_near_and_parameters_stay_float32():
   batch = vavl_small.batch()
-  after, (told,) = adam([batch], cell=spec(model=dict(dropout=0.0, compute='bfloat16')))
+  after, (logged,) = adam([batch], cell=spec(model=dict(dropout=0.0, compute='bfloat16')))
   _, (exact,) = adam([batch])
   for name in ('loss', 'loss.visual', 'loss.audio', 'loss.fusion'):
-    assert told[name] == pytest.approx(exact[name], rel=0.02) and told[name] != exact[name]
+    assert logged[name] == pytest.approx(exact[name], rel=0.02) and logged[name] != exact[name]
   floats = [x for x in jax.tree.leaves((after.params, after.opt_state)) if jnp.issubdtype(x.dtype, jnp.floating)]
   assert {x.dtype for x in floats} == {jnp.dtype('float32')}
 
@@ -394,4 +391,4 @@ def test_what_is_computed_again_is_the_same():
   batch = vavl_small.batch()
   first, second = (sgd(spec(model=dict(dropout=0.4, remat=remat)), [batch]) for remat in (False, True))
   np.testing.assert_allclose(second[1][0]['loss'], first[1][0]['loss'], rtol=1e-6)
-  close(second[0].params, first[0].params)
+  chex.assert_trees_all_close(second[0].params, first[0].params, rtol=1e-5, atol=1e-6)

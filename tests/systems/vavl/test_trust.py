@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from affectjax import metrics
 from affectjax.common.errors import UserError
 from affectjax.data.store import preparing
 from affectjax.examples import splits
@@ -35,8 +36,8 @@ def test_real_votes_give_the_known_figures(prepared, row):
     experiment = vavl.build({**table.row(row), 'fold': fold, 'seed': 0}, str(prepared))
     batches = [{k: np.asarray(v)[b['mask'] > 0] for k, v in b.items()} for b in experiment.batches('test', 0)]
     out = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
-    scores = experiment.score(out)
-    found.append([scores['f1.macro.emotion'], scores['f1.micro.emotion']])
+    views_ = experiment.finish({'test': out})['test']
+    found.append([metrics.compute(name, views_) for name in ('f1.macro.emotion', 'f1.micro.emotion')])
   np.testing.assert_allclose(np.mean(found, 0), REFERENCE[row], atol=0.002)
 
 
@@ -47,7 +48,7 @@ def test_a_unimodal_row_is_given_the_clips_that_the_others_have(share):
     config = vavl_small.config(row, data=dict(paired=share))
     clips = clips_lib.load(config, None)
     rows = splits.split(clips, config)['train']
-    given[row] = {m: there[rows] for m, there in clips_lib.presence(clips, rows, config['data']).items()}
+    given[row] = {m: has[rows] for m, has in clips_lib.presence(clips, rows, config['data']).items()}
   assert set(given['audio_only']) == {'audio'} and set(given['visual_only']) == {'visual'}
   for m in ('audio', 'visual'):
     np.testing.assert_array_equal(given[f'{m}_only'][m], given['vavl'][m])
@@ -76,14 +77,14 @@ def test_outputs_that_are_not_finite_are_wrong_not_left_out():
   logits = np.eye(k, dtype=np.float32)[label]
   out = {'id': np.arange(n).astype(str), 'label': label, **{f'output_{v}': logits.copy() for v in views_of()}}
   target = Target('classification', ('a', 'b', 'c'), False)
-  assert views.score(target, out)['f1.micro.emotion'] == 1
+  assert views.score(target, ('audio', 'visual'), out, 'f1.micro.emotion')['f1.micro.emotion'] == 1
   out['output_both'][2] = np.nan
-  scores = views.score(target, out)
+  scores = views.score(target, ('audio', 'visual'), out, 'f1.micro.emotion')
   assert scores['f1.micro.emotion'] == pytest.approx(5 / 6) and np.isnan(scores['loss'])
   regression = Target('regression', ('x',), False)
-  told = {'id': out['id'], 'label': np.linspace(-1, 1, n, dtype=np.float32)[:, None], 'output_audio': np.ones((n, 1))}
-  told['output_audio'][0] = np.inf
-  assert np.isnan(views.score(regression, told)['ccc.pooled.x'])
+  single = {'id': out['id'], 'label': np.linspace(-1, 1, n, dtype=np.float32)[:, None], 'output_audio': np.ones((n, 1))}
+  single['output_audio'][0] = np.inf
+  assert np.isnan(views.score(regression, ('audio',), single, 'ccc.pooled.x')['ccc.pooled.x'])
 
 
 def views_of() -> tuple[str, ...]:
