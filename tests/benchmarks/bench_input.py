@@ -16,9 +16,9 @@ from affectjax.examples import batches as batches_lib
 from affectjax.examples import examples
 from affectjax.tables import cells
 from tests.benchmarks.rates import REPEATS, per_second, report
-from tests.helpers import disk, small, vavl_small
+from tests.helpers import amber2_small, disk, small
 
-T, D, BATCH, BATCHES, STEPS = 100, 74, 32, 120, 8
+T, D, BATCH, BATCHES = 100, 74, 32, 120
 MEMORY, STREAM = 50_000, 6_000  # examples per second
 WAIT = 0.05  # of a step
 
@@ -61,21 +61,15 @@ def test_training_hardly_waits_for_its_batches(tmp_path):
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize('memory_gb', [0.0, 8.0])
-def test_training_from_disk_hardly_waits_for_its_batches(tmp_path, memory_gb):
-  """VAVL in its full width, one block a modality, on clips of [100, 74] and [60, 35] frames, in memory and on disk."""
-  twin = opening.open_corpus('crema_d', seed=0, actors=6, audio_hz=3.0, visual_hz=2.0)
-  count = sum(twin.counts.values())
-  corpus = disk.tiled(disk.tiled(twin, count, 'audio', T, D), count, 'visual', 60, 35)
+def test_training_from_disk_hardly_waits_for_its_batches(tmp_path):
+  """AmbER^2 in its full size, which has short steps: batches of 128 utterances of [100, 74] and [40, 300] frames."""
+  twin = opening.open_corpus('iemocap', seed=0, turns=600, audio_width=4, text_width=4)
+  corpus = disk.tiled(disk.tiled(twin, 1500, 'audio', T, D), 1500, 'text', 40, 300)
   disk.write(corpus, tmp_path, 'mine')
-  changes = dict(
-    steps=STEPS, eval_every=0, batch_size=8, model=dict(blocks=1, shared_blocks=1),
-    data=dict(pool=dict(audio=1, visual=1), buckets=1),
-  )  # fmt: skip
-  config = {**cells.merge(vavl_small.full('vavl'), changes, 'tests'), 'corpora': ('mine',), 'fold': '0', 'seed': 0}
-  gigabytes = disk.peak(config, tmp_path, tmp_path / 'run', memory_gb)
-  print(f'\nrun.data.memory_gb {memory_gb:g}: at most {gigabytes:.2f} GB resident;', end='')
-  hardly_waits(tmp_path / 'run' / 'cell', 'clips')
+  changes = dict(steps=40, eval_every=0, eval_epochs=0.0, patience=0, select='last', data=dict(frames=True))
+  config = {**cells.merge(amber2_small.experiment()['run'], changes, 'tests'), 'corpora': ('mine',)}
+  disk.peak({**config, 'fold': '0', 'seed': 0}, tmp_path, tmp_path / 'run', memory_gb=0)
+  hardly_waits(tmp_path / 'run' / 'cell', 'utterances')
 
 
 def hardly_waits(folder, unit: str) -> None:
