@@ -31,9 +31,22 @@ def meaning(source: str) -> str:
       node.exc.args, node.exc.keywords = [], []
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith('refuse_unknown'):
       node.args = node.args[1:]  # the first is text
+    if isinstance(node, ast.For):
+      _leave_out_texts(node)
     if isinstance(getattr(node, 'body', None), list):
       node.body = [part for part in node.body if not _is_check(part)] or [ast.Pass()]
   return ast.unparse(tree)
+
+
+def _leave_out_texts(loop: ast.For) -> None:
+  """`for wrong, why in ((.., ..), ..): if wrong: raise UserError(why)`: drops what only the refusal says."""
+  if not (isinstance(loop.target, ast.Tuple) and isinstance(loop.iter, ast.Tuple) and len(loop.body) == 1):
+    return
+  (only,) = loop.body
+  if isinstance(only, ast.If) and isinstance(only.body[0], ast.Raise) and not only.orelse:
+    asked = {n.id for n in ast.walk(only.test) if isinstance(n, ast.Name)}
+    for row in (row for row in loop.iter.elts if isinstance(row, ast.Tuple)):
+      row.elts = [part for part, name in zip(row.elts, loop.target.elts, strict=True) if ast.unparse(name) in asked]
 
 
 def _is_check(node: ast.stmt) -> bool:

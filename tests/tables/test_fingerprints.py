@@ -169,6 +169,9 @@ def test_texts_of_refusals_and_checks_of_shapes_are_no_part_of_the_meaning():
     ('UserError', "f'x is {x}'"), ('UserError', "'x', x"))}  # fmt: skip
   assert means == {files.meaning(plain.replace('raise UserError', 'raise UserError()'))}
   assert files.meaning(plain.replace('> 0', '> 1')) != files.meaning(plain)
+  listed = 'for wrong, why in ((x > {}, {!r}),):\n  if wrong:\n    raise UserError(why)\n'
+  assert files.meaning(listed.format(0, 'a')) == files.meaning(listed.format(0, 'b'))
+  assert files.meaning(listed.format(0, 'a')) != files.meaning(listed.format(1, 'a'))
   assert files.meaning("refuse_unknown('a', x, K)") == files.meaning("refuse_unknown('b', x, K)")
   assert files.meaning("refuse_unknown('a', x, K)") != files.meaning("refuse_unknown('a', x, L)")
   assert files.meaning('def f():\n  chex.assert_rank(1, 0)\n') == 'def f():\n    pass'
