@@ -66,6 +66,21 @@ def _table() -> cells_lib.Table:
   return cells_lib.Table(plain, path.name, _DATA_DIR.value, keys)
 
 
+def _command(table: cells_lib.Table) -> str:
+  """The command that these results come from, without the places of this machine."""
+  name, colon, chosen = config_flags.get_config_filename(flags.FLAGS['config']).partition(':')
+  path = pathlib.Path(name)
+  given = config_flags.get_override_values(flags.FLAGS['config'])
+  picked = {'rows': _ROWS.value, 'folds': _FOLDS.value, 'seeds': _SEEDS.value}
+  parts = [
+    f'--config={path.name if path.is_absolute() else path}{colon}{chosen}',
+    *(f'--config.{key}={value}' for key, value in given.items()),
+    *(f'--{key}={",".join(values)}' for key, values in picked.items() if values),
+    *([] if table.data_dir is None else ['--data_dir=DIR']),
+  ]
+  return ' '.join(['python -m affectjax.main', *parts])
+
+
 def _seeds() -> list[int]:
   try:
     return [int(s) for s in _SEEDS.value]
@@ -142,7 +157,7 @@ def main(arguments: list[str]) -> int:
   todo = [c for c in cells if c.key not in finished]
   first_host = _start_jax() if todo or _COORDINATOR.value else True
   workdir.mkdir(parents=True, exist_ok=True)
-  definition = cells_lib.definition(table, cells)
+  definition = {**cells_lib.definition(table, cells), 'command': _command(table)}
   unchanged = not todo and render.is_current(workdir, definition)
   if first_host and not unchanged:
     files.write_json(workdir / 'table.json', definition)

@@ -70,6 +70,7 @@ def test_a_whole_table(finished):
   assert not list(workdir.rglob('checkpoints/steps')) and not list(workdir.rglob('*.tmp'))
   assert '5 cells run, 0 were done, 0 failed' in done.out
   assert (workdir / 'table.md').read_text() in done.out and '(synthetic)' in done.out
+  assert re.search('Command: .python -m affectjax.main --config=[^ ]+.*; revision .+', done.out)
 
 
 def test_a_second_run_trains_nothing_and_changes_no_file(finished, launch):

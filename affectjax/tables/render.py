@@ -125,6 +125,8 @@ def markdown(summary: Summary) -> str:
     f'# {escape(table["title"])}{mark}', '',
     f'Table {table["table"]} of experiment {table["experiment"]}, on {summary.kind} data.',
     f'Data: {", ".join(summary.data) or "no finished cell yet"}.',
+    *([f'Command: `{table["command"]}`; revision {", ".join(summary.revisions) or "of no cell yet"}.']
+      if 'command' in table else []),
     f'Mean over seeds ({seeds}) of the mean over folds, ± sd over seeds; 95 % intervals by drawing groups '
     f'{bootstrap.REPLICATES} times; differences are row minus baseline on the same draws.',
   ]  # fmt: skip

@@ -49,6 +49,7 @@ class Summary:
     table: the content of table.json.
     kind: 'synthetic' if the table or any record in it is, else 'prepared'.
     data: one phrase per corpus.
+    revisions: of the code that the cells were run with.
     entries: metric -> its rows, in the table's order.
     claims: judged.
     matrices: what stands where in each.
@@ -63,6 +64,7 @@ class Summary:
   table: Mapping[str, Any]
   kind: str
   data: tuple[str, ...]
+  revisions: tuple[str, ...]
   entries: Mapping[str, tuple[Entry, ...]]
   claims: tuple[claims.Claim, ...]
   matrices: tuple[matrix.Matrix, ...]
@@ -248,7 +250,9 @@ def summarise(workdir: pathlib.Path, also: Sequence[str] = ()) -> Summary:
   judged = tuple(claims.judge(claim, functools.partial(_difference, loaded)) for claim in table['claims'])
   cells = {(row, metric): _entry(loaded, table, kind, row, metric) for row, metric in shown}
   return Summary(
-    table=table, kind=kind, data=_data(loaded.records), entries=entries, claims=judged, matrices=matrices,
+    table=table, kind=kind, data=_data(loaded.records),
+    revisions=tuple(sorted({record['revision'] for record in loaded.records})),
+    entries=entries, claims=judged, matrices=matrices,
     matrix_entries={pair: entry for pair, entry in cells.items() if entry is not None},
     flags=tuple(flags.judge(rule, loaded) for rule in rules),
     t_tests=_t_tests(loaded, table), missing=_missing(loaded, table['rows']),
