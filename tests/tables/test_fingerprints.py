@@ -213,6 +213,7 @@ LAWS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_twins_law_is_its_own(tmp_path):
   shutil.copytree(ROOT / 'affectjax', tmp_path / 'affectjax', ignore=shutil.ignore_patterns('__pycache__'))
   command = [sys.executable, '-c', TWINS, json.dumps([law[:3] for law in LAWS])]

@@ -20,6 +20,7 @@ WAVEFORM = dict(
   ],
   ids=['features', 'waveform'],
 )  # fmt: skip
+@pytest.mark.slow
 def test_losses_from_disk_are_those_from_memory(tmp_path, row, knobs, changes):
   name = disk.prepare('recola', tmp_path, **knobs)
   config = lu_small.config(row, corpora=(name,), steps=disk.STEPS, eval_every=15, **changes)

@@ -25,6 +25,7 @@ def prepared(tmp_path_factory):
   ],
   ids=['pretrain', 'finetune'],
 )  # fmt: skip
+@pytest.mark.slow
 def test_losses_from_disk_are_those_from_memory(prepared, tmp_path, parts):
   data_dir, name = prepared
   config = small.config(*parts, {**FEW, 'corpora': (name,)})

@@ -1,12 +1,14 @@
 """VAVL on frames that stay on disk: the same losses as from memory, bit for bit."""
 
 import numpy as np
+import pytest
 
 from affectjax.layers import conformer
 from affectjax.systems.vavl import clips
 from tests.helpers import disk, vavl_small
 
 
+@pytest.mark.slow
 def test_losses_from_disk_are_those_from_memory(tmp_path, monkeypatch):
   monkeypatch.setattr(conformer, 'Block', vavl_small.Light)
   name = disk.prepare('crema_d', tmp_path, **vavl_small.TWINS['crema_d'])
