@@ -1,4 +1,4 @@
-"""Recurrent layers over frames: one scan for CPU and TPU, cuDNN on NVIDIA, on the same parameters."""
+"""Recurrent layers over frames: LSTMs, by one scan or on NVIDIA by cuDNN on the same parameters, and two-way GRUs."""
 
 import chex
 import jax
@@ -163,6 +163,7 @@ class BiGRU(nn.Module):
   def __call__(self, x: jax.Array, real: jax.Array, at: jax.Array, train: bool) -> list[jax.Array]:
     """x [B, T, D], real [B, T] -> [B, T, width] behind every layer; the positions `at` [B, T] are not needed."""
     del at
+    shapes.sequences(x, real)
     out = []
     for i in range(self.blocks):
       x = Dropout(self.dropout)(x, train) if i else x
