@@ -61,10 +61,7 @@ def _load(settings: str, data_dir: str | None) -> Data:
     if own != width:
       raise UserError(f'{source} has {own} features per frame, {target} {width}; prepare both with the same features')
     parts['test'] = other
-  rates = sorted({round(r.rate, 3) for part in parts.values() for r in part.recordings})
-  if len(rates) > 1:
-    raise UserError(f'the recordings have {", ".join(f"{r:g}" for r in rates)} labels per s; set run.data.rate_hz, so '
-                    'that a window lasts equally long in all')  # fmt: skip
+  _refuse_rates([r for part in parts.values() for r in part.recordings])
   marked = {split: _marked(part, config, split) for split, part in parts.items()}
   delays = delays_lib.choose(marked['train'], marked['dev'], tuple(config['data']['delays']))
   frames, attributes = config['data']['frames'], parts['train'].attributes
@@ -92,6 +89,13 @@ def _by_split(config: Mapping[str, Any], corpus: str, data_dir: str | None, rule
 
 def _recordings(config: Mapping[str, Any], examples: Examples) -> Series:
   return series_lib.of(examples, tuple(config['data']['summary']), config['data']['rate_hz'])
+
+
+def _refuse_rates(recordings: list[Recording]) -> None:
+  rates = sorted({round(r.rate, 3) for r in recordings})
+  if len(rates) > 1:
+    raise UserError(f'the recordings have {", ".join(f"{r:g}" for r in rates)} labels per s; set run.data.rate_hz, so '
+                    'that a window lasts equally long in all')  # fmt: skip
 
 
 def _marked(part: Series, config: Mapping[str, Any], split: str) -> Series:
