@@ -112,6 +112,7 @@ def _predicted(flags: argparse.Namespace, telling: _Telling):
   finally:
     described.close()
   made = system.predictor(cell, corpus)
+  engine.refuse_widths(cell, made)
   notes = [*made.notes, *_corpus_notes(corpus.meta)]
   if flags.normalisation == 'check':
     known = {m: description['columns'] for m, description in cell.features.items() if 'columns' in description}

@@ -20,3 +20,10 @@ def refuse_unknown(what: str, name: object, known: Collection[object]) -> None:
   """Raises the refusal `unknown` of a name that is not one of `known`."""
   if name not in known:
     raise unknown(what, name, known)
+
+
+def refuse_wrong(*checks: tuple[object, str]) -> None:
+  """Raises the first refusal of (whether something is wrong, the refusal)."""
+  for wrong, why in checks:
+    if wrong:
+      raise UserError(why)

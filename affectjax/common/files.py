@@ -31,6 +31,8 @@ def meaning(source: str) -> str:
       node.exc.args, node.exc.keywords = [], []
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith('refuse_unknown'):
       node.args = node.args[1:]  # the first is text
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith('refuse_wrong'):
+      node.args = [check.elts[0] for check in node.args]
     if isinstance(node, ast.For):
       _leave_out_texts(node)
     if isinstance(getattr(node, 'body', None), list):

@@ -118,3 +118,16 @@ def make(config: Mapping[str, Any], steps: int, frozen: tuple[str, ...] = ()) ->
 def each(tx: optax.GradientTransformation) -> optax.GradientTransformation:
   """`tx` for every copy of the parameters by itself, along a leading axis [S, ...] of every leaf."""
   return optax.GradientTransformation(jax.vmap(tx.init), jax.vmap(tx.update))
+
+
+def per_module(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+  """`tx` for each top-level module with a state of its own, so that a module without gradients stays as it is.
+
+  `update` takes the gradients of some modules and gives their updates and states.
+  """
+
+  def update(updates, state, params):
+    out = {name: tx.update(grad, state[name], params[name]) for name, grad in updates.items()}
+    return {name: u for name, (u, _) in out.items()}, {name: s for name, (_, s) in out.items()}
+
+  return optax.GradientTransformation(lambda params: {name: tx.init(p) for name, p in params.items()}, update)

@@ -74,8 +74,9 @@ class Predictor:
     params, extra: of the network.
     streams: name -> [M, D] real frames, before they are standardised.
     standard: name -> `mean` and `scale` [D] of training, under the same names.
-    batches: one padded pass over all examples.
-    count: of batches.
+    rows: how many examples, or windows or frames of them, pass through the network.
+    batch_size: of training's evaluation; fewer where there are fewer rows.
+    batches: batch size -> one padded pass over all rows.
     predict: as in `Experiment`.
     columns: outputs -> columns of the table, all of one length; `id` first.
     notes: what the user should know.
@@ -85,8 +86,9 @@ class Predictor:
   extra: Any
   streams: Mapping[str, np.ndarray]
   standard: Mapping[str, Mapping[str, np.ndarray]]
-  batches: Callable[[], Iterator[Batch]]
-  count: int
+  rows: int
+  batch_size: int
+  batches: Callable[[int], Iterator[Batch]]
   predict: Callable[[TrainState, Batch], Mapping[str, jax.Array]]
   columns: Callable[[Mapping[str, np.ndarray]], Columns]
   notes: tuple[str, ...] = ()
@@ -141,12 +143,14 @@ def run(predictor: Predictor, cell: Cell, watch: Callable[[int, int], None] = la
   """
   zero = np.zeros((), np.int32)
   state = TrainState(zero, predictor.params, (), jax.random.key(cell.config['seed']), predictor.extra, zero.copy())
+  size = parallel.round_up(max(1, min(predictor.batch_size, predictor.rows)))
+  count = -(-predictor.rows // size)
 
   def batches(split: str, seed: int) -> Iterator[Batch]:
-    watch(0, predictor.count)
-    for i, batch in enumerate(predictor.batches()):
+    watch(0, count)
+    for i, batch in enumerate(predictor.batches(size)):
       yield batch
-      watch(i + 1, predictor.count)
+      watch(i + 1, count)
 
   passing = Experiment(batches, lambda key, batch: state, None, predictor.predict)
   try:
@@ -158,11 +162,6 @@ def run(predictor: Predictor, cell: Cell, watch: Callable[[int, int], None] = la
 
 
 # What systems share
-
-
-def batch_size(wanted: int, rows: int) -> int:
-  """No larger than it must be for `rows`."""
-  return parallel.round_up(max(1, min(wanted, rows)))
 
 
 def classes(names: Sequence[str], shares: np.ndarray) -> Columns:
@@ -192,10 +191,10 @@ def refuse_without(cell: Cell, ids: np.ndarray, present: np.ndarray, what: str) 
                     f'of {cell.folder} needs of all; add the files, or take these ids out')  # fmt: skip
 
 
-def refuse_widths(cell: Cell, streams: Mapping[str, np.ndarray], standard: Mapping[str, Mapping[str, Any]]) -> None:
+def refuse_widths(cell: Cell, predictor: Predictor) -> None:
   """Refuses inputs [M, D] that, made of features of the right width, are still none of this network."""
-  for name, x in streams.items():
-    expected = np.shape(standard[name]['mean'])[0]
+  for name, x in predictor.streams.items():
+    expected = np.shape(predictor.standard[name]['mean'])[0]
     if x.shape[1] != expected:
       raise UserError(f'{cell.folder}: {name} gives {x.shape[1]} inputs per step, the network has {expected}: frames '
                       'are not summarised as in training; give features at the rate of training')  # fmt: skip

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 import optax
 
+from affectjax.common.errors import refuse_unknown
+
 Batch = Mapping[str, Any]  # see `check_batch`; strings stay on the host
 Scalars = Mapping[str, jax.Array]
 
@@ -98,3 +100,13 @@ class Experiment:
   epoch: int = 0
   finish: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda outputs: outputs
   table: Mapping[str, np.ndarray] | None = None
+
+
+def by_stage(stages: Mapping[str, Callable[..., Experiment]]) -> Callable[..., Experiment]:
+  """A system's `build(config, data_dir)` that leaves the experiment to the function of `config['stage']`."""
+
+  def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+    refuse_unknown('stage', config['stage'], stages)
+    return stages[config['stage']](config, data_dir)
+
+  return build

@@ -26,8 +26,8 @@ xavier = nn.initializers.xavier_uniform()
 fan_in = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')  # PyTorch's default, U(+-1 / sqrt(fan_in))
 
 
-def bias_of(width: int):
-  """PyTorch's default bias of a layer that reads `width` values: U(+-1 / sqrt(width))."""
+def bounded(width: int):
+  """PyTorch's default for a layer that reads `width` values, of its bias and of its kernel: U(+-1 / sqrt(width))."""
   bound = width**-0.5
   return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
@@ -202,13 +202,11 @@ class Convolution(nn.Module):
     """x [B, T, D], mask [B, T] -> [B, T, D]."""
     shapes.sequences(x, mask)
     width = x.shape[-1]
-    dense = functools.partial(Dense, compute=self.compute, kernel_init=fan_in, bias_init=bias_of(width))
+    dense = functools.partial(Dense, compute=self.compute, kernel_init=fan_in, bias_init=bounded(width))
     x = nn.LayerNorm(EPS, name='norm')(x)
     x, gate = jnp.split(dense(2 * width, name='in')(x), 2, -1)
     x = jnp.where(mask[..., None], x * jax.nn.sigmoid(gate), 0)
-    bound = self.kernel**-0.5
-    uniform = lambda key, shape: jax.random.uniform(key, shape, jnp.float32, -bound, bound)
-    x = depthwise(x, self.param('depthwise', uniform, (self.kernel, width)))
+    x = depthwise(x, self.param('depthwise', bounded(self.kernel), (self.kernel, width)))
     rows = BatchNorm(self.axis_name, name='batch_norm')(x.reshape(-1, width), mask.reshape(-1), train)
     x = jax.nn.silu(rows.reshape(x.shape))
     return Dropout(self.dropout)(dense(width, name='out')(x), train)

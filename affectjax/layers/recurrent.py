@@ -1,4 +1,4 @@
-"""Recurrent layers over frames: one scan for CPU and TPU, cuDNN on NVIDIA, on the same parameters."""
+"""Recurrent layers over frames: LSTMs, by one scan or on NVIDIA by cuDNN on the same parameters, and two-way GRUs."""
 
 import chex
 import jax
@@ -7,6 +7,7 @@ from flax import linen as nn
 
 from affectjax.common.errors import unknown
 from affectjax.layers import shapes
+from affectjax.layers.dropout import Dropout
 
 BACKENDS = ('auto', 'scan', 'cudnn')
 
@@ -143,3 +144,49 @@ class LSTM(nn.Module):
       if layer + 1 < self.layers:
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
     return x
+
+
+class BiGRU(nn.Module):
+  """Layers of GRUs that run both ways over the real steps, dropout between them.
+
+  Attributes:
+    width: of both directions together.
+    blocks: layers.
+    dropout: rate.
+  """
+
+  width: int
+  blocks: int
+  dropout: float
+
+  @nn.compact
+  def __call__(self, x: jax.Array, real: jax.Array, at: jax.Array, train: bool) -> list[jax.Array]:
+    """x [B, T, D], real [B, T] -> [B, T, width] behind every layer; the positions `at` [B, T] are not needed."""
+    del at
+    shapes.sequences(x, real)
+    out = []
+    for i in range(self.blocks):
+      x = Dropout(self.dropout)(x, train) if i else x
+      ways = [self._way(x, real, i, back) for back in (False, True)]
+      x = jnp.where(real[..., None], jnp.concatenate(ways, -1), 0.0)
+      out.append(x)
+    return out
+
+  def _way(self, x: jax.Array, real: jax.Array, layer: int, back: bool) -> jax.Array:
+    """One direction, [B, T, width / 2]; a step that is not real leaves the state as it was."""
+    half, name = self.width // 2, f'gru_{layer}_{"back" if back else "forth"}'
+    inputs = nn.Dense(3 * half, name=f'{name}_input')(x)
+    kernel = self.param(f'{name}_kernel', nn.initializers.orthogonal(), (half, 3 * half))
+    bias = self.param(f'{name}_bias', nn.initializers.zeros, (half,))
+
+    def advance(h, frame):
+      z, is_real = frame
+      g = h @ kernel
+      reset, update = jax.nn.sigmoid(z[:, : 2 * half] + g[:, : 2 * half]).reshape(-1, 2, half).swapaxes(0, 1)
+      new = jnp.tanh(z[:, 2 * half :] + reset * (g[:, 2 * half :] + bias))
+      h = jnp.where(is_real[:, None], update * h + (1 - update) * new, h)
+      return h, h
+
+    zero = jnp.zeros((len(x), half), x.dtype)
+    _, h = jax.lax.scan(advance, zero, (inputs.swapaxes(0, 1), real.T), reverse=back)
+    return h.swapaxes(0, 1)

@@ -36,7 +36,7 @@ def ours(compute: str = 'float32') -> workers.Made:
   """The step of this project: (what compiles it, a function that makes one step and returns its loss)."""
   import jax
 
-  from affectjax.engine import parallel
+  from affectjax.engine import optim, parallel
   from affectjax.systems.vavl import experiment, training
   from tests.helpers import shared
 
@@ -51,7 +51,7 @@ def ours(compute: str = 'float32') -> workers.Made:
   state = parallel.replicate(start)
   del start
   batch = jax.block_until_ready(parallel.shard(batch))
-  mapped = parallel.pmap(training.make_step(cell, run.optim, 100), True)
+  mapped = parallel.pmap(training.make_step(cell, optim.key(run.optim), 100), True)
   compiled = None
 
   def compile():

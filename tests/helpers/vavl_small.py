@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from affectjax.engine import parallel
+from affectjax.engine import optim, parallel
 from affectjax.engine.types import TrainState
 from affectjax.layers import conformer
 from affectjax.layers.dense import Dense
@@ -152,7 +152,7 @@ def _on_host(tree, place=()):
 @functools.lru_cache(maxsize=32)
 def _compiled(cell: training.Spec, optimizer: tuple, still: bool, block: type):
   del still, block  # the rate of the heads, and the blocks, are read when it is traced
-  return jax.jit(jax.vmap(training.make_step(cell, dict(optimizer), 10), axis_name=parallel.AXIS))
+  return jax.jit(jax.vmap(training.make_step(cell, optim.key(dict(optimizer)), 10), axis_name=parallel.AXIS))
 
 
 def steps(cell: training.Spec, start: TrainState, batches, optimizer=SGD, devices: int = 1):
@@ -178,7 +178,7 @@ def full_size() -> dict[str, Any]:
     clips[f'{m}_mask'], clips[f'{m}_present'] = np.ones((4, frames), bool), np.ones(4, bool)
   standard = {m: {'mean': np.zeros(w, np.float32), 'scale': np.ones(w, np.float32)} for m, w in widths.items()}
   start = experiments.init(cell, training.optimiser(config['optim'], 10), standard, jax.random.key(0), clips)
-  step = jax.jit(jax.vmap(training.make_step(cell, config['optim'], 10), axis_name=parallel.AXIS))
+  step = jax.jit(jax.vmap(training.make_step(cell, optim.key(config['optim']), 10), axis_name=parallel.AXIS))
   put = functools.partial(jax.tree.map, lambda x: jax.numpy.asarray(x)[None])
   after, logged = step(put(start), put(clips))
   scalars = {name: float(logged[name][0]) for name in ('loss', 'loss.fusion')}

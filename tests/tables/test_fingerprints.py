@@ -174,6 +174,8 @@ def test_texts_of_refusals_and_checks_of_shapes_are_no_part_of_the_meaning():
   assert files.meaning(listed.format(0, 'a')) != files.meaning(listed.format(1, 'a'))
   assert files.meaning("refuse_unknown('a', x, K)") == files.meaning("refuse_unknown('b', x, K)")
   assert files.meaning("refuse_unknown('a', x, K)") != files.meaning("refuse_unknown('a', x, L)")
+  assert files.meaning("refuse_wrong((x, 'a'), (y, 'b'))") == files.meaning("refuse_wrong((x, 'c'), (y, f'{b}'))")
+  assert files.meaning("refuse_wrong((x, 'a'), (y, 'b'))") != files.meaning("refuse_wrong((x, 'a'), (z, 'b'))")
   assert files.meaning('def f():\n  chex.assert_rank(1, 0)\n') == 'def f():\n    pass'
 
 

@@ -5,11 +5,7 @@ No code was released and the paper itself could not be read: network and losses 
 (experiments/amber2.md); what is not is a default that is named there (DEF) and a switch here.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from affectjax.common.errors import unknown
-from affectjax.engine.types import Experiment
+from affectjax.engine.types import by_stage
 from affectjax.systems.amber2 import experiment, references
 
 KEYS = {  # of `run`, by part; what the experiment file must have besides affectjax.tables.experiment.RUN
@@ -22,11 +18,4 @@ KEYS = {  # of `run`, by part; what the experiment file must have besides affect
   'search': 'kappa lambda_mai on',
   'target': 'least levels merge names rule ties votes',
 }
-STAGES = {'network': experiment.build, 'reference': references.build}
-
-
-def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
-  """The experiment of one cell; `config['stage']` is 'network' (trained) or 'reference' (what takes no training)."""
-  if config['stage'] not in STAGES:
-    raise unknown('stage', config['stage'], STAGES)
-  return STAGES[config['stage']](config, data_dir)
+build = by_stage({'network': experiment.build, 'reference': references.build})  # a reference takes no training

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown, refuse_wrong
 from affectjax.engine import parallel
 from affectjax.engine.types import Experiment
 from affectjax.examples import batches as batches_lib
@@ -52,14 +52,12 @@ def spec(config: Mapping[str, Any], widths: Mapping[str, int]) -> training.Spec:
   model, loss, heads = config['model'], config['loss'], config['heads']
   known = (*widths, *([network.FUSION] if len(widths) > 1 else []))
   for head in (*heads, config['student']):
-    if head not in known:
-      raise unknown('head in run.heads or run.student', head, known)
+    refuse_unknown('head in run.heads or run.student', head, known)
   if config['student'] not in heads or len(set(heads)) < len(heads):
     raise UserError(f'run.heads is {", ".join(heads)}; expected each once, the student {config["student"]} among them')
   for part, choices in CHOICES.items():
     for key, known in choices.items():
-      if config[part][key] not in known:
-        raise unknown(f'run.{part}.{key}', config[part][key], known)
+      refuse_unknown(f'run.{part}.{key}', config[part][key], known)
   _refuse_senseless(config)
   size = {k: model[k] for k in ('width', 'hidden', 'dropout', 'gate')}
   net = network.AmbER2(inputs=tuple(widths.items()), heads=tuple(heads), classes=len(config['target']['names']), **size)
@@ -80,7 +78,7 @@ def _refuse_senseless(config: Mapping[str, Any]) -> None:
   """Refuses what no network can be made or trained with, and settings that would be passed over."""
   model, loss, data, tried = config['model'], config['loss'], config['data'], settings(config)
   amber2, weight, kappas = loss['kind'] == 'amber2', loss['lambda_rai'], {k for _, _, k in tried}
-  for wrong, why in (
+  refuse_wrong(
     (min(model['width'], model['hidden'], config['batch_size'], config['eval_batch_size'], config['members']) < 1,
      'run.model.width, hidden, run.batch_size, eval_batch_size, members: expected at least 1 each'),
     (config['steps'] < 0 or (not config['steps'] and config['epochs'] <= 0) or data['max_frames'] < 0,
@@ -110,9 +108,7 @@ def _refuse_senseless(config: Mapping[str, Any]) -> None:
      'expected less than 1'),
     (amber2 and loss['weights'] == 'uniform' and len(kappas) > 1,
      "run.search.kappa has several values, but run.loss.weights 'uniform' takes none; leave one"),
-  ):  # fmt: skip
-    if wrong:
-      raise UserError(why)
+  )  # fmt: skip
 
 
 def numbers(config: Mapping[str, Any], cell: training.Spec, labels: np.ndarray) -> dict[str, np.ndarray]:

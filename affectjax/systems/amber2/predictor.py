@@ -31,11 +31,9 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
     shared.refuse_without(cell, items.id, present[student], student)
   standard = {m: final['extra']['input'][m] for m in names}
   real = {m: x.frames() for m, x in items.streams.items()}
-  shared.refuse_widths(cell, real, standard)
   spec = experiment.spec(config, {m: items.streams[m].width for m in names})
   frames = experiment.frames_of(items, data['max_frames'])
   gather = functools.partial(items.gather, frames=frames, columns={})
-  size = shared.batch_size(config['eval_batch_size'], len(items))
   best, power = _by_dev(cell, student, names)
 
   def table(out):
@@ -45,9 +43,8 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
     return {'id': items.id, **shared.classes(classes, np.where(answered[:, None], shares, np.nan))}
 
   return Predictor(
-    final['params'], final['extra'], real, standard,
-    lambda: batches_lib.ordered(np.arange(len(items)), gather, size), -(-len(items) // size),
-    training.make_predict(spec), table,
+    final['params'], final['extra'], real, standard, len(items), config['eval_batch_size'],
+    lambda size: batches_lib.ordered(np.arange(len(items)), gather, size), training.make_predict(spec), table,
     shared.cut_notes('utterances', {m: x.lengths for m, x in items.streams.items()}, frames),
   )  # fmt: skip
 

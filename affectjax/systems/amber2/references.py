@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine.types import Experiment
 from affectjax.examples import targets, trivial
 from affectjax.examples.examples import Examples
@@ -18,15 +18,13 @@ from affectjax.systems.amber2 import views
 HEAD = 'raters'
 
 
-def prior(items: Examples, labels: Distributions, rows, config) -> tuple[np.ndarray, Distributions]:
+def prior(labels: Distributions, rows, **unused) -> tuple[np.ndarray, Distributions]:
   """The mean label distribution of the training split, for everybody."""
-  del items, config
   return np.repeat(trivial.mean(labels.shares[rows['train']])[None], len(labels.first), 0), labels
 
 
-def condition(items: Examples, labels: Distributions, rows, config) -> tuple[np.ndarray, Distributions]:
+def condition(items: Examples, labels: Distributions, config, **unused) -> tuple[np.ndarray, Distributions]:
   """The shares of the votes in `run.reference.votes`: of those who only heard, say, against those who only saw."""
-  del rows
   target = config['target']
   votes, _ = targets.votes(items, tuple(config['reference']['votes']), target['names'], target['merge'])
   voted = votes.sum(1, keepdims=True) > 0
@@ -34,9 +32,8 @@ def condition(items: Examples, labels: Distributions, rows, config) -> tuple[np.
   return np.where(voted, raters.soft_label(votes), np.nan), others
 
 
-def rater(items: Examples, labels: Distributions, rows, config) -> tuple[np.ndarray, Distributions]:
+def rater(labels: Distributions, config, **unused) -> tuple[np.ndarray, Distributions]:
   """One rater, drawn by lot from those who made the label, against the others' shares."""
-  del items, rows
   lot, classes = np.random.default_rng((config['seed'], 41)), labels.votes.shape[1]
   total = labels.votes.sum(1)
   place = lot.random(len(total)) * total
@@ -53,8 +50,7 @@ METHODS: Mapping[str, Callable[..., tuple[np.ndarray, Distributions]]] = {
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """`run.reference.kind` names one of `METHODS`. On the fold 'all' the whole corpus is both dev and test."""
   kind, votes = config['reference']['kind'], config['reference']['votes']
-  if kind not in METHODS:
-    raise unknown('run.reference.kind', kind, METHODS)
+  refuse_unknown('run.reference.kind', kind, METHODS)
   if bool(votes) != (kind == 'condition'):
     raise UserError(f'run.reference.votes {votes}, kind {kind!r}; votes are for condition, and only it')
   items = items_lib.load(config, data_dir, embedded=False)
@@ -65,7 +61,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     raise UserError("run.reference.kind 'prior' learns from a training split; set run.per_fold to True")
   else:
     rows = dict.fromkeys(('dev', 'test'), np.flatnonzero(labels.kept))
-  shares, labels = METHODS[kind](items, labels, rows, config)
+  shares, labels = METHODS[kind](items=items, labels=labels, rows=rows, config=config)
   columns = {
     f'share_{HEAD}': shares.astype(np.float32), 'shares': labels.shares, 'emotion': labels.emotion,
     'first': labels.first, 'level': labels.level, f'{HEAD}_present': np.isfinite(shares).all(1),

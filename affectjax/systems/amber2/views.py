@@ -12,6 +12,7 @@ from affectjax.systems.amber2.network import FUSION
 EMOTION = 'emotion'
 REASONS = ('no_reason', 'ambiguous', 'conflict', 'both_reasons')  # of the twins
 Outputs = Mapping[str, np.ndarray]
+Splits = Mapping[str, Outputs]
 
 
 def entries(name: str, out: Outputs, shares: np.ndarray, who: np.ndarray) -> dict[str, np.ndarray]:
@@ -36,16 +37,9 @@ def settings_js(student: str, out: Outputs) -> np.ndarray:
   return distributions.js(np.asarray(out['shares'], np.float64)[:, None], shares, 'bits', np)
 
 
-def searched(student: str, out: Outputs) -> bool:
-  """Whether the outputs are those of several settings."""
-  return np.ndim(out[f'share_{student}']) == 3
-
-
-def chosen(
-  student: str, modalities: tuple[str, ...], outputs: Mapping[str, Outputs]
-) -> dict[str, dict[str, np.ndarray]]:
+def chosen(student: str, modalities: tuple[str, ...], outputs: Splits) -> Splits:
   """Outputs by split of the setting with the lowest JS on dev, with what all had there, `search_js` [N, S]."""
-  if not searched(student, outputs['dev']):
+  if np.ndim(outputs['dev'][f'share_{student}']) < 3:  # one setting
     return {split: dict(out) for split, out in outputs.items()}
   js = settings_js(student, outputs['dev']).astype(np.float32)  # as stored: who reads it finds the same setting best
   best = int(np.nanargmin(js[answered(student, modalities, outputs['dev'])].mean(0, dtype=np.float64)))
@@ -64,9 +58,7 @@ def raised(shares: np.ndarray, power: float) -> np.ndarray:
   return out / out.sum(-1, keepdims=True)
 
 
-def tempered(
-  student: str, modalities: tuple[str, ...], outputs: Mapping[str, Outputs]
-) -> dict[str, dict[str, np.ndarray]]:
+def tempered(student: str, modalities: tuple[str, ...], outputs: Splits) -> Splits:
   """Every distribution raised to the one power, and renormalised, that gives the student the lowest JS on dev.
 
   It is given per utterance of dev, `temper` [N]; 1 changes nothing, more sharpens.
@@ -111,13 +103,9 @@ def add(student: str, modalities: tuple[str, ...], out: Outputs) -> dict[str, np
 
 
 def score(
-  student: str,
-  judged: tuple[str, ...],
-  modalities: tuple[str, ...],
-  settings: tuple[tuple[str, float, float], ...],
-  out: Outputs,
-  select: str = 'loss',
-) -> dict[str, float]:
+  student: str, judged: tuple[str, ...], modalities: tuple[str, ...], settings: tuple[tuple[str, float, float], ...],
+  out: Outputs, select: str = 'loss',
+) -> dict[str, float]:  # fmt: skip
   """`loss`, the mean JS of the judged heads or the lowest of all settings, and what else was tried or selects.
 
   Args:
@@ -128,7 +116,7 @@ def score(
     out: of one split.
     select: the score that selects the step, a metric perhaps.
   """
-  if searched(student, out):  # while training: every setting at once
+  if np.ndim(out[f'share_{student}']) == 3:  # while training: every setting at once
     js = settings_js(student, out)[answered(student, modalities, out)].mean(0)
     js = np.where(np.isnan(js), np.inf, js)  # a setting that diverged is none to choose
     return {'loss': float(js.min()), **{f'search.{s[0]}': float(v) for s, v in zip(settings, js, strict=True)}}

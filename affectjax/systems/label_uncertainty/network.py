@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.layers import bayesian, convolution, recurrent
+from affectjax.layers.conformer import bounded
 
 SAMPLES = 640  # per frame: 16 kHz, 40 ms
 FILTERS, SIZES = (50, 125, 125), (8, 6, 6)
@@ -23,11 +24,6 @@ FRONTENDS = ('features', *POOLS)
 MAX_PASSES = 256
 # Weights of the last two layers: as released through as many units as there are outputs, or 256 -> 128 -> outputs.
 BOTTLENECKS = ('kept', 'wide')
-
-
-def _bounded(fan_in: int):
-  bound = fan_in**-0.5  # Kaiming uniform with a = sqrt 5
-  return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 class Waveform(nn.Module):
@@ -49,7 +45,7 @@ class Waveform(nn.Module):
                       '40 ms) and a multiple of 25 frames')  # fmt: skip
     y = x.reshape(b, t * samples, 1)
     for i, (filters, size, pool) in enumerate(zip(FILTERS, SIZES, self.pools, strict=True)):
-      init = _bounded(size * y.shape[-1])
+      init = bounded(size * y.shape[-1])
       kernel = self.param(f'kernel_{i}', init, (size, y.shape[-1], filters))
       bias = self.param(f'bias_{i}', init, (filters,))
       y = convolution.convolve_pool_relu(y, kernel, bias, pool)
@@ -66,7 +62,7 @@ class Features(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     """[B, T, D] -> [B, T, W]."""
-    init = _bounded(x.shape[-1])
+    init = bounded(x.shape[-1])
     y = x @ self.param('kernel', init, (x.shape[-1], self.width)) + self.param('bias', init, (self.width,))
     return nn.Dropout(self.dropout, deterministic=not train)(nn.relu(y))
 
@@ -111,7 +107,7 @@ class DenseHead(nn.Module):
   def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
     """[B, T, H] -> [B, T, the last of `widths`]."""
     for i, width in enumerate(self.widths):
-      init = _bounded(x.shape[-1])
+      init = bounded(x.shape[-1])
       x = nn.Dense(width, kernel_init=init, bias_init=init, name=f'dense_{i}')(x)
       if i + 1 < len(self.widths):
         x = nn.Dropout(self.dropout, deterministic=not train)(Prelu(name=f'prelu_{i}')(x))

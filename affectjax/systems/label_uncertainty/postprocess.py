@@ -24,7 +24,9 @@ class Track:
     item = np.repeat(out['item'], self.shape[1]).reshape(self.shape)[self.real]
     self.edges = np.flatnonzero(np.r_[True, item[1:] != item[:-1], True])
     self.truth = out[attribute][self.real].astype(np.float64)
-    self.rate = _rate(out['time_s'][self.real], self.edges)
+    steps = np.diff(out['time_s'][self.real])
+    inside = np.setdiff1d(np.arange(len(steps)), self.edges[1:-1] - 1)
+    self.rate = float(1 / np.median(steps[inside])) if len(inside) else 1.0
 
   def pieces(self, values: np.ndarray) -> list[np.ndarray]:
     """Values of all real frames as recordings."""
@@ -35,12 +37,6 @@ class Track:
     out = np.full(self.shape, np.nan, np.float32)
     out[self.real] = values
     return out
-
-
-def _rate(time: np.ndarray, edges: np.ndarray) -> float:
-  steps = np.diff(time)
-  inside = np.setdiff1d(np.arange(len(steps)), edges[1:-1] - 1)
-  return float(1 / np.median(steps[inside])) if len(inside) else 1.0
 
 
 def median(track: Track, x: np.ndarray, seconds: float) -> np.ndarray:

@@ -26,11 +26,10 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   recordings = _recordings(cell, examples, len(attributes))
   name, standard = '+'.join(names), final['extra']['input']
   real = np.concatenate([r.x[r.x_mask] for r in recordings])
-  shared.refuse_widths(cell, {name: real}, {name: standard})
   arrays = windows.cut(recordings, config['data']['frames'], 0, attributes)
   arrays['window'] = np.array([int(i.rpartition('/')[2]) for i in arrays['id'].tolist()], np.int32)
   spec = experiment.spec(config, attributes, 0.0)
-  size = shared.batch_size(config['eval_batch_size'], len(arrays['window']))
+  count, gather = len(arrays['window']), lambda i: {k: v[i] for k, v in arrays.items()}
 
   def table(out):
     at = np.isfinite(out['time_s'])  # [W, T]
@@ -44,9 +43,8 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
     return made
 
   return Predictor(
-    final['params'], final['extra'], {name: real}, {name: standard},
-    lambda: batches_lib.ordered(np.arange(len(arrays['window'])), lambda i: {k: v[i] for k, v in arrays.items()}, size),
-    -(-len(arrays['window']) // size), experiment.make_predict(spec), table,
+    final['params'], final['extra'], {name: real}, {name: standard}, count, config['eval_batch_size'],
+    lambda size: batches_lib.ordered(np.arange(count), gather, size), experiment.make_predict(spec), table,
   )  # fmt: skip
 
 

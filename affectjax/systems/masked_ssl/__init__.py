@@ -5,12 +5,8 @@ paper could not be read and no code was found: this is a re-implementation with 
 (experiments/masked_ssl.md, 11), which aims at the claims of the abstract.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from affectjax.common.errors import refuse_unknown
-from affectjax.engine.types import Experiment
-from affectjax.systems.masked_ssl import experiment, references
+from affectjax.engine.types import by_stage
+from affectjax.systems.masked_ssl import experiment
 
 KEYS = {  # of `run`, by part; what the experiment file must have besides affectjax.tables.experiment.RUN
   '': 'eval_batch_size least_steps mask model pretext reference stage target tune',
@@ -21,10 +17,5 @@ KEYS = {  # of `run`, by part; what the experiment file must have besides affect
   'target': 'kind label names',
   'tune': 'decay encoder_lr frozen head loss norm untrained',
 }
-STAGES = {'pretrain': experiment.pretrain, 'finetune': experiment.finetune, 'reference': references.build}
-
-
-def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
-  """The experiment of one cell; `config['stage']` is 'pretrain', 'finetune' or 'reference' (what takes no training)."""
-  refuse_unknown('stage', config['stage'], STAGES)
-  return STAGES[config['stage']](config, data_dir)
+# a reference takes no training
+build = by_stage({'pretrain': experiment.pretrain, 'finetune': experiment.finetune, 'reference': experiment.reference})

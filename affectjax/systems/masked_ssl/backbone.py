@@ -1,4 +1,4 @@
-"""Encoders of feature sequences: a pre-norm transformer, or bidirectional GRUs. experiments/masked_ssl.md, 11.
+"""Encoders of feature sequences: a pre-norm transformer (GRUs: layers/recurrent.py). experiments/masked_ssl.md, 11.
 
 Built for a CPU as well: queries, keys and values are one product, attention works head by head on contiguous arrays,
 and dropout draws its bits by a hash (`layers.dropout`).
@@ -80,48 +80,3 @@ class Transformer(nn.Module):
       x = Block(self.heads, self.hidden, self.dropout, name=f'block_{i}')(x, real, train)
       out.append(x)
     return [*out[:-1], nn.LayerNorm(EPS, name='norm')(out[-1])]
-
-
-class Recurrent(nn.Module):
-  """Layers of GRUs that run both ways over the real steps, dropout between them.
-
-  Attributes:
-    width: of both directions together.
-    blocks: layers.
-    dropout: rate.
-  """
-
-  width: int
-  blocks: int
-  dropout: float
-
-  @nn.compact
-  def __call__(self, x: jax.Array, real: jax.Array, at: jax.Array, train: bool) -> list[jax.Array]:
-    """As `Transformer`, without positions."""
-    del at
-    out = []
-    for i in range(self.blocks):
-      x = Dropout(self.dropout)(x, train) if i else x
-      ways = [self._way(x, real, i, back) for back in (False, True)]
-      x = jnp.where(real[..., None], jnp.concatenate(ways, -1), 0.0)
-      out.append(x)
-    return out
-
-  def _way(self, x: jax.Array, real: jax.Array, layer: int, back: bool) -> jax.Array:
-    """One direction, [B, T, width / 2]; a step that is not real leaves the state as it was."""
-    half, name = self.width // 2, f'gru_{layer}_{"back" if back else "forth"}'
-    inputs = nn.Dense(3 * half, name=f'{name}_input')(x)
-    kernel = self.param(f'{name}_kernel', nn.initializers.orthogonal(), (half, 3 * half))
-    bias = self.param(f'{name}_bias', nn.initializers.zeros, (half,))
-
-    def advance(h, frame):
-      z, is_real = frame
-      g = h @ kernel
-      reset, update = jax.nn.sigmoid(z[:, : 2 * half] + g[:, : 2 * half]).reshape(-1, 2, half).swapaxes(0, 1)
-      new = jnp.tanh(z[:, 2 * half :] + reset * (g[:, 2 * half :] + bias))
-      h = jnp.where(is_real[:, None], update * h + (1 - update) * new, h)
-      return h, h
-
-    zero = jnp.zeros((len(x), half), x.dtype)
-    _, h = jax.lax.scan(advance, zero, (inputs.swapaxes(0, 1), real.T), reverse=back)
-    return h.swapaxes(0, 1)

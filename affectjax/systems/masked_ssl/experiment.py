@@ -1,10 +1,14 @@
-"""Pretraining without labels, and fine-tuning with few; the baseline is fine-tuning that starts from nothing."""
+"""Pretraining without labels, and fine-tuning with few; the baseline is fine-tuning that starts from nothing.
+
+Beside them constants, which take no training.
+"""
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,7 +16,7 @@ from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
-from affectjax.examples import splits, targets
+from affectjax.examples import splits, targets, trivial
 from affectjax.examples.examples import Examples
 from affectjax.examples.splits import Rows
 from affectjax.systems.masked_ssl import backbone, masks, network, training, views
@@ -212,8 +216,6 @@ def finetune(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
 def _task_step(cell: training.Finetuning, config: tuple, length: int, rates: tuple[float, ...], shape: tuple[int, ...]):
   """The update; of equal cells the same function, so that what was compiled is shared."""
-  import jax
-
   x, real = jnp.zeros((1, *shape)), jnp.ones((1, shape[0]), bool)
   like = jax.eval_shape(lambda: training.initialise(cell.net, jax.random.key(0), cell.copies, x, real, False))
   return steps.gradient_step(
@@ -236,3 +238,31 @@ def limited(examples: Examples, rows: Rows, label: np.ndarray, config: Mapping[s
   if data['limit_dev'] and limit:
     labelled['dev'] = splits.limited(labelled['dev'], max(1, limit // 4), config['seed'], examples.item)
   return labelled
+
+
+# Rows that take no training: constants, which say how much of a score is the labels' own doing
+
+# label, index of training examples, number of classes -> an output for every example
+METHODS: Mapping[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
+  'zero': lambda label, rows, classes: np.zeros_like(label),  # no emotion at all
+  'median': lambda label, rows, classes: views.medians(label, rows),  # the best constant for the absolute error
+  'majority': lambda label, rows, classes: np.repeat(trivial.majority(label[rows], classes)[None], len(label), 0),
+}
+
+
+def reference(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
+  """`run.reference` names one of `METHODS`."""
+  name = config['reference']
+  refuse_unknown('run.reference', name, METHODS)
+  examples, whole = prepared(config, data_dir)
+  label, names = views.labels(examples, config)
+  if (label.ndim == 1) != (name == 'majority'):
+    raise UserError(f'run.reference {name!r} with run.target.kind {config["target"]["kind"]!r}; majority is for class, '
+                    'zero and median for intensity')  # fmt: skip
+  rows = limited(examples, whole, label, config)
+  output = METHODS[name](label, rows['train'], len(names))[:, None]
+  columns = {'label': label, 'median': views.medians(label, whole['train']), 'output': output}
+  select = views.selection(config)
+  return trivial.fixed(
+    examples, rows, columns, config['eval_batch_size'], functools.partial(views.finish, names, select),
+  )  # fmt: skip

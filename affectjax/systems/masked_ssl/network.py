@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from affectjax.engine.parallel import AXIS
+from affectjax.layers import recurrent
 from affectjax.layers.dropout import Dropout
 from affectjax.layers.heads import BatchNorm
 from affectjax.layers.transformer import masked_mean
@@ -19,7 +20,7 @@ HEADS = ('mlp', 'linear')
 def encoder(kind: str, width: int, blocks: int, heads: int, hidden: int, dropout: float, name: str) -> nn.Module:
   """The encoder of either kind."""
   if kind == 'bigru':
-    return backbone.Recurrent(width, blocks, dropout, name=name)
+    return recurrent.BiGRU(width, blocks, dropout, name=name)
   return backbone.Transformer(width, blocks, heads, hidden, dropout, name=name)
 
 

@@ -33,11 +33,9 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   data, examples = config['data'], examples_lib.of(corpus, (name,))
   ids = examples.id
   x, real = sequences_lib.stream(sequences_lib.shaped(examples, data)).dense()
-  standard = {name: final['extra']['input']}
-  shared.refuse_widths(cell, {name: x[real]}, standard)
   names = config['target']['names'] or cell.labels['emotions']
   spec, by_class = experiment.finetuning(config, len(names)), config['target']['kind'] == 'class'
-  size, best = shared.batch_size(config['eval_batch_size'], len(ids)), _by_dev(cell)
+  best = _by_dev(cell)
 
   def gather(rows):
     label = np.zeros(len(rows), np.int32) if by_class else np.zeros((len(rows), len(names)), np.float32)
@@ -51,10 +49,13 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
     return {'id': ids, **{k: shown[:, i] for i, k in enumerate(names)},
             shared.EMOTION: shared.likeliest(names, shown, some)}  # fmt: skip
 
+  lengths, most = examples.streams[name].lengths, data['frames'] * data['pool']
+  note = (f'{(lengths > most).sum()} of {len(lengths)} sequences have more than {most} frames; as in training, the '
+          f'{data["keep"]} {most} count')  # fmt: skip
   return Predictor(
-    final['params'], final['extra'], {name: x[real]}, standard,
-    lambda: batches_lib.ordered(np.arange(len(ids)), gather, size), -(-len(ids) // size),
-    training.finetune_predict(spec), table, _notes(examples.streams[name].lengths, data),
+    final['params'], final['extra'], {name: x[real]}, {name: final['extra']['input']}, len(ids),
+    config['eval_batch_size'], lambda size: batches_lib.ordered(np.arange(len(ids)), gather, size),
+    training.finetune_predict(spec), table, (note,) if (lengths > most).any() else (),
   )  # fmt: skip
 
 
@@ -66,11 +67,3 @@ def _by_dev(cell: Cell) -> int:
   if not dev:
     raise cell.can_not(f'predictions.npz does not say which learning rate dev chose; {shared.AGAIN}')
   return views.selection(cell.config).best(dev['dev/search'][0])
-
-
-def _notes(lengths: np.ndarray, data) -> tuple[str, ...]:
-  most = data['frames'] * data['pool']
-  if not (lengths > most).any():
-    return ()
-  return (f'{(lengths > most).sum()} of {len(lengths)} sequences have more than {most} frames; as in training, the '
-          f'{data["keep"]} {most} count',)  # fmt: skip

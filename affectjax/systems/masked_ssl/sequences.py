@@ -28,7 +28,12 @@ def load(config: Mapping[str, Any], data_dir: str | None) -> Examples:
     raise UserError(f'run.batch_size {config["batch_size"]}, eval_batch_size {config["eval_batch_size"]}; expected 1 '
                     'or more')  # fmt: skip
   examples = examples_lib.load(config, data_dir, (data['modality'],), setting='run.data.modality')
-  _refuse_cut(examples.name, examples.streams[data['modality']].lengths, data['frames'] * data['pool'])
+  lengths, most = examples.streams[data['modality']].lengths, data['frames'] * data['pool']
+  cut = int((lengths > most).sum())
+  if cut > len(lengths) / 2:  # the end of an utterance at 100 Hz is half a second, not its words
+    raise UserError(f'{examples.name}: {cut} of {len(lengths)} examples have more than the {most} frames that '
+                    f'run.data.frames and pool leave, {int(lengths.max())} at most; set run.data.frames, or '
+                    'run.data.pool')  # fmt: skip
   return shaped(examples, data)
 
 
@@ -46,14 +51,6 @@ def stream(examples: Examples) -> Stream:
   """Of the one modality; its `dense` is x [N, T, D] and real [N, T]."""
   (only,) = examples.streams.values()
   return only
-
-
-def _refuse_cut(name: str, lengths: np.ndarray, most: int) -> None:
-  """Refuses to train on pieces of most examples: the end of an utterance at 100 Hz is half a second, not its words."""
-  cut = int((lengths > most).sum())
-  if cut > len(lengths) / 2:
-    raise UserError(f'{name}: {cut} of {len(lengths)} examples have more than the {most} frames that run.data.frames '
-                    f'and pool leave, {int(lengths.max())} at most; set run.data.frames, or run.data.pool')  # fmt: skip
 
 
 def pool(examples: Examples, rows: Rows, config: Mapping[str, Any]) -> np.ndarray:
@@ -86,5 +83,4 @@ def standardiser(examples: Examples, index: np.ndarray) -> dict[str, np.ndarray]
   count, mean, sd = shape.moments(stream(examples), index)
   if not count:
     raise UserError(f'{examples.name}: no real step in the training split; look at it with affectjax.doctor')
-  on = sd > 1e-6
-  return {'mean': mean.astype(np.float32), 'scale': np.where(on, sd, 1.0).astype(np.float32), 'on': on}
+  return {**shape.scaling(count, mean, sd), 'on': sd > 1e-6}

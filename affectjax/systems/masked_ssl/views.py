@@ -12,7 +12,10 @@ from affectjax.examples.examples import Examples
 
 KINDS = {'intensity': targets.intensities, 'class': targets.classes}
 EMOTION, INTENSITY = 'emotion', 'intensity'
-SCORES = {'class': ('uar', 'acc', 'f1.macro'), 'intensity': ('mae.pooled', 'acc4', 'skill')}
+SCORES = {  # the metrics by which may be selected
+  'class': ('uar.emotion', 'acc.emotion', 'f1.macro.emotion'),
+  'intensity': ('mae.pooled.intensity', 'acc4.intensity', 'skill.intensity'),
+}
 Outputs = Mapping[str, np.ndarray]
 
 
@@ -29,18 +32,13 @@ class Select(NamedTuple):
 
 def selection(config: Mapping[str, Any]) -> Select:
   """Of `run.select` and `run.select_mode`."""
-  known = ('last', 'loss', *scored(config['target']['kind'] == 'class'))
+  known = ('last', 'loss', *SCORES[config['target']['kind']])
   refuse_unknown('score in run.select', config['select'], known)
   by = config['select']
   mode = 'max' if by in known[2:] and metrics.better(by) == 'higher' else 'min'
   if by != 'last' and config['select_mode'] != mode:
     raise UserError(f'run.select {by!r} with run.select_mode {config["select_mode"]!r}; set it to {mode}')
   return Select(by, mode == 'max')
-
-
-def scored(classes: bool) -> tuple[str, ...]:
-  """The metrics by which may be selected."""
-  return tuple(f'{m}.{EMOTION if classes else INTENSITY}' for m in SCORES['class' if classes else 'intensity'])
 
 
 def labels(examples: Examples, config: Mapping[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:

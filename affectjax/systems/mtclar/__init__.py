@@ -6,11 +6,7 @@ ravikiranrao/MTCLAR-FSL); the paper's result tables were not at hand. On precomp
 where the paper trains the upper part of EmoNet on a frozen trunk.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from affectjax.common.errors import refuse_unknown
-from affectjax.engine.types import Experiment
+from affectjax.engine.types import by_stage
 from affectjax.systems.mtclar import heads, labelling, siamese
 
 KEYS = {  # of `run`, by part; what the experiment file must have besides affectjax.tables.experiment.RUN
@@ -23,10 +19,4 @@ KEYS = {  # of `run`, by part; what the experiment file must have besides affect
   'model': 'adapter adapter_dropout dropout embedding fusion head projector',
   'pairs': 'rule same_video',
 }
-STAGES = {'siamese': siamese.build, 'label': labelling.build, 'head': heads.build}
-
-
-def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
-  """The experiment of one cell; `config['stage']` is 'siamese', 'label' or 'head'."""
-  refuse_unknown('stage', config['stage'], STAGES)
-  return STAGES[config['stage']](config, data_dir)
+build = by_stage({'siamese': siamese.build, 'label': labelling.build, 'head': heads.build})

@@ -28,7 +28,7 @@ from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine.cell import AGAIN, Folder
 from affectjax.engine.predictor import Cell
 from affectjax.layers.heads import BatchNorm
-from affectjax.systems.mtclar import labelling, supports
+from affectjax.systems.mtclar import labelling, network, supports
 from affectjax.systems.mtclar import spread as spread_lib
 
 BATCH, FEW = 1024, 128  # frames per call, and of a small call; larger ones leave the caches
@@ -155,10 +155,7 @@ def _from_halves(weights, halves, z, slot):
 @functools.partial(jax.jit, static_argnums=1)
 def _from_pairs(weights, fusion, first, second):
   """Embeddings [B, H] of pairs -> differences [B, 2]."""
-  if fusion == 'concat':
-    pair = jnp.concatenate([first, second], -1)
-  else:
-    pair = jnp.abs(first - second) if fusion == 'abs' else first * second
+  pair = network.fuse(fusion, first, second)
   return jnp.concatenate([_rest(ls, _dot(pair, ls[0][0]) + ls[0][1]) for ls in weights['deltas']], -1)
 
 

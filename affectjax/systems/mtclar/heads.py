@@ -38,7 +38,8 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
                       'prepare the corpus with these labels, or leave the row out with --rows')  # fmt: skip
   batch_size = parallel.global_batch(config['batch_size'])
   steps = config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
-  gather = functools.partial(_gather, frames)
+  columns = {'x': frames.x, 'label': frames.labels, 'emotion': frames.emotion}
+  gather = functools.partial(frames.examples.gather, frames={}, columns=columns)
 
   def batches(split, seed):
     if split != 'train':
@@ -75,13 +76,6 @@ def _balanced(classes: np.ndarray, rows: np.ndarray, rng: np.random.Generator, n
   _, starts, counts = np.unique(classes[order], return_index=True, return_counts=True)
   drawn = rng.integers(len(counts), size=n)
   return rows[order[starts[drawn] + (rng.random(n) * counts[drawn]).astype(np.int64)]]
-
-
-def _gather(frames, row: np.ndarray) -> dict[str, np.ndarray]:
-  return {
-    'id': frames.id[row], 'group': frames.group[row], 'item': frames.item[row],
-    'x': frames.x[row], 'label': frames.labels[row], 'emotion': frames.emotion[row],
-  }  # fmt: skip
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS, typed=True)

@@ -35,7 +35,11 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
                     'frame to itself is zero already: set one of them')  # fmt: skip
   frames = frames_lib.load(config, data_dir)
   rows = splits.split(frames.examples, config)
-  plans = _plans(frames, rows, label, config['seed'])
+  rng = lambda number: np.random.default_rng((config['seed'], number))
+  plans = {s: plan(frames, rows[s], rows['train'], label, rng(i)) for i, s in enumerate(('dev', 'test'))}
+  if label['method'] == 'ridge':
+    estimates = _ridge_by_dev(frames, plans['dev'], plans['test'])
+    plans = {split: {**own, 'base': estimates[split]} for split, own in plans.items()}
   uses_network = label['method'] == 'mtclar'
 
   def batches(split, seed):
@@ -45,13 +49,9 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     gather = functools.partial(_gather, frames, plan, uses_network)
     return batches_lib.ordered(np.arange(len(plan['row'])), gather, size, frames.on_disk)
 
-  predict = _network_predict(_key(config)) if uses_network else _label_predict
-  return Experiment(
-    batches=batches,
-    init=functools.partial(_init, config, uses_network),
-    step=None,
-    predict=predict,
-  )
+  options = (label[k] for k in ('smooth_block', 'antisymmetric', 'zeroed', 'temperature'))
+  predict = _network_predict(siamese.module(config), *options) if uses_network else _label_predict
+  return Experiment(batches, functools.partial(_init, config, uses_network), None, predict)
 
 
 def _init(config, uses_network: bool, key: jax.Array, batch) -> TrainState:
@@ -66,18 +66,11 @@ def _init(config, uses_network: bool, key: jax.Array, batch) -> TrainState:
   return TrainState.create(zeros['params'], optax.identity(), key, extra)
 
 
-def _plans(frames, rows, label, seed) -> dict[str, dict[str, np.ndarray]]:
-  """Anchors, weights and base labels for the frames of dev and test."""
-  rng = lambda number: np.random.default_rng((seed, number))
-  plans = {s: plan(frames, rows[s], rows['train'], label, rng(i)) for i, s in enumerate(('dev', 'test'))}
-  if label['method'] == 'ridge':
-    estimates = _ridge_by_dev(frames, plans['dev'], plans['test'])
-    plans = {split: {**own, 'base': estimates[split]} for split, own in plans.items()}
-  return plans
-
-
 def plan(frames, rows: np.ndarray, train: np.ndarray, label: Mapping[str, Any], rng) -> dict[str, np.ndarray]:
   """Who is labelled by whom.
+
+  Interpolation has both neighbours in time as anchors. Where a rule reaches beyond the video there is no time to
+  interpolate over, and the video's own supports are not to be used: it then keeps the rule's anchors.
 
   Returns:
     row [N] into frames; anchor [N, A] rows of frames; weight [N, A]; base [N, 2] the weighted anchors' labels (or
@@ -89,34 +82,21 @@ def plan(frames, rows: np.ndarray, train: np.ndarray, label: Mapping[str, Any], 
     rows_ = train[supports.train_bins(frames.labels[train, 0], label['k'], rng)]
     anchor = np.broadcast_to(rows_, (len(pool), len(rows_)))
     weight = np.full(anchor.shape, 1 / len(rows_), np.float32)
-    is_support, pooled, label_rows = np.zeros(len(pool), bool), (anchor, weight), rows_
+    is_support, label_rows = np.zeros(len(pool), bool), rows_
   else:
     support = supports.choose(pool, label['rule'], label['k'], rng)
     local, weight = supports.anchors(pool, support, label['rule'], label['anchors'], rng)
+    if label['method'] == 'support_mean':  # all supports that the rule allows
+      local, weight = supports.anchors(pool, support, label['rule'], 'all', None)
+    elif label['method'] == 'interpolation' and label['rule'] in supports.WITHIN_VIDEO:
+      local, weight = supports.two_sided(pool, *supports.neighbours(pool, support))
     anchor, label_rows = pool.row[local], pool.row[support]
     is_support = np.isin(np.arange(len(pool)), support)
-    pooled = None
-  if label['method'] in ('interpolation', 'support_mean') and pooled is None:
-    local, weight = _baseline_anchors(pool, support, label, local, weight)
-    anchor = pool.row[local]
   base = (frames.labels[anchor] * weight[..., None]).sum(1)  # [N, 2]
   owner = {'other_actor': frames.group, 'other_video': frames.item}.get(label['rule'])
   apart = None if owner is None else np.unique(owner, return_inverse=True)[1]
   return {'row': pool.row, 'anchor': anchor, 'weight': weight, 'base': base.astype(np.float32),
           'support': is_support, 'support_rows': label_rows, 'apart': apart}  # fmt: skip
-
-
-def _baseline_anchors(pool, support, label, local, weight):
-  """Anchors and weights of support_mean (all supports the rule allows) and interpolation (both neighbours in time).
-
-  Where a rule reaches beyond the video there is no time to interpolate over, and the video's own supports are not to be
-  used: interpolation then keeps the rule's anchors.
-  """
-  if label['method'] == 'support_mean':
-    return supports.anchors(pool, support, label['rule'], 'all', None)
-  if label['rule'] not in supports.WITHIN_VIDEO:
-    return local, weight
-  return supports.two_sided(pool, *supports.neighbours(pool, support))
 
 
 def _from_supports(frames: Frames, plan: Mapping[str, np.ndarray], penalties: Sequence[float]) -> np.ndarray:
@@ -158,8 +138,8 @@ def _ridge_by_dev(
 
 def _gather(frames, plan_, uses_network: bool, i: np.ndarray) -> dict[str, np.ndarray]:
   row = plan_['row'][i]
-  batch = {'id': frames.id[row], 'group': frames.group[row], 'item': frames.item[row], 'label': frames.labels[row],
-           'base': plan_['base'][i], 'support': plan_['support'][i]}  # fmt: skip
+  batch = frames.examples.gather(row, {}, {'label': frames.labels})
+  batch |= {'base': plan_['base'][i], 'support': plan_['support'][i]}
   if uses_network:
     anchor = plan_['anchor'][i]
     usable = frames.present[row][:, None] & frames.present[anchor]  # no face: the anchor's label is carried over
@@ -179,15 +159,8 @@ def _label_predict(state: TrainState, batch) -> dict[str, jax.Array]:
   return _outputs(batch, batch['base'])
 
 
-def _key(config) -> tuple:
-  """What the traced prediction depends on, hashable: equal cells share one compilation."""
-  label = config['label']
-  return (siamese.module(config), label['smooth_block'], label['antisymmetric'], label['zeroed'], label['temperature'])
-
-
 @functools.lru_cache(maxsize=parallel.PROGRAMS)
-def _network_predict(key: tuple):
-  net, block, antisymmetric, zeroed, temperature = key
+def _network_predict(net: network.Siamese, block: int, antisymmetric: bool, zeroed: bool, temperature: float):
   apply = lambda state, method, *args: net.apply(
     {'params': state.params, 'batch_stats': state.extra['batch_stats']}, *args, method=method
   )

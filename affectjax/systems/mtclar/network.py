@@ -40,6 +40,13 @@ class Adapter(nn.Module):
     return nn.Dense(self.out)(nn.Dropout(self.dropout, deterministic=not train)(x))
 
 
+def fuse(fusion: str, first: jax.Array, second: jax.Array) -> jax.Array:
+  """A pair of embeddings [B, H] each -> [B, 2 H] (concat) or [B, H]; `fusion` as in `Siamese`."""
+  if fusion == 'concat':
+    return jnp.concatenate([first, second], -1)
+  return jnp.abs(first - second) if fusion == 'abs' else first * second
+
+
 class Siamese(nn.Module):
   """Shared encoder, fusion of a pair, and the projectors for similarity and both differences.
 
@@ -73,15 +80,9 @@ class Siamese(nn.Module):
     """Features [B, D] -> z [B, H]."""
     return self.encoder(x, train)
 
-  def fuse(self, first: jax.Array, second: jax.Array) -> jax.Array:
-    """A pair of embeddings [B, H] each -> [B, 2 H] (concat) or [B, H]."""
-    if self.fusion == 'concat':
-      return jnp.concatenate([first, second], -1)
-    return jnp.abs(first - second) if self.fusion == 'abs' else first * second
-
   def deltas(self, first, second, mask=None, train: bool = False) -> jax.Array:
     """label(first) - label(second) as [B, 2] (valence, arousal), each 2 tanh(raw) in (-2, 2) (train.py)."""
-    pair = self.fuse(first, second)
+    pair = fuse(self.fusion, first, second)
     raw = [self.delta_valence(pair, mask, train), self.delta_arousal(pair, mask, train)]
     return 2.0 * jnp.tanh(jnp.concatenate(raw, -1))
 
@@ -89,7 +90,7 @@ class Siamese(nn.Module):
     """Features [B, D] of a pair -> z1, z2 [B, H], similarity logits [B, 2], differences [B, 2]."""
     both = self.encode(jnp.concatenate([first, second]), train)  # one call; LayerNorm keeps rows apart
     z1, z2 = jnp.split(both, 2)
-    logits = self.similarity(self.fuse(z1, z2), mask, train)
+    logits = self.similarity(fuse(self.fusion, z1, z2), mask, train)
     return z1, z2, logits, self.deltas(z1, z2, mask, train)
 
 

@@ -36,9 +36,7 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
     shared.refuse_without(cell, examples.id, examples.present[m], m)
   per_frame = _per_frame(cell)
   x, present, owner = frames_lib.features(examples, per_frame, tuple(data['summary']), data['context'])
-  name, standard = '+'.join(names), final['extra']['input']
-  shared.refuse_widths(cell, {name: x}, {name: standard})
-  size = shared.batch_size(config['batch_size'], len(x))
+  name = '+'.join(names)
   target, net = config['head']['target'], heads.module(config)
 
   def gather(rows):
@@ -53,9 +51,8 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
     return {**made, **{k: np.where(present, out[f'{k}_hat'], np.nan) for k in ('valence', 'arousal')}}
 
   return Predictor(
-    final['params'], final['extra'], {name: x[present]}, {name: standard},
-    lambda: batches_lib.ordered(np.arange(len(x)), gather, size), -(-len(x) // size),
-    heads.predict(net, target), table,
+    final['params'], final['extra'], {name: x[present]}, {name: final['extra']['input']}, len(x), config['batch_size'],
+    lambda size: batches_lib.ordered(np.arange(len(x)), gather, size), heads.predict(net, target), table,
   )  # fmt: skip
 
 

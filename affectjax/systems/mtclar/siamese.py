@@ -46,14 +46,20 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   rows = {k: v[frames.present[v]] for k, v in splits.split(frames.examples, config).items()}
   batch_size = parallel.global_batch(config['batch_size'], 2)
   steps = config['steps'] or math.ceil(config['epochs'] * len(rows['train']) / batch_size)
-  _check(config['loss'])
+  loss = config['loss']
+  refuse_unknown('run.loss.delta', loss['delta'], ('scheduled', 'mse', 'ccc'))
+  refuse_unknown('run.loss.weights', loss['weights'], ('random', 'equal'))
+  if not loss['tasks']:
+    raise UserError(f'run.loss.tasks is empty; name one or more of {", ".join(TASKS)}')
+  for task in loss['tasks']:
+    refuse_unknown('task', task, TASKS)
 
   def gather(drawn):
     a, b = drawn['first'], drawn['second']
     delta = frames.labels[a] - frames.labels[b]  # [B, 2], NaN where a label is missing
     return {
-      'id': np.char.add(np.char.add(frames.id[a], '|'), frames.id[b]), 'group': frames.group[a],
-      'item': frames.item[a], 'first': frames.x[a], 'second': frames.x[b], 'delta': delta, 'same': drawn['same'],
+      **frames.examples.gather(a, {}, {}), 'id': np.char.add(np.char.add(frames.id[a], '|'), frames.id[b]),
+      'first': frames.x[a], 'second': frames.x[b], 'delta': delta, 'same': drawn['same'],
       'emotion_first': frames.emotion[a], 'emotion_second': frames.emotion[b],
     }  # fmt: skip
 
@@ -74,7 +80,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
     init=functools.partial(network.start, net, 2, optim.make(config['optim'], steps), standard),
     step=_step(net, *traced, config['epochs'], steps),
     predict=_predict(net),
-    score=functools.partial(score, config['emotions'], config['loss']['margin'], select=config['select']),
+    score=functools.partial(score, config['emotions'], loss['margin'], select=config['select']),
     steps=steps,
   )
 
@@ -121,16 +127,6 @@ def _classified(losses, same, mask):
   known = mask * (same >= 0)
   scale = parallel.total(mask.sum()) / jnp.maximum(parallel.total(known.sum()), 1.0)
   return jnp.where(known > 0, losses, 0.0) * scale
-
-
-def _check(loss: Mapping[str, Any]) -> None:
-  """Refuses a `run.loss` that is none."""
-  refuse_unknown('run.loss.delta', loss['delta'], ('scheduled', 'mse', 'ccc'))
-  refuse_unknown('run.loss.weights', loss['weights'], ('random', 'equal'))
-  if not loss['tasks']:
-    raise UserError(f'run.loss.tasks is empty; name one or more of {", ".join(TASKS)}')
-  for task in loss['tasks']:
-    refuse_unknown('task', task, TASKS)
 
 
 @functools.lru_cache(maxsize=parallel.PROGRAMS, typed=True)

@@ -98,29 +98,11 @@ def neighbours(pool: Pool, support: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _candidates(pool: Pool, support: np.ndarray, rule: str) -> np.ndarray:
   """[N, S] bool: which supports a frame may use."""
-  if rule in WITHIN_VIDEO:
-    return pool.video[:, None] == pool.video[support]
-  if rule in ('actor_first_k', 'actor_rand_k'):
-    return pool.actor[:, None] == pool.actor[support]
-  if rule == 'other_actor':
-    return pool.actor[:, None] != pool.actor[support]
-  if rule == 'other_video':
-    return pool.video[:, None] != pool.video[support]
-  return np.ones((len(pool), len(support)), bool)
-
-
-def _pack(allowed: np.ndarray, support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Allowed supports of each frame -> anchors [N, A] and equal weights [N, A] that sum to 1."""
-  counts = allowed.sum(1)
-  if (counts == 0).any():
-    raise UserError(
-      f'labelling: {int((counts == 0).sum())} frames have no support they may use; other_actor and other_video '
-      'need a second actor or video in the split'
-    )
-  width = counts.max()
-  order = np.argsort(~allowed, axis=1, kind='stable')[:, :width]
-  weight = (np.arange(width) < counts[:, None]) / counts[:, None]
-  return support[order], weight.astype(np.float32)
+  if rule in ('any_frame', 'train_bins'):
+    return np.ones((len(pool), len(support)), bool)
+  owner = pool.actor if 'actor' in rule else pool.video
+  same = owner[:, None] == owner[support]
+  return ~same if rule.startswith('other') else same
 
 
 def anchors(pool: Pool, support: np.ndarray, rule: str, how: str, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -151,7 +133,15 @@ def anchors(pool: Pool, support: np.ndarray, rule: str, how: str, rng) -> tuple[
     only = np.zeros_like(allowed)
     only[np.arange(len(pool)), scores.argmax(1)] = allowed.any(1)
     allowed = only
-  return _pack(allowed, support)
+  counts = allowed.sum(1)
+  if (counts == 0).any():
+    raise UserError(
+      f'labelling: {int((counts == 0).sum())} frames have no support they may use; other_actor and other_video '
+      'need a second actor or video in the split'
+    )
+  order = np.argsort(~allowed, axis=1, kind='stable')[:, : counts.max()]
+  weight = (np.arange(counts.max()) < counts[:, None]) / counts[:, None]
+  return support[order], weight.astype(np.float32)
 
 
 def two_sided(pool: Pool, past: np.ndarray, future: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,11 +6,7 @@ gets wrong (attention across the batch, no masks, a label flipped every other ep
 these can be had back by `run.parity`. Of the paper's results one row is known.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from affectjax.common.errors import unknown
-from affectjax.engine.types import Experiment
+from affectjax.engine.types import by_stage
 from affectjax.systems.vavl import experiment, references
 
 KEYS = {  # of `run`, by part; what the experiment file must have besides affectjax.tables.experiment.RUN
@@ -22,11 +18,4 @@ KEYS = {  # of `run`, by part; what the experiment file must have besides affect
   'target': 'kind label merge names soft',
   'update': 'fusion_gradient kind',
 }
-STAGES = {'network': experiment.build, 'reference': references.build}
-
-
-def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
-  """The experiment of one cell; `config['stage']` is 'network' (trained) or 'reference' (what takes no training)."""
-  if config['stage'] not in STAGES:
-    raise unknown('stage', config['stage'], STAGES)
-  return STAGES[config['stage']](config, data_dir)
+build = by_stage({'network': experiment.build, 'reference': references.build})  # a reference takes no training

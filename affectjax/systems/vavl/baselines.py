@@ -15,34 +15,13 @@ import jax.numpy as jnp
 from affectjax.layers.dense import Dense
 from affectjax.layers.transformer import Stack, masked_mean
 from affectjax.systems.vavl.clips import BOTH
-from affectjax.systems.vavl.network import Head, mean_of
+from affectjax.systems.vavl.network import Head, Modal, mean_of
 
 Terms = dict[str, tuple[jax.Array, jax.Array]]  # view -> (outputs [B, out], who has it [B] bool)
 
 
-class Baseline(nn.Module):
-  """What the baselines share.
-
-  Attributes:
-    inputs: (modality, width D_m) of two.
-    out: classes, or attributes.
-    width, blocks, shared_blocks, heads, dropout, classes, compute: as in VAVL, whose size is matched.
-  """
-
-  inputs: tuple[tuple[str, int], ...]
-  out: int
-  width: int = 512
-  blocks: int = 3
-  shared_blocks: int = 2
-  heads: int = 8
-  dropout: float = 0.1
-  classes: bool = True
-  compute: str = 'float32'
-
-  @property
-  def modalities(self) -> tuple[str, ...]:
-    """Names, in order."""
-    return tuple(m for m, _ in self.inputs)
+class Baseline(Modal):
+  """What the baselines share; `inputs` are two, the sizes those of VAVL, whose size is matched."""
 
   def stack(self, layers: int, name: str, positions: bool = True) -> Stack:
     """Transformer layers of the network's size; with `positions` these are added to what comes in."""
@@ -149,10 +128,9 @@ class AuxFormer(Separable):
       encoded[m] = self.stack(self.blocks, f'own_{m}')(x, mask, None, train), mask
       out[m] = self.predict(masked_mean(*encoded[m]), train, f'head_{m}')
     for m, other in (self.modalities, self.modalities[::-1]):
-      x = self.stack(self.blocks + self.shared_blocks, f'cross_{m}')(
-        encoded[m][0], encoded[other][1], encoded[other][0], train
-      )
-      ends.append(masked_mean(x, encoded[m][1]))
+      (x, mask), (keys, seen) = encoded[m], encoded[other]
+      x = self.stack(self.blocks + self.shared_blocks, f'cross_{m}')(x, seen, keys, train)
+      ends.append(masked_mean(x, mask))
     return {**out, BOTH: self.predict(jnp.concatenate(ends, -1), train, 'head')}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.examples import examples as examples_lib
 from affectjax.examples import shape, targets
 from affectjax.examples.examples import Examples
@@ -85,8 +85,7 @@ def presence(clips: Examples, rows: np.ndarray, data: Mapping[str, Any]) -> dict
   A network of one modality is given no more of it than the others are: the draw is of both, whichever it reads.
   """
   paired = data['paired']
-  if data['unpaired'] not in ('kept', 'left_out'):
-    raise unknown('run.data.unpaired', data['unpaired'], ('kept', 'left_out'))
+  refuse_unknown('run.data.unpaired', data['unpaired'], ('kept', 'left_out'))
   if not 0 <= paired <= 1:
     raise UserError(f'run.data.paired is {paired}; expected a share from 0 to 1')
   out = {m: clips.present[m].copy() for m in clips.streams}

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
-from affectjax.engine import parallel
+from affectjax.common.errors import UserError, refuse_unknown, refuse_wrong
+from affectjax.engine import optim, parallel
 from affectjax.engine import steps as engine_steps
 from affectjax.engine.types import Experiment, TrainState
 from affectjax.examples import batches as batches_lib
@@ -28,8 +28,7 @@ _INIT = 2**31 - 1
 def target_of(config: Mapping[str, Any]) -> training.Target:
   """What a config predicts."""
   target = config['target']
-  if target['kind'] not in TARGETS:
-    raise unknown('run.target.kind', target['kind'], TARGETS)
+  refuse_unknown('run.target.kind', target['kind'], TARGETS)
   if not target['names']:
     raise UserError('run.target.names is empty; name the classes or attributes that are predicted')
   if target['soft'] and target['kind'] == 'regression':
@@ -58,10 +57,9 @@ def _refuse_senseless(config: Mapping[str, Any], widths: Mapping[str, int]) -> N
   """Refuses what no network can be made or trained with, and settings that would be passed over."""
   model, update, across = config['model'], config['update'], config['parity']['attend_across_batch']
   for key, known in (('kind', KINDS), ('compute', COMPUTE), ('fusion', ('head', 'mean'))):
-    if model[key] not in known:
-      raise unknown(f'run.model.{key}', model[key], known)
+    refuse_unknown(f'run.model.{key}', model[key], known)
   other, rebuild = model['kind'] != 'vavl', config['loss']['rebuild']
-  for wrong, why in (
+  refuse_wrong(
     (model['width'] % model['heads'] or model['width'] < 2,
      f'run.model.width {model["width"]} is no multiple of run.model.heads {model["heads"]}'),
     (model['kernel'] % 2 == 0 or min(model['blocks'], model['shared_blocks'], model['kernel']) < 1,
@@ -81,9 +79,7 @@ def _refuse_senseless(config: Mapping[str, Any], widths: Mapping[str, int]) -> N
     (across and config['eval_batch_size'] != config['batch_size'],
      f'run.parity.attend_across_batch: run.eval_batch_size is {config["eval_batch_size"]}, trained are '
      f'{config["batch_size"]} clips at a time; expected the same'),
-  ):  # fmt: skip
-    if wrong:
-      raise UserError(why)
+  )  # fmt: skip
 
 
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
@@ -120,7 +116,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   return Experiment(
     batches=batches,
     init=functools.partial(init, cell, training.optimiser(config['optim'], steps), standard),
-    step=training.make_step(cell, config['optim'], steps),
+    step=training.make_step(cell, optim.key(config['optim']), steps),
     predict=predict(cell),
     score=functools.partial(views.score, cell.target, modalities, select=config['select']),
     steps=steps,

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from affectjax.engine import parallel
 from affectjax.layers import conformer
-from affectjax.layers.conformer import EPS, bias_of, fan_in
+from affectjax.layers.conformer import EPS, bounded, fan_in
 from affectjax.layers.dense import Dense
 from affectjax.layers.dropout import Dropout
 from affectjax.layers.transformer import masked_mean
@@ -42,7 +42,7 @@ class Head(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """[B, any] -> [B, out]."""
     dense = lambda width, read, name: Dense(
-      width, compute=self.compute, kernel_init=fan_in, bias_init=bias_of(read), name=name
+      width, compute=self.compute, kernel_init=fan_in, bias_init=bounded(read), name=name
     )
     x = Dropout(HEAD_DROPOUT)(nn.relu(dense(self.hidden, x.shape[-1], 'in')(x)), train)
     x = dense(self.hidden // 2, self.hidden, 'middle')(x)
@@ -124,22 +124,15 @@ class Joint(nn.Module):
     return masked_mean(h, mask) if time == 1 else masked_mean(jnp.swapaxes(h, 0, 1), mask.T)
 
 
-class VAVL(nn.Module):
-  """The network. Modality m is [B, T, D_m] with a mask [B, T]; r is an utterance's vector [B, D].
+class Modal(nn.Module):
+  """What VAVL and the baselines share: their sizes.
 
   Attributes:
     inputs: (modality, width D_m) of one or two; one alone makes a unimodal network.
     out: classes, or attributes.
-    width, blocks, shared_blocks, heads, kernel, dropout: 512, 3, 2, 8, 31, 0.1 in the paper.
-    shared: one encoder behind both modalities' (the paper), or one each (ablation: as deep, nothing shared).
-    residual: add the modality's encoding to what the shared encoder makes of it (the paper).
-    positions: of the conformer.
-    fusion: 'head' on both vectors (the paper), or 'mean' of the modalities' predictions (late fusion).
+    width, blocks, shared_blocks, heads, dropout: 512, 3, 2, 8, 0.1 in the paper.
     classes: whether outputs are logits, whose probabilities are averaged, or numbers.
-    across_batch: attention and convolution run across the clips of a batch, frame by frame, as in the released code
-      (but clips that are over are masked): a clip's output then depends on its batch mates. For parity only.
     compute: of dense layers, 'float32' or 'bfloat16' (see layers/dense.py); all else is float32.
-    remat: keep less for the backward pass, and compute it again.
   """
 
   inputs: tuple[tuple[str, int], ...]
@@ -148,15 +141,36 @@ class VAVL(nn.Module):
   blocks: int = 3
   shared_blocks: int = 2
   heads: int = 8
-  kernel: int = 31
   dropout: float = 0.1
+  classes: bool = True
+  compute: str = 'float32'
+
+  @property
+  def modalities(self) -> tuple[str, ...]:
+    """Names, in order."""
+    return tuple(m for m, _ in self.inputs)
+
+
+class VAVL(Modal):
+  """The network. Modality m is [B, T, D_m] with a mask [B, T]; r is an utterance's vector [B, D].
+
+  Attributes:
+    kernel: of the conformer's convolution, 31 in the paper.
+    shared: one encoder behind both modalities' (the paper), or one each (ablation: as deep, nothing shared).
+    residual: add the modality's encoding to what the shared encoder makes of it (the paper).
+    positions: of the conformer.
+    fusion: 'head' on both vectors (the paper), or 'mean' of the modalities' predictions (late fusion).
+    across_batch: attention and convolution run across the clips of a batch, frame by frame, as in the released code
+      (but clips that are over are masked): a clip's output then depends on its batch mates. For parity only.
+    remat: keep less for the backward pass, and compute it again.
+  """
+
+  kernel: int = 31
   shared: bool = True
   residual: bool = True
   positions: str = 'released'
   fusion: str = 'head'
-  classes: bool = True
   across_batch: bool = False
-  compute: str = 'float32'
   remat: bool = False
 
   def setup(self):
@@ -173,11 +187,6 @@ class VAVL(nn.Module):
     self.rebuilder = {m: Head(self.width, d, self.compute) for m, d in self.inputs}
     if self.fuses:
       self.fused = Head(self.width, self.out, self.compute)
-
-  @property
-  def modalities(self) -> tuple[str, ...]:
-    """Names, in order."""
-    return tuple(m for m, _ in self.inputs)
 
   @property
   def fuses(self) -> bool:

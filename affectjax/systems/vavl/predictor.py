@@ -32,12 +32,10 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
     shared.refuse_without(cell, clips.id, clips.present[names[0]], names[0])
   standard = {m: final['extra']['input'][m] for m in names}
   real = {m: x.frames() for m, x in clips.streams.items()}
-  shared.refuse_widths(cell, real, standard)
   spec = experiment.spec(config, {m: x.width for m, x in clips.streams.items()})
   lengths = {m: x.lengths for m, x in clips.streams.items()}
   sizes = batches_lib.Buckets(lengths, data['buckets'], data['max_frames'])
   rows = np.argsort(sizes.of, kind='stable')  # of like length together
-  size = shared.batch_size(config['eval_batch_size'], len(clips))
 
   def table(out):
     outputs = {k: v[np.argsort(rows)] for k, v in out.items() if k.startswith('output_')}
@@ -48,7 +46,7 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
 
   return Predictor(
     final['params'], {**final['extra'], 'batch_stats': final['extra'].get('batch_stats') or {}}, real, standard,
-    lambda: batches_lib.ordered(rows, lambda at: clips.gather(at, sizes.needed(at), {}, clips.present), size),
-    -(-len(rows) // size), experiment.predict(spec), table,
-    shared.cut_notes('clips', lengths, data['max_frames']),
+    len(rows), config['eval_batch_size'],
+    lambda size: batches_lib.ordered(rows, lambda at: clips.gather(at, sizes.needed(at), {}, clips.present), size),
+    experiment.predict(spec), table, shared.cut_notes('clips', lengths, data['max_frames']),
   )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from affectjax.common.errors import UserError, unknown
+from affectjax.common.errors import UserError, refuse_unknown
 from affectjax.engine.types import Experiment
 from affectjax.examples import trivial
 from affectjax.examples.examples import Examples
@@ -21,24 +21,18 @@ AROUND = (-2, -1, 1, 2)  # the neighbours in file order whose true labels are lo
 Scores = np.ndarray | dict[str, np.ndarray]  # [N, K], of every view or by view
 
 
-def _one_hot(chosen: np.ndarray, classes: int) -> np.ndarray:
-  return np.eye(classes, dtype=np.float32)[chosen]
-
-
-def majority(clips: Examples, label: np.ndarray, rows, classes: int, columns, seed: int) -> Scores:
+def majority(label: np.ndarray, rows, classes: int, **unused) -> Scores:
   """The most frequent class of the training split, or the mean of its labels."""
-  del columns, seed
   train = label[rows['train']]
   constant = trivial.mean(train) if label.ndim > 1 else trivial.majority(train, classes)
   return np.repeat(constant[None], len(label), 0)
 
 
-def neighbours(clips: Examples, label: np.ndarray, rows, classes: int, columns, seed: int) -> Scores:
+def neighbours(clips: Examples, label: np.ndarray, rows, classes: int, **unused) -> Scores:
   """Looked up by the TRUE labels of the two clips before and after in file order, the clip itself never seen.
 
   Each split is a list in file order; the table counts training labels, what it does not know is the majority.
   """
-  del columns, seed
   table: Mapping[tuple, np.ndarray] = collections.defaultdict(lambda: np.zeros(classes))
   out = np.zeros((len(label), classes), np.float32)
   keys = {}
@@ -56,31 +50,29 @@ def neighbours(clips: Examples, label: np.ndarray, rows, classes: int, columns, 
   return out
 
 
-def intended(clips: Examples, label: np.ndarray, rows, classes: int, columns, seed: int) -> Scores:
+def intended(clips: Examples, classes: int, **unused) -> Scores:
   """The emotion that the actor was asked for."""
-  del label, rows, columns, seed
-  return _one_hot(clips.column('intended'), classes)
+  return np.eye(classes, dtype=np.float32)[clips.column('intended')]
 
 
-def crowd(clips: Examples, label: np.ndarray, rows, classes: int, columns, seed: int) -> Scores:
+def crowd(clips: Examples, columns: Mapping[str, str], seed: int, **unused) -> Scores:
   """The plurality of those who were given one modality of the clip alone; a tie is decided by lot."""
-  del label, rows, classes
   lot = np.random.default_rng((seed, 31))
   scores = {view: clips.column(key) for view, key in columns.items() if view != clips_lib.BOTH}
   return {view: (v + 0.5 * lot.random(v.shape)).astype(np.float32) for view, v in scores.items()}
 
 
-def rater(clips: Examples, label: np.ndarray, rows, classes: int, columns, seed: int) -> Scores:
+def rater(clips: Examples, classes: int, columns: Mapping[str, str], seed: int, **unused) -> Scores:
   """One person, drawn from those who were given one modality, or both; the last is one of those who made the label."""
-  del label, rows
   lot, out = np.random.default_rng((seed, 32)), {}
   for view, key in columns.items():
     votes = clips.column(key).astype(np.float64)
     place = lot.random(len(votes))[:, None] * votes.sum(1, keepdims=True)
-    out[view] = _one_hot((np.cumsum(votes, 1) <= place).sum(1).clip(max=classes - 1), classes)
+    out[view] = np.eye(classes, dtype=np.float32)[(np.cumsum(votes, 1) <= place).sum(1).clip(max=classes - 1)]
   return out
 
 
+# each takes what it needs of: clips, label [N] or [N, A], rows by split, classes (number), columns by view, seed
 METHODS: Mapping[str, Callable[..., Scores]] = {
   'majority': majority, 'neighbours': neighbours, 'intended': intended, 'crowd': crowd, 'rater': rater,
 }  # fmt: skip
@@ -89,8 +81,7 @@ METHODS: Mapping[str, Callable[..., Scores]] = {
 def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   """`run.reference` names one of `METHODS`; features, if there are any, are not looked at."""
   method, target = config['reference'], target_of(config)
-  if method not in METHODS:
-    raise unknown('run.reference', method, METHODS)
+  refuse_unknown('run.reference', method, METHODS)
   if target.kind == 'regression' and method != 'majority':
     raise UserError(
       f'run.reference {method!r} predicts classes; with run.target.kind regression there is majority only'
@@ -99,7 +90,9 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
   label = clips_lib.labels(clips, config)['label']
   rows = labelled(clips, label, config)
   columns = {m: f'votes_{m}' for m in modalities} | ({clips_lib.BOTH: 'votes'} if len(modalities) > 1 else {})
-  scores = METHODS[method](clips, label, rows, len(target.names), columns, config['seed'])
+  scores = METHODS[method](
+    clips=clips, label=label, rows=rows, classes=len(target.names), columns=columns, seed=config['seed']
+  )
   scores = scores if isinstance(scores, dict) else dict.fromkeys(columns, scores)
   known = {'label': label, **clips_lib.group_parts(clips), **{f'output_{view}': s for view, s in scores.items()}}
   return trivial.fixed(

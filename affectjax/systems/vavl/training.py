@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from affectjax.common.errors import unknown
+from affectjax.common.errors import refuse_unknown
 from affectjax.engine import optim, parallel, steps
 from affectjax.engine.types import TrainState
 from affectjax.layers.transformer import masked_mean
@@ -190,8 +190,7 @@ def _terms(spec: Spec) -> Phase:
 
 def phases(spec: Spec) -> tuple[Phase, ...]:
   """The updates of one batch, in order: the second modality, the first, fusion, as in the paper; or one."""
-  if spec.update not in UPDATES:
-    raise unknown('run.update.kind', spec.update, UPDATES)
+  refuse_unknown('run.update.kind', spec.update, UPDATES)
   if not isinstance(spec.net, VAVL):
     return (_terms(spec),)
   if spec.update == 'joint':
@@ -200,35 +199,18 @@ def phases(spec: Spec) -> tuple[Phase, ...]:
   return (*modal, *([_fusion(spec)] if spec.net.fuses else []))
 
 
-def per_module(tx: optax.GradientTransformation) -> optax.GradientTransformation:
-  """`tx` for each top-level module with a state of its own: outside its phases nothing of a module moves.
-
-  `update` takes the gradients of some modules and gives their updates and states.
-  """
-
-  def update(updates, state, params):
-    out = {name: tx.update(grad, state[name], params[name]) for name, grad in updates.items()}
-    return {name: u for name, (u, _) in out.items()}, {name: s for name, (_, s) in out.items()}
-
-  return optax.GradientTransformation(lambda params: {name: tx.init(p) for name, p in params.items()}, update)
+def optimiser(optimizer: Mapping[str, Any], length: int) -> optax.GradientTransformation:
+  """The optimiser of every module, from config: outside its phases nothing of a module moves."""
+  return optim.per_module(optim.make(optimizer, length))
 
 
-def make_step(spec: Spec, optimizer: Mapping[str, Any], length: int):
-  """(state, batch) -> (state, scalars): every phase in turn, each with fresh gradients.
+@functools.lru_cache(maxsize=parallel.PROGRAMS)
+def make_step(spec: Spec, optimizer: tuple, length: int):
+  """(state, batch) -> (state, scalars): every phase in turn, each with fresh gradients; `optimizer` by `optim.key`.
 
   A phase for which nobody in the batch has what it needs changes nothing, its moments and step counts included; nor
   does one whose loss or gradient is not finite, which counts as a skipped update.
   """
-  return _step(spec, optim.key(optimizer), length)
-
-
-def optimiser(optimizer: Mapping[str, Any], length: int) -> optax.GradientTransformation:
-  """The optimiser of every module, from config."""
-  return per_module(optim.make(optimizer, length))
-
-
-@functools.lru_cache(maxsize=parallel.PROGRAMS)
-def _step(spec: Spec, optimizer: tuple, length: int):
   tx, updates_of = optimiser(optim.unkey(optimizer), length), phases(spec)
 
   def step(state: TrainState, batch):

@@ -58,7 +58,8 @@ def add(target: Target, modalities: tuple[str, ...], out: Outputs) -> dict[str, 
     for part in (part for part in PARTS if part in out):
       scored |= _entries(target, f'_{part}', out, values, answered)
       code = out[part] if target.kind == 'classification' else np.where(out[part] < 0, np.nan, out[part])
-      scored |= {f'{name}_{part}_part': code for name in subjects(target)}
+      subjects = (EMOTION,) if target.kind == 'classification' else target.names
+      scored |= {f'{name}_{part}_part': code for name in subjects}
   for m, who in present.items():
     if f'output_{m}' in out:
       scored |= _entries(target, f'_{m}', out, np.asarray(out[f'output_{m}']), who)
@@ -75,11 +76,6 @@ def add(target: Target, modalities: tuple[str, ...], out: Outputs) -> dict[str, 
 def _present(modalities: tuple[str, ...], out: Outputs) -> Presence:
   """Who has which modality; everybody where nothing is said of it."""
   return {m: out.get(f'{m}_present', np.ones(len(out['label']), bool)) for m in modalities}
-
-
-def subjects(target: Target) -> tuple[str, ...]:
-  """What metrics are of: the emotion, or each attribute."""
-  return (EMOTION,) if target.kind == 'classification' else target.names
 
 
 def score(target: Target, modalities: tuple[str, ...], out: Outputs, select: str = 'loss') -> dict[str, float]:

@@ -301,7 +301,7 @@ def test_every_rater_has_the_same_chance():
   items = small.utterances(2, votes=np.array([[3, 1, 0, 0], [0, 1, 1, 2]], np.float32))
   target = dict(small.config()['target'], merge={})
   labels = targets.distributions(items, target)
-  drawn = sum(references.rater(items, labels, {}, {'seed': seed})[0] for seed in range(2000)) / 2000
+  drawn = sum(references.rater(labels=labels, config={'seed': seed})[0] for seed in range(2000)) / 2000
   np.testing.assert_allclose(drawn, [[0.75, 0.25, 0, 0], [0, 0.25, 0.25, 0.5]], atol=0.04)
 
 

@@ -144,7 +144,7 @@ def check(result, folder, config):
 @pytest.fixture
 def traced(monkeypatch):
   """Grows by one whenever a step is traced, to be compiled; no test before has compiled one."""
-  training._step.cache_clear()
+  training.make_step.cache_clear()
   parallel.pmap.cache_clear()
   found, keys = [], training.steps.step_keys
   monkeypatch.setattr(training.steps, 'step_keys', lambda state: (found.append(state), keys(state))[1])

@@ -20,12 +20,19 @@ def predictor(cell: Cell, corpus: Corpus) -> Predictor:
   (modality,), final = inputs(cell), cell.final()
   examples = examples_lib.of(corpus, (modality,))
   shared.refuse_without(cell, examples.id, examples.present[modality], modality)
-  x, size = toy.pooled(examples, modality).frames(), shared.batch_size(cell.config['batch_size'], len(examples))
+  x = toy.pooled(examples, modality).frames()
   standard = {modality: final['extra']['input']}
-  shared.refuse_widths(cell, {modality: x}, standard)
   gather = lambda index: {'x': x[index], 'label': np.zeros(len(index), np.int32)}
   table = lambda out: {'id': examples.id, **shared.classes(cell.config['target']['names'], np.exp(out['emotion_log']))}
-  one_pass = lambda: batches.ordered(np.arange(len(x)), gather, size)
+  one_pass = lambda size: batches.ordered(np.arange(len(x)), gather, size)
   return Predictor(
-    final['params'], final['extra'], {modality: x}, standard, one_pass, -(-len(x) // size), toy.predict, table
+    final['params'],
+    final['extra'],
+    {modality: x},
+    standard,
+    len(x),
+    cell.config['batch_size'],
+    one_pass,
+    toy.predict,
+    table,
   )
