@@ -171,8 +171,8 @@ def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
   """table.json: all that rendering needs besides the records.
 
   Raises:
-    UserError: a metric, baseline, claim, figure, matrix or flag of the experiment file is none; better now than when all
-      is trained.
+    UserError: a metric, baseline, claim, figure, matrix or flag of the experiment file is none; better now than when
+      all is trained.
   """
   config, cells = table.config, list(cells)
   optional = {key: list(config.get(key, ())) for key in ('figures', 'matrices', 'flags')}
