@@ -41,7 +41,7 @@ _ROWS = flags.DEFINE_list('rows', [], 'Only these rows (and what they start from
 _FOLDS = flags.DEFINE_list('folds', [], 'Only these folds.')
 _SEEDS = flags.DEFINE_list('seeds', [], "These seeds instead of the table's.")
 _LIST = flags.DEFINE_bool('list', False, 'Print rows, folds, seeds and the other tables, and stop.')
-_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print which cells would run, and stop.')
+_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Check what can be checked, print which cells would run, and stop.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'Several hosts: address of the first, host:port, or "auto".')
 _PROCESSES = flags.DEFINE_integer('processes', None, 'Several hosts: how many.')
 _PROCESS = flags.DEFINE_integer('process', None, 'Several hosts: which one this is, from 0.')
@@ -149,15 +149,16 @@ def main(arguments: list[str]) -> int:
     return _print_list(table)
   cells = cells_lib.plan(table, _ROWS.value, _FOLDS.value, _seeds())
   workdir = _workdir(table)
+  definition = {**cells_lib.definition(table, cells), 'command': _command(table)}
   finished = cells_lib.done(workdir, cells)
   if _DRY_RUN.value:
+    cells_lib.refuse_unserved(table, cells)
     for cell in cells:
       print(f'{"done" if cell.key in finished else "to run"}  {cell.folder}')
     return 0
   todo = [c for c in cells if c.key not in finished]
   first_host = _start_jax() if todo or _COORDINATOR.value else True
   workdir.mkdir(parents=True, exist_ok=True)
-  definition = {**cells_lib.definition(table, cells), 'command': _command(table)}
   unchanged = not todo and render.is_current(workdir, definition)
   if first_host and not unchanged:
     files.write_json(workdir / 'table.json', definition)

@@ -40,12 +40,8 @@ def split(
     UserError: no such rule, the corpus lacks what it needs, one of the three is empty, or a group is in two of them.
   """
   data, name = config['data'], config['data']['split']
-  if name not in RULES:
-    raise unknown('run.data.split', name, RULES)
-  if name in PER_FOLD and not str(config['fold']).isdigit():
-    raise UserError(f'run.data.split {name!r} needs folds, but the row has run.per_fold False; set it to True')
   index = np.arange(len(examples)) if index is None else index
-  fold = int(config['fold']) if name in PER_FOLD else 0
+  fold = _fold(config)
   rows = RULES[name](examples, index, data, fold) if name != 'stratified' else _stratified(strata, index, data, fold)
   for part, at in rows.items():
     if not len(at):
@@ -57,6 +53,23 @@ def split(
   for pair in apart:
     folds.refuse_leak({part: examples.group[rows[part]] for part in pair}, 'group')
   return rows
+
+
+def refuse_unserved(examples: Examples, config: Mapping[str, Any]) -> None:
+  """Refuses a `run.data.split` that the corpus cannot serve, whichever of its examples a system keeps; as `split`."""
+  name, fold = config['data']['split'], _fold(config)
+  if name != 'stratified':  # it balances what the labels of a system say
+    RULES[name](examples, np.arange(len(examples)), config['data'], fold)
+
+
+def _fold(config: Mapping[str, Any]) -> int:
+  """The fold that a rule is asked for; 0 for one without folds."""
+  name = config['data']['split']
+  if name not in RULES:
+    raise unknown('run.data.split', name, RULES)
+  if name in PER_FOLD and not str(config['fold']).isdigit():
+    raise UserError(f'run.data.split {name!r} needs folds, but the row has run.per_fold False; set it to True')
+  return int(config['fold']) if name in PER_FOLD else 0
 
 
 def limited(index: np.ndarray, count: int, seed: int, items: np.ndarray | None = None) -> np.ndarray:
@@ -131,6 +144,10 @@ def _official_dev(examples: Examples, index: np.ndarray, data: Mapping[str, Any]
   own, count = official(examples)[index], setting(data, 'held_out')
   if count < 1:
     raise UserError(f'run.data.held_out is {count}; expected one training group or more')
+  if not {'train', 'dev'} <= set(own.tolist()):
+    parts = ', '.join(sorted(set(examples.part.tolist())))
+    raise UserError(f"{examples.name}: run.data.split 'official_dev' needs the corpus's own split, with train and dev; "
+                    f'the parts are: {parts}')  # fmt: skip
   train = index[own == 'train']
   names = sorted(set(examples.group[train].tolist()))
   held = np.isin(examples.group[train], np.random.default_rng(data['seed']).permutation(names)[:count])

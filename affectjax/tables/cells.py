@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from affectjax import metrics
 from affectjax.common.errors import UserError, unknown
 from affectjax.data.store import opening
 from affectjax.engine.cell import Folder
@@ -170,11 +171,18 @@ def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
   """table.json: all that rendering needs besides the records.
 
   Raises:
-    UserError: a claim, figure, matrix or flag of the experiment file is none; better now than when all is trained.
+    UserError: a metric, baseline, claim, figure, matrix or flag of the experiment file is none; better now than when
+      all is trained.
   """
   config, cells = table.config, list(cells)
   optional = {key: list(config.get(key, ())) for key in ('figures', 'matrices', 'flags')}
   optional['t_test'] = config.get('t_test', False)
+  for name in config['metrics']:
+    metrics.parse(name)
+  for row, baseline in config['baselines'].items():
+    for name in (row, baseline):
+      if name not in config['rows']:
+        raise unknown('row in baselines', name, config['rows'])
   for claim in config['claims']:
     claims.check(claim)
   figures.check(optional['figures'], config['rows'])
@@ -201,6 +209,18 @@ def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
       {'row': c.row, 'fold': c.fold, 'seed': c.seed, 'fingerprint': c.fingerprint, 'dir': c.folder} for c in cells
     ],
   }
+
+
+def refuse_unserved(table: Table, cells: Iterable[Cell]) -> None:
+  """Refuses a rule of splits that its prepared corpus cannot serve, which a cell would say when it is run."""
+  from affectjax.examples import examples, splits
+
+  checked = set()
+  for config in (c.config for c in cells if c.config['corpora'] and table.data_dir):
+    what = fingerprints.fingerprint([config['corpora'][0], config['data'], config['fold']])
+    if what not in checked:
+      splits.refuse_unserved(examples.load(config, table.data_dir, ()), config)
+      checked.add(what)
 
 
 def done(workdir: pathlib.Path, cells: Iterable[Cell]) -> set[tuple]:

@@ -97,6 +97,7 @@ def test_partitions_are_the_corpus_s_and_all_holds_out_a_tenth():
   ('random', '0', "unknown run.data.split 'random'; there is: all, folds, official"),
   ('folds', 'all', "run.data.split 'folds' needs folds, but the row has run.per_fold False"),
   ('official', 'all', "needs the corpus's own split, with train and test; there is no column official"),
+  ('official_dev', 'all', "needs the corpus's own split, with train and dev; the parts are: all"),
   ('partitions', '0', "unknown column of made 'partitions'"),
   ('stratified', '0', 'is for label distributions'), ('values', '12', "unknown fold '12'"),
 ])  # fmt: skip
@@ -104,6 +105,19 @@ def test_a_rule_that_cannot_be_served_is_refused_in_one_line(name, fold, said):
   with pytest.raises(UserError) as error:
     split(made(), name, fold)
   assert said in str(error.value) and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(('name', 'fold', 'served'), [
+  ('folds', '3', True), ('values', '11', True), ('stratified', '0', True), ('all', 'all', True), ('random', '0', False),
+  ('folds', 'all', False), ('official', 'all', False), ('official_dev', 'all', False), ('partitions', '0', False),
+])  # fmt: skip
+def test_what_a_corpus_cannot_serve_is_known_without_a_system(name, fold, served):
+  config = dict(data=dict(split=name, folds=4, seed=5, dev=0.2, held_out=1), fold=fold)
+  if served:
+    assert splits.refuse_unserved(made(), config) is None
+  else:
+    with pytest.raises(UserError):
+      splits.refuse_unserved(made(), config)
 
 
 def test_a_setting_that_a_rule_needs_is_named():
