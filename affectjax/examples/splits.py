@@ -67,6 +67,8 @@ def _fold(config: Mapping[str, Any]) -> int:
   name = config['data']['split']
   if name not in RULES:
     raise unknown('run.data.split', name, RULES)
+  if name == 'all' and config.get('stage') != 'pretrain':
+    raise UserError("run.data.split 'all' leaves nothing unseen to test on; it is for run.stage 'pretrain' only")
   if name in PER_FOLD and not str(config['fold']).isdigit():
     raise UserError(f'run.data.split {name!r} needs folds, but the row has run.per_fold False; set it to True')
   return int(config['fold']) if name in PER_FOLD else 0

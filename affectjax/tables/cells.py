@@ -16,6 +16,7 @@ from affectjax.engine.cell import Folder
 from affectjax.tables import claims, figures, fingerprints, flags, matrix, records, scores
 
 ALL = 'all'  # the fold of a row that does not depend on folds
+NO_RESULT = frozenset({'log_every', 'data.memory_gb'})  # settings under `run` that change none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _cell(table: Table, planned: dict, row: str, fold: str, seed: int, above: tu
     warm = _cell(table, planned, run['warm_start'], fold, seed, (*above, row))
   config = {**run, 'fold': fold, 'seed': seed}
   identity = {
-    'config': config,
+    'config': _without(config, NO_RESULT),
     'data': {name: _corpus(config, name, table.data_dir).sha256 for name in config['corpora']},
     'code': fingerprints.code_hash(config['system'], config['select']),
     'warm': warm.fingerprint if warm else None,

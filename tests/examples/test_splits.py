@@ -16,8 +16,10 @@ def made(n=60, groups=12, part='all', **columns) -> Examples:
                   np.char.add('v', (at // 5).astype(str)), parts, {}, {}, columns, {})  # fmt: skip
 
 
-def split(examples, name, fold='0', index=None, strata=None, **data):
-  config = dict(data=dict(dict(folds=4, seed=5, dev=0.2, held_out=1), split=name, **data), fold=fold)
+def split(examples, name, fold='0', index=None, strata=None, stage=None, **data):
+  config = dict(
+    data=dict(dict(folds=4, seed=5, dev=0.2, held_out=1), split=name, **data), fold=fold, stage=stage
+  )
   return splits.split(examples, config, index, strata)
 
 
@@ -89,11 +91,12 @@ def test_partitions_are_the_corpus_s_and_all_holds_out_a_tenth():
   for fold in (0, 1):
     rows = split(examples, 'partitions', str(fold))
     assert all((own[at, fold] == i).all() and len(at) == 20 for i, at in enumerate(rows.values()))
-  whole = split(made(n=100, groups=20), 'all', 'all')
+  whole = split(made(n=100, groups=20), 'all', 'all', stage='pretrain')
   assert whole['dev'].tolist() == whole['test'].tolist() and len(whole['train']) + len(whole['dev']) == 100
 
 
 @pytest.mark.parametrize(('name', 'fold', 'said'), [
+  ('all', 'all', "run.data.split 'all' leaves nothing unseen to test on; it is for run.stage 'pretrain' only"),
   ('random', '0', "unknown run.data.split 'random'; there is: all, folds, official"),
   ('folds', 'all', "run.data.split 'folds' needs folds, but the row has run.per_fold False"),
   ('official', 'all', "needs the corpus's own split, with train and test; there is no column official"),
@@ -108,7 +111,7 @@ def test_a_rule_that_cannot_be_served_is_refused_in_one_line(name, fold, said):
 
 
 @pytest.mark.parametrize(('name', 'fold', 'served'), [
-  ('folds', '3', True), ('values', '11', True), ('stratified', '0', True), ('all', 'all', True), ('random', '0', False),
+  ('folds', '3', True), ('values', '11', True), ('stratified', '0', True), ('all', 'all', False), ('random', '0', False),
   ('folds', 'all', False), ('official', 'all', False), ('official_dev', 'all', False), ('partitions', '0', False),
 ])  # fmt: skip
 def test_what_a_corpus_cannot_serve_is_known_without_a_system(name, fold, served):

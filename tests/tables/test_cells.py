@@ -117,6 +117,12 @@ def test_fingerprints_follow_config_data_fold_and_seed():
   assert elsewhere['a', '0', 0] == plain['a', '0', 0], 'it does not read that corpus'
 
 
+def test_what_changes_no_result_is_no_part_of_a_fingerprint():
+  of = lambda **changes: prints(table({'a': {}}, run={**RUN, 'data': {'memory_gb': 8.0}, 'log_every': 1, **changes}))
+  assert of(log_every=7) == of() == of(data={'memory_gb': 0.0})
+  assert of(steps=3) != of()
+
+
 def test_a_fingerprint_follows_the_cell_it_starts_from():
   rows = lambda steps: {'base': dict(per_fold=False, steps=steps), 'a': dict(warm_start='base'), 'b': {}}
   first, second = prints(table(rows(1))), prints(table(rows(2)))

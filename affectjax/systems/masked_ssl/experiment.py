@@ -37,8 +37,6 @@ def _encoder(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def prepared(config: Mapping[str, Any], data_dir: str | None) -> tuple[Examples, Rows]:
   """The sequences, and the index of those of each split."""
-  if config['data']['split'] == 'all' and config['stage'] != 'pretrain':
-    raise UserError("run.data.split 'all' leaves nothing unseen to test on; it is for run.stage 'pretrain' only")
   examples = sequences_lib.load(config, data_dir)
   return examples, splits.split(examples, config)
 
