@@ -181,9 +181,8 @@ def definition(table: Table, cells: Iterable[Cell]) -> dict[str, Any]:
   for name in config['metrics']:
     metrics.parse(name)
   for row, baseline in config['baselines'].items():
-    for name in (row, baseline):
-      if name not in config['rows']:
-        raise unknown('row in baselines', name, config['rows'])
+    if row in config['rows'] and baseline not in config['rows']:
+      raise unknown(f'baseline of row {row}', baseline, config['rows'])
   for claim in config['claims']:
     claims.check(claim)
   figures.check(optional['figures'], config['rows'])

@@ -292,6 +292,6 @@ def test_what_cannot_be_drawn_or_judged_is_refused_before_anything_runs():
   refused("unknown metric 'acc'", define(matrices=(shown | dict(rows=('a',), columns=(('X', 'acc'),)),)))
   refused("t_test is True or False, found 'yes'", define(t_test='yes'))
   refused("unknown metric 'nosuch.x'", define(metrics=('nosuch.x',)))
-  refused("unknown row in baselines 'b'; there is: a", define(baselines={'a': 'b'}))
+  refused("unknown baseline of row a 'b'; there is: a", define(baselines={'a': 'b'}))
   claim = dict(id='x.y', text='z', compare=(dict(row='a', against='b', metric='acc.x', minus={}),))
   refused("claim 'x.y': minus is a mapping", define(claims=(claim,)))
