@@ -41,7 +41,7 @@ def build(path, rows=('base', 'good', 'pairs'), folds=('0', '1'), seeds=(0, 1), 
           continue
         (path / where).mkdir(parents=True, exist_ok=True)
         np.savez(path / where / 'predictions.npz', **{f'test/{key}': column for key, column in content.items()})
-        lines.append({**cell, 'data': {'afew_va': {**CORPUS, 'kind': kind}}, 'cell': where})
+        lines.append({**cell, 'data': {'afew_va': {**CORPUS, 'kind': kind}}, 'cell': where, 'revision': 'a1b2c3'})
   definition = {
     'title': 'Few-shot labelling', 'table': 'main', 'experiment': 'mtclar', 'kind': kind, 'rows': list(rows),
     'metrics': [CCC, RMSE, ACC], 'folds': {row: list(folds) for row in rows}, 'seeds': list(seeds),
