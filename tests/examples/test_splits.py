@@ -17,9 +17,7 @@ def made(n=60, groups=12, part='all', **columns) -> Examples:
 
 
 def split(examples, name, fold='0', index=None, strata=None, stage=None, **data):
-  config = dict(
-    data=dict(dict(folds=4, seed=5, dev=0.2, held_out=1), split=name, **data), fold=fold, stage=stage
-  )
+  config = dict(data=dict(dict(folds=4, seed=5, dev=0.2, held_out=1), split=name, **data), fold=fold, stage=stage)
   return splits.split(examples, config, index, strata)
 
 
