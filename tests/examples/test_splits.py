@@ -110,7 +110,8 @@ def test_a_rule_that_cannot_be_served_is_refused_in_one_line(name, fold, said):
 
 @pytest.mark.parametrize(('name', 'fold', 'served'), [
   ('folds', '3', True), ('values', '11', True), ('stratified', '0', True), ('all', 'all', False),
-  ('random', '0', False), ('folds', 'all', False), ('official', 'all', False), ('official_dev', 'all', False), ('partitions', '0', False),
+  ('random', '0', False), ('folds', 'all', False), ('official', 'all', False), ('official_dev', 'all', False),
+  ('partitions', '0', False),
 ])  # fmt: skip
 def test_what_a_corpus_cannot_serve_is_known_without_a_system(name, fold, served):
   config = dict(data=dict(split=name, folds=4, seed=5, dev=0.2, held_out=1), fold=fold)
