@@ -11,6 +11,7 @@ import functools
 import os
 import pathlib
 import platform
+import shlex
 import sys
 import time
 
@@ -67,7 +68,7 @@ def _table() -> cells_lib.Table:
 
 
 def _command(table: cells_lib.Table) -> str:
-  """The command that these results come from, without the places of this machine."""
+  """The command that these results come from, without where the file and the data lie on this machine."""
   name, colon, chosen = config_flags.get_config_filename(flags.FLAGS['config']).partition(':')
   path = pathlib.Path(name)
   given = config_flags.get_override_values(flags.FLAGS['config'])
@@ -78,7 +79,7 @@ def _command(table: cells_lib.Table) -> str:
     *(f'--{key}={",".join(values)}' for key, values in picked.items() if values),
     *([] if table.data_dir is None else ['--data_dir=DIR']),
   ]
-  return ' '.join(['python -m affectjax.main', *parts])
+  return f'python -m affectjax.main {shlex.join(parts)}'
 
 
 def _seeds() -> list[int]:

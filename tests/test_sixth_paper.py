@@ -81,6 +81,7 @@ def run(tree: pathlib.Path, place: pathlib.Path, *commands: list) -> list[tuple[
   return printed
 
 
+@pytest.mark.slow
 def test_a_sixth_paper_and_its_corpus_are_their_own_files_alone(copy, source, tmp_path):
   main, prepared = ['affectjax.main', f'--config={copy}/experiments/toy.py', '--folds=0'], tmp_path / 'prepared'
   tests = [copy / 'tests' / name for name in ('systems/toy', 'test_imports.py')]

@@ -74,7 +74,7 @@ def build(config: Mapping[str, Any], data_dir: str | None) -> Experiment:
 
 
 def _classes(items: Examples, labels: Distributions, config: Mapping[str, Any]) -> np.ndarray:
-  """[N] int32 the class by which results are told apart: of the column `run.reference.by`, or the raters' plurality."""
+  """[N] int32 the class by which results are grouped: of the column `run.reference.by`, or the raters' plurality."""
   by = config['reference']['by']
   if not by:
     return labels.emotion

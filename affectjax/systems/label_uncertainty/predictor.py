@@ -81,6 +81,6 @@ def _rate(cell: Cell, examples: Examples) -> float:
   time = cell.stored(['test/time_s']).get('test/time_s', np.zeros((1, 1)))[0]
   time = time[np.isfinite(time)]
   if len(time) < 2:
-    raise cell.can_not('the rate of its labels cannot be told; use a cell whose windows have two frames or more')
+    raise cell.can_not('the rate of its labels is not known; use a cell whose windows have two frames or more')
   rate = (len(time) - 1) / float(time[-1] - time[0])
   return round(rate, 3) if abs(round(rate, 3) - rate) < 1e-4 else rate

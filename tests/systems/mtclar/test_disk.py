@@ -35,7 +35,11 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(values, second[name], name)
 
 
-@pytest.mark.parametrize('row', [('siamese',), ('control_va_afew_va', 'representation')], ids=lambda row: row[0])
+@pytest.mark.parametrize(
+  'row',
+  [pytest.param(('siamese',), marks=pytest.mark.slow), ('control_va_afew_va', 'representation')],
+  ids=lambda row: row[0],
+)
 def test_losses_from_disk_are_those_from_memory(prepared, tmp_path, row):
   data_dir, name = prepared
   config, _ = configs(name, *row, pairs=dict(rule='distance'), steps=disk.STEPS, eval_every=15)
@@ -46,7 +50,11 @@ def test_losses_from_disk_are_those_from_memory(prepared, tmp_path, row):
   same(*map(outputs, folders))
 
 
-@pytest.mark.parametrize('row', [('mtclar',), ('ridge',), ('ridge_va_afew_va', 'representation')], ids=lambda r: r[0])
+@pytest.mark.parametrize(
+  'row',
+  [pytest.param(('mtclar',), marks=pytest.mark.slow), ('ridge',), ('ridge_va_afew_va', 'representation')],
+  ids=lambda row: row[0],
+)
 def test_what_takes_no_training_predicts_the_same(prepared, tmp_path, row):
   data_dir, name = prepared
   each = configs(name, *row)

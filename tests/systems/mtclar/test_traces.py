@@ -33,7 +33,9 @@ def second_cell_traces_nothing(traced, config, folder, *start) -> None:
   assert not traced, traced
 
 
-@pytest.mark.parametrize(('module', 'row'), TRAINED.values(), ids=TRAINED)
+@pytest.mark.parametrize(('module', 'row'), [
+  pytest.param(*TRAINED[name], id=name, marks=[pytest.mark.slow] if name == 'siamese' else []) for name in TRAINED
+])  # fmt: skip
 def test_cells_that_differ_in_their_seed_are_traced_once(traced, module, row, monkeypatch, tmp_path):
   made = module._loss
   monkeypatch.setattr(module, '_loss', lambda *key: chex.assert_max_traces(made(*key), n=1))
